@@ -1,0 +1,58 @@
+"""What a text in the configuration may be, beyond its type. Each check raises ValueError that tells what is expected."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from tunnels.identity import EndpointId
+
+
+def check_label(text: str) -> None:
+    """ValueError unless `text` can be one label of a name: a nickname, a petname, the name of a service."""
+    inside = text.replace("-", "").isalnum() and text.isascii() and text == text.lower()
+    if not 0 < len(text) <= 63 or not inside or text.startswith("-") or text.endswith("-"):
+        raise ValueError(
+            f"{text!r} is not a name: 1 to 63 characters of a-z, 0-9 and hyphen, with no hyphen at either end"
+        )
+
+
+def check_petname(text: str) -> None:
+    """ValueError unless `text` can be a petname: a label that cannot be taken for an endpoint id."""
+    check_label(text)
+    try:
+        EndpointId.parse(text)
+    except ValueError:
+        return
+    raise ValueError(f"{text!r} is an endpoint id; a petname is a word of your own")
+
+
+def check_ip(text: str) -> None:
+    """ValueError unless `text` is a numeric IPv4 or IPv6 address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        hint = "; write 127.0.0.1" if text == "localhost" else ""
+        raise ValueError(f"{text!r} is not an ip address{hint}") from None
+
+
+def check_visible(text: str) -> None:
+    """ValueError unless `text` may stand in an HTTP header: visible ASCII only."""
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError(f"{text!r} cannot stand in an HTTP header")
+
+
+def check_upstream(text: str) -> None:
+    """ValueError unless `text` is the URL of a proxy; the message does not repeat it, it may hold a password."""
+    try:
+        url = urlsplit(text)
+        complete = bool(url.hostname) and bool(url.port)
+    except ValueError:
+        complete = False
+    else:
+        complete = complete and url.scheme in ("socks5", "socks4", "http") and url.path in ("", "/")
+    if not complete:
+        raise ValueError(
+            "upstream is not the URL of a proxy: expected socks5://host:port, socks4://host:port or http://host:port, "
+            "with user:password@ before the host if it asks for them"
+        )

@@ -1,0 +1,263 @@
+"""Flags, variables and a TOML file become one Config, or a list of everything that is wrong with them.
+
+Each key is converted by itself, so that one mistake does not hide the next, and is named by where it was written:
+file, section and key, or the variable, or the flag.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
+
+import msgspec
+
+from gateway.config.checks import check_label, check_petname
+from gateway.config.settings import SECRET_KEYS, Config
+from gateway.config.values import convert, from_text, one_line, reason_of, shown
+from gateway.errors import ConfigurationError
+from gateway.limits import CONFIG_FILE_BYTES, CONFIG_PROBLEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_NO_SETTING: Final = frozenset({"OVERLAY_HOME"})
+"""Variables with our prefix that are not settings."""
+
+_NAMED: Final = {"services": check_label, "contacts": check_petname}
+"""The sections whose keys are names of the owner's own choosing, and what a name may be."""
+
+
+class InvalidConfiguration(ConfigurationError):  # noqa: N818 - like its siblings
+    """Everything that is wrong with the settings; str() tells the first and how many more there are."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        more = len(problems) - 1
+        rest = f" (and {more} more: see `overlay config check`)" if more else ""
+        super().__init__(problems[0] + rest)
+        self.problems = problems
+
+
+def load(path: Path, *, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
+    """The settings in force: `overrides` (flags, by dotted key) over variables over the file over the defaults.
+
+    A file that does not exist is an empty one. Raises InvalidConfiguration with every problem.
+    """
+    return parse(_read(path), source=str(path), environ=environ, overrides=overrides)
+
+
+def parse(
+    data: bytes,
+    *,
+    source: str,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Config:
+    """Settings from the bytes of a TOML file, called `source` in errors; see `load`."""
+    try:
+        document = tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        reason = "too deeply nested" if isinstance(error, RecursionError) else one_line(str(error))
+        raise InvalidConfiguration((f"{source}: this is not TOML: {reason}",)) from None
+    reading = _Reading()
+    reading.add_document(document, source)
+    reading.add_variables(environ or {})
+    reading.add_overrides(overrides or {})
+    return reading.finish()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was read so far: for each section the values that were good, and every problem."""
+
+    problems: list[str] = field(default_factory=list)
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    """Section and key of everything that was written, right or wrong."""
+    broken: set[str] = field(default_factory=set)
+    """Sections with a wrong value, which cannot be judged as a whole."""
+    origins: dict[str, str] = field(default_factory=dict)
+    """Where each section was last written, for the problems between its keys."""
+
+    def add_document(self, document: dict[str, Any], source: str) -> None:
+        for section, table in document.items():
+            if section not in _sections():
+                kind = (
+                    f"unknown section [{one_line(section)}]"
+                    if isinstance(table, dict)
+                    else f"{one_line(section)} stands in no section"
+                )
+                self._problem(f"{source}: {kind}{_nearest(section, _sections(), '[{}]')}")
+            elif not isinstance(table, dict):
+                self._problem(
+                    f"{source}: {section} = {shown(table)}: this is a section; write [{section}] above its keys"
+                )
+            elif section in _NAMED:
+                self._add_named(section, table, source)
+            else:
+                self._add_section(section, _sections()[section], table, f"{source}: [{section}]")
+
+    def add_variables(self, environ: Mapping[str, str]) -> None:
+        known = {_variable(section, key): (section, key) for section, key in _plain_keys()}
+        for name, text in environ.items():
+            if name in _NO_SETTING or not name.startswith("OVERLAY_"):
+                continue
+            if name in known:
+                section, key = known[name]
+                hint = _fields(_sections()[section])[key]
+                self._add_value(section, section, key, hint, from_text(text, hint), name, strict=False)
+            elif _nearest(name, known) or any(
+                name.startswith(_variable(section, "")) for section in _sections()
+            ):
+                self._problem(f"{name}: unknown variable{_nearest(name, known)}")
+
+    def add_overrides(self, overrides: Mapping[str, object]) -> None:
+        for dotted, value in overrides.items():
+            section, _, key = dotted.partition(".")
+            if (section, key) not in _plain_keys():
+                raise ValueError(f"{dotted} is not a key")
+            hint = _fields(_sections()[section])[key]
+            self._add_value(section, section, key, hint, value, f"--{section}-{key}".replace("_", "-"))
+
+    def finish(self) -> Config:
+        """The Config, or InvalidConfiguration with all problems."""
+        sections: dict[str, Any] = {}
+        for path, values in self.values.items():
+            section, _, name = path.partition(".")
+            built = self._build(path, _sections()[section], values)
+            if name:
+                sections.setdefault(section, {})[name] = built
+            else:
+                sections[section] = built
+        if self.problems:
+            raise InvalidConfiguration(tuple(self.problems[:CONFIG_PROBLEMS]))
+        return Config(**sections)
+
+    def _build(self, path: str, kind: type[msgspec.Struct], values: dict[str, Any]) -> object:
+        where = self.origins.get(path, path)
+        missing = [
+            f.name for f in msgspec.structs.fields(kind) if f.required and (path, f.name) not in self.seen
+        ]
+        if missing:
+            self._problem(f"{where}: {missing[0]} is missing")
+        if missing or path in self.broken:
+            return None
+        try:
+            return kind(**values)
+        except ValueError as error:
+            self._problem(f"{where}: {error}")
+            return None
+
+    def _add_named(self, section: str, table: dict[str, Any], source: str) -> None:
+        for name, entry in table.items():
+            where = f"{source}: [{section}.{one_line(name)}]"
+            try:
+                _NAMED[section](name)
+            except ValueError as error:
+                self._problem(f"{where}: {one_line(str(error))}")
+                continue
+            if not isinstance(entry, dict):
+                self._problem(
+                    f"{source}: [{section}] {name} = {shown(entry)}: write a section [{section}.{name}]"
+                )
+                continue
+            self._add_section(f"{section}.{name}", _sections()[section], entry, where)
+
+    def _add_section(self, path: str, kind: type[msgspec.Struct], table: dict[str, Any], where: str) -> None:
+        self.values.setdefault(path, {})
+        self.origins[path] = where
+        fields = _fields(kind)
+        for key, value in table.items():
+            if key in fields:
+                self._add_value(path, path.partition(".")[0], key, fields[key], value, f"{where} {key}")
+            else:
+                self._problem(f"{where} {one_line(key)} = {shown(value)}: unknown key{_nearest(key, fields)}")
+
+    def _add_value(
+        self,
+        path: str,
+        section: str,
+        key: str,
+        hint: object,
+        value: object,
+        where: str,
+        *,
+        strict: bool = True,
+    ) -> None:
+        self.origins.setdefault(path, where)
+        self.seen.add((path, key))
+        try:
+            converted = convert(value, hint, strict=strict)
+        except (ValueError, OverflowError) as error:
+            self.broken.add(path)
+            written = "***" if f"{section}.{key}" in SECRET_KEYS else shown(value)
+            self._problem(f"{where} = {written}: {reason_of(str(error), value, hint)}")
+        else:
+            self.values.setdefault(path, {})[key] = converted
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(text)
+
+
+@functools.cache
+def _sections() -> dict[str, type[msgspec.Struct]]:
+    """The Struct of every section; for the named ones that of one entry."""
+    found: dict[str, type[msgspec.Struct]] = {}
+    for name, hint in get_type_hints(Config).items():
+        found[name] = hint.__args__[1] if name in _NAMED else hint
+    return found
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The types of a section's keys, with their constraints."""
+    return get_type_hints(kind, include_extras=True)
+
+
+@functools.cache
+def _plain_keys() -> tuple[tuple[str, str], ...]:
+    return tuple((s, key) for s, kind in _sections().items() if s not in _NAMED for key in _fields(kind))
+
+
+def _variable(section: str, key: str) -> str:
+    return f"OVERLAY_{section}_{key}".upper()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(CONFIG_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise InvalidConfiguration((f"{path}: cannot be read: {error.strerror}",)) from None
+    if len(data) > CONFIG_FILE_BYTES:
+        raise InvalidConfiguration(
+            (f"{path}: larger than {CONFIG_FILE_BYTES} bytes; this is not our configuration",)
+        )
+    if stat.S_IMODE(mode) & 0o077 and _holds_secret(data):
+        raise InvalidConfiguration(
+            (f"{path}: holds a password and others can read it; run `chmod 600 {path}`",)
+        )
+    return data
+
+
+def _holds_secret(data: bytes) -> bool:
+    """Whether the file sets a password; a file that cannot be read as TOML is told about elsewhere."""
+    try:
+        proxy = tomllib.loads(data.decode("utf-8-sig")).get("proxy", {})
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(proxy, dict) and (bool(proxy.get("password")) or "@" in str(proxy.get("upstream", "")))
+
+
+def _nearest(word: str, known: Mapping[str, object], form: str = "`{}`") -> str:
+    """`; did you mean …?`, or nothing when no known word is near."""
+    near = difflib.get_close_matches(word.lower() if word.islower() else word, known, n=1, cutoff=0.7)
+    return f"; did you mean {form.format(near[0])}?" if near else ""

@@ -1,0 +1,177 @@
+"""The settings as values: every section and key of the configuration, its type, its bounds and its default.
+
+What each key is for, and why it has its default, is told in `configs/gateway.toml`, which a test compares with this.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from gateway.config.checks import check_ip, check_label, check_upstream, check_visible
+from tunnels.addresses import Address
+from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
+
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+"""A port to listen on; 0 is any free one."""
+
+Seconds: TypeAlias = Annotated[float, Meta(ge=0.1, le=86400)]
+
+LoginText: TypeAlias = Annotated[str, Meta(max_length=255)]
+"""RFC 1929 gives user name and password one length byte each."""
+
+PETNAME_OF_HOST: Final = ""
+"""The nickname that stands for the first label of this machine's name."""
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One section."""
+
+
+class GatewaySettings(_Settings, frozen=True, kw_only=True):
+    """[gateway]: this gateway as a whole."""
+
+    nickname: Annotated[str, Meta(max_length=63)] = PETNAME_OF_HOST
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    def __post_init__(self) -> None:
+        if self.nickname:
+            check_label(self.nickname)
+
+
+class TunnelSettings(_Settings, frozen=True, kw_only=True):
+    """[tunnels]: how bytes reach other endpoints."""
+
+    quic_engine: Literal["qh3", "aioquic"] = "qh3"
+    port: Port = 0
+    bind: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)] = ("0.0.0.0", "::")  # noqa: S104 - for all
+    addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ()
+    idle_timeout: Seconds = 60.0
+    keepalive: Seconds = 20.0
+    connect_timeout: Seconds = 10.0
+
+    def __post_init__(self) -> None:
+        for ip in self.bind:
+            check_ip(ip)
+        if self.keepalive >= self.idle_timeout:
+            raise ValueError(
+                f"keepalive ({self.keepalive:g} s) must be shorter than idle_timeout ({self.idle_timeout:g} s)"
+            )
+
+
+class ProxySettings(_Settings, frozen=True, kw_only=True):
+    """[proxy]: SOCKS and HTTP on one port."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 1080
+    username: LoginText = ""
+    password: LoginText = ""
+    other_hosts: Literal["direct", "refuse"] = "direct"
+    upstream: str = ""
+
+    def __post_init__(self) -> None:
+        check_ip(self.host)
+        if bool(self.username) != bool(self.password):
+            raise ValueError("username and password go together: give both or neither")
+        if self.upstream:
+            check_upstream(self.upstream)
+
+
+class DnsServer(Address):
+    """A DNS server to forward to; the port is 53 when none is written."""
+
+    @classmethod
+    def parse(cls, text: str) -> DnsServer:
+        """Read `192.0.2.53`, `2001:db8::53`, or either with a port; ValueError says what is expected."""
+        try:
+            address = Address.of(text.strip("[]"), 53)
+        except ValueError:
+            address = Address.parse(text)
+        return cls(address.ip, address.port)
+
+
+class DnsSettings(_Settings, frozen=True, kw_only=True):
+    """[dns]: the DNS server for .overlay."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 5399
+    ttl: Annotated[int, Meta(ge=0, le=86400)] = 60
+    forward: Annotated[tuple[DnsServer, ...], Meta(max_length=8)] = ()
+
+    def __post_init__(self) -> None:
+        check_ip(self.host)
+
+
+class LoopbackSettings(_Settings, frozen=True, kw_only=True):
+    """[loopback]: a loopback address with listeners for each endpoint and service."""
+
+    enabled: bool = True
+    network: IPv4Network = IPv4Network("127.64.0.0/10")
+
+    def __post_init__(self) -> None:
+        if not self.network.is_loopback:
+            raise ValueError(f"network {self.network} is not inside 127.0.0.0/8")
+        if self.network.prefixlen > 24:
+            raise ValueError(f"network {self.network} is too small; it needs /24 or more room")
+
+
+class DashboardSettings(_Settings, frozen=True, kw_only=True):
+    """[dashboard]: pages for browsers on this machine, and the PAC file."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 7399
+
+    def __post_init__(self) -> None:
+        check_ip(self.host)
+
+
+class ServiceSettings(_Settings, frozen=True, kw_only=True):
+    """[services.NAME]: one exposed service, as it was typed; `gateway.expose.services` makes sense of it."""
+
+    target: Annotated[str, Meta(min_length=1, max_length=300)]
+    """`host:port`, `port`, `unix:PATH`, or a range such as `5000-5100`."""
+    port: Port = 0
+    """The port others use; 0 is the well-known port of the service's name, else the target's."""
+    protocols: Annotated[tuple[Literal["tcp", "udp"], ...], Meta(min_length=1, max_length=2)] = ("tcp",)
+    allow: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=63)], ...], Meta(max_length=1000)
+    ] = ()
+    """Petnames or endpoint ids."""
+    public: bool = False
+    proxy_protocol: Literal["off", "v2"] = "off"
+    http_endpoint_header: bool = False
+    host_header: Annotated[str, Meta(min_length=1, max_length=255)] = "keep"
+
+    def __post_init__(self) -> None:
+        check_visible(self.host_header)
+
+
+class ContactSettings(_Settings, frozen=True, kw_only=True):
+    """[contacts.PETNAME]: an endpoint known by configuration."""
+
+    id: EndpointId
+    addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ()
+
+
+class Config(_Settings, frozen=True, kw_only=True):
+    """All settings of one gateway, checked."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    tunnels: TunnelSettings = TunnelSettings()
+    proxy: ProxySettings = ProxySettings()
+    dns: DnsSettings = DnsSettings()
+    loopback: LoopbackSettings = LoopbackSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    services: dict[str, ServiceSettings] = {}
+    contacts: dict[str, ContactSettings] = {}
+
+
+SECRET_KEYS: Final = frozenset({"proxy.username", "proxy.password", "proxy.upstream"})
+"""Keys that are shown as `***` and never logged; an upstream may hold a password."""

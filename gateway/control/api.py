@@ -1,0 +1,327 @@
+"""What the command line and the dashboard may ask of a running gateway: the facade, and its values on the wire.
+
+The daemon implements `Gateway`; `server` puts it on the control socket and `client` calls it from there, so that
+a caller in the same process and one at the other end of the socket see the same methods and the same errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec reads the annotations
+
+API_VERSION: Final = 1
+"""The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
+
+TransportProtocol: TypeAlias = Literal["tcp", "udp"]
+
+NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
+"""A petname, an endpoint id or a name under .overlay: no longer than a DNS name may be."""
+
+TicketText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""A record of 1000 bytes is about 1700 characters as text; more is no ticket."""
+
+AddressTexts: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a caller asks for; a field we don't know is refused, because ignoring it would do something else."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller is told; fields of a newer daemon are ignored."""
+
+
+# --- status ---------------------------------------------------------------------------------------------------
+
+
+class ListenerReport(Report, frozen=True, kw_only=True):
+    """One local door of this gateway."""
+
+    name: Literal["proxy", "dns", "dashboard", "tunnels"]
+    addresses: tuple[str, ...] = ()
+    """Where it listens really, as `ip:port`; empty when it is switched off or failed."""
+    enabled: bool = True
+    note: str = ""
+    """Why it does not listen, or what is to be known of it."""
+
+
+class OfferReport(Report, frozen=True, kw_only=True):
+    """One port of one service, as it is offered on this machine."""
+
+    service: str
+    protocol: TransportProtocol
+    port: int
+    """The service's own port."""
+    offered: int
+    """The port on the loopback address; differs from `port` when that one could not be bound."""
+
+
+class LoopbackReport(Report, frozen=True, kw_only=True):
+    """The loopback address that stands for a name here."""
+
+    name: str
+    """Such as `web.alice.overlay`."""
+    ip: str
+    offers: tuple[OfferReport, ...] = ()
+
+
+class TunnelReport(Report, frozen=True, kw_only=True):
+    """One connection to another endpoint."""
+
+    endpoint_id: str
+    petname: str = ""
+    """Empty when the endpoint is no contact."""
+    address: str = ""
+    """Where its datagrams go now."""
+    path: str = "direct"
+    """How they go: `direct`, `relayed`."""
+    rtt_ms: float | None = None
+    """Smoothed round-trip time; None before the first measurement."""
+    streams: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    """How long it has been up."""
+
+
+class ServiceReport(Report, frozen=True, kw_only=True):
+    """One service this gateway exposes."""
+
+    name: str
+    settings: ServiceSettings
+    """As typed."""
+    port: str
+    """The port or range others use, such as `80` or `5000-5100`."""
+    host: str
+    """The name others use, with this endpoint's id in it: `web.<id>.overlay`."""
+    nickname_host: str = ""
+    """The same with our nickname, which is what a joining contact will call us unless it chooses otherwise."""
+    url: str = ""
+    """What somebody who joined opens, such as `http://web.alice.overlay/`; empty when the port says nothing of a scheme."""
+    join: str = ""
+    """The command for the other side that makes the name work there, complete with a ticket."""
+    use: str = ""
+    """A command for the other side that uses the service through its proxy."""
+    undo: str = ""
+    """The command that takes the service away again."""
+    origin: Literal["configuration", "command"] = "command"
+    """Where it was asked for: a section of gateway.toml, or `overlay expose`."""
+    warnings: tuple[str, ...] = ()
+    """Such as that nobody may use it yet, with the remedy."""
+
+
+class ContactReport(Report, frozen=True, kw_only=True):
+    """One endpoint we know by a name of our own."""
+
+    petname: str
+    endpoint_id: str
+    addresses: tuple[str, ...] = ()
+    """Where it may be reached, from its ticket and from the configuration."""
+    services: tuple[str, ...] = ()
+    """Services it told us of."""
+    connected: bool | None = None
+    """Whether a tunnel is up; None when it was never tried."""
+    origin: Literal["configuration", "command"] = "command"
+
+
+class StatusReport(Report, frozen=True, kw_only=True):
+    """A snapshot of one gateway."""
+
+    version: str
+    endpoint_id: str
+    nickname: str
+    pid: int
+    home: str
+    uptime: float
+    """Seconds since the start."""
+    quic_engine: str = ""
+    listeners: tuple[ListenerReport, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """What our tickets say of where we may be reached."""
+    services: tuple[ServiceReport, ...] = ()
+    contacts: tuple[ContactReport, ...] = ()
+    tunnels: tuple[TunnelReport, ...] = ()
+    loopback: tuple[LoopbackReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def listener(self, name: str) -> str:
+        """Where the listener of this name listens first, as `ip:port`; empty when it does not."""
+        return next(
+            (report.addresses[0] for report in self.listeners if report.name == name and report.addresses), ""
+        )
+
+
+# --- services -------------------------------------------------------------------------------------------------
+
+
+class ExposeRequest(Request, frozen=True, kw_only=True):
+    """Expose a service; one of the same name that a command asked for is replaced."""
+
+    name: NameText
+    settings: ServiceSettings
+
+
+# --- contacts, tickets ----------------------------------------------------------------------------------------
+
+
+class AddContactRequest(Request, frozen=True, kw_only=True):
+    """Give an endpoint a petname."""
+
+    petname: NameText
+    id_or_ticket: TicketText
+    addresses: AddressTexts = ()
+
+
+class RenameContactRequest(Request, frozen=True, kw_only=True):
+    """Give a contact another petname."""
+
+    petname: NameText
+
+
+class TicketRequest(Request, frozen=True, kw_only=True):
+    """Ask for our own record as text."""
+
+    expires_in: Annotated[float, Meta(ge=1, le=366 * 86400)] | None = None
+    """Seconds from now; None is the usual lifetime."""
+
+
+class TicketReport(Report, frozen=True, kw_only=True):
+    """Our record as text, to be given to others."""
+
+    ticket: str
+    endpoint_id: str
+    expires: float
+    """Wall-clock seconds since 1970."""
+    addresses: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    """The public ones; others don't appear in a record."""
+    command: str = ""
+    """What the other side runs."""
+
+
+class JoinRequest(Request, frozen=True, kw_only=True):
+    """Take a ticket: its endpoint becomes a contact."""
+
+    ticket: TicketText
+    petname: Annotated[str, Meta(max_length=63)] = ""
+    """Empty for the nickname in the ticket."""
+    preview: bool = False
+    """Tell what would happen and change nothing."""
+
+
+class JoinReport(Report, frozen=True, kw_only=True):
+    """What a ticket said, and the contact it became."""
+
+    contact: ContactReport
+    expires: float
+    """When the ticket ends, in wall-clock seconds since 1970."""
+    known: bool = False
+    """Whether the endpoint was a contact already; then its addresses were refreshed."""
+    urls: tuple[str, ...] = ()
+    """What may be opened now."""
+    loopback: tuple[LoopbackReport, ...] = ()
+    undo: str = ""
+
+
+# --- names ----------------------------------------------------------------------------------------------------
+
+
+class PingRequest(Request, frozen=True, kw_only=True):
+    """One round trip to an endpoint, connecting first if need be."""
+
+    name: NameText
+    timeout: Annotated[float, Meta(gt=0, le=60)] = 10.0
+
+
+class PingReport(Report, frozen=True, kw_only=True):
+    """One answered round trip."""
+
+    name: str
+    endpoint_id: str
+    rtt_ms: float
+    address: str
+    path: str = "direct"
+    connect_ms: float | None = None
+    """How long connecting took; None when a tunnel was up already."""
+
+
+class ResolveRequest(Request, frozen=True, kw_only=True):
+    """What a name under .overlay stands for."""
+
+    name: NameText
+
+
+class ResolveReport(Report, frozen=True, kw_only=True):
+    """What a name under .overlay stands for; a name that does not exist is a DialError instead."""
+
+    name: str
+    endpoint_id: str
+    petname: str = ""
+    service: str = ""
+    """The service the name asks for; empty for the endpoint as a whole."""
+    ip: str = ""
+    """The loopback address; empty when there are none."""
+    offers: tuple[OfferReport, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Where the endpoint may be reached."""
+    source: str = ""
+    """How we know: `id`, `contact`, `configuration`, …"""
+
+
+class ReloadReport(Report, frozen=True, kw_only=True):
+    """What a changed configuration did."""
+
+    applied: tuple[str, ...] = ()
+    """Dotted keys now in force."""
+    restart: tuple[str, ...] = ()
+    """Dotted keys that changed and wait for the next start."""
+
+
+class Gateway(Protocol):
+    """A running gateway. Every method may raise a GatewayError, whose text is for people."""
+
+    async def status(self) -> StatusReport:
+        """A snapshot of everything."""
+
+    async def services(self) -> tuple[ServiceReport, ...]:
+        """What this gateway exposes."""
+
+    async def expose(self, request: ExposeRequest) -> ServiceReport:
+        """Expose a service, now and after each start."""
+
+    async def unexpose(self, name: str) -> ServiceReport:
+        """Take a service away and end its streams; returns what it was."""
+
+    async def contacts(self) -> tuple[ContactReport, ...]:
+        """The address book."""
+
+    async def add_contact(self, request: AddContactRequest) -> ContactReport:
+        """Give an endpoint a petname; UsageError when either is taken or makes no sense."""
+
+    async def remove_contact(self, petname: str) -> ContactReport:
+        """Forget a contact; returns what it was."""
+
+    async def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
+        """Give a contact another petname; what it may use stays."""
+
+    async def ticket(self, request: TicketRequest) -> TicketReport:
+        """Our own record as text."""
+
+    async def join(self, request: JoinRequest) -> JoinReport:
+        """Make a ticket's endpoint a contact, or only tell what that would do."""
+
+    async def ping(self, request: PingRequest) -> PingReport:
+        """One round trip to an endpoint; DialError when it does not answer."""
+
+    async def resolve(self, request: ResolveRequest) -> ResolveReport:
+        """What a name stands for; DialError with UNKNOWN_NAME when it does not exist."""
+
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again; ConfigurationError leaves everything as it was."""
+
+    async def down(self) -> None:
+        """Begin to stop; returns at once."""

@@ -1,0 +1,200 @@
+"""Ask a running gateway, over its control socket: `gateway.control.api.Gateway` without the waiting words.
+
+Plain blocking HTTP from the standard library, because a command makes one call and ends: it starts in a third of
+the time that an asyncio client takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import os
+import socket
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+import gateway as package
+from gateway.control import api
+from gateway.control.errors import ErrorReply, error_of
+from gateway.errors import GatewayError, NotRunning
+from gateway.limits import CONTROL_REPLY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.home import Home
+
+T = TypeVar("T")
+
+_SECONDS: Final = 30.0
+"""How long a reply may take; `ping` and `join` add their own."""
+
+
+class ControlClient:
+    """One gateway's control socket, for a command. Every method may raise NotRunning or the daemon's own error."""
+
+    def __init__(self, home: Home, *, timeout: float = _SECONDS) -> None:
+        self._home = home
+        self._path = home.control_socket()
+        self._timeout = timeout
+
+    def status(self) -> api.StatusReport:
+        """See `Gateway.status`."""
+        return self._call("GET", "/status", api.StatusReport)
+
+    def services(self) -> tuple[api.ServiceReport, ...]:
+        """See `Gateway.services`."""
+        return self._call("GET", "/services", tuple[api.ServiceReport, ...])
+
+    def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
+        """See `Gateway.expose`."""
+        return self._call("POST", "/services", api.ServiceReport, request)
+
+    def unexpose(self, name: str) -> api.ServiceReport:
+        """See `Gateway.unexpose`."""
+        return self._call("DELETE", f"/services/{quote(name, safe='')}", api.ServiceReport)
+
+    def contacts(self) -> tuple[api.ContactReport, ...]:
+        """See `Gateway.contacts`."""
+        return self._call("GET", "/contacts", tuple[api.ContactReport, ...])
+
+    def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
+        """See `Gateway.add_contact`."""
+        return self._call("POST", "/contacts", api.ContactReport, request)
+
+    def remove_contact(self, petname: str) -> api.ContactReport:
+        """See `Gateway.remove_contact`."""
+        return self._call("DELETE", f"/contacts/{quote(petname, safe='')}", api.ContactReport)
+
+    def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
+        """See `Gateway.rename_contact`."""
+        return self._call("PATCH", f"/contacts/{quote(petname, safe='')}", api.ContactReport, request)
+
+    def ticket(self, request: api.TicketRequest) -> api.TicketReport:
+        """See `Gateway.ticket`."""
+        return self._call("POST", "/ticket", api.TicketReport, request)
+
+    def join(self, request: api.JoinRequest) -> api.JoinReport:
+        """See `Gateway.join`."""
+        return self._call("POST", "/join", api.JoinReport, request)
+
+    def ping(self, request: api.PingRequest) -> api.PingReport:
+        """See `Gateway.ping`."""
+        return self._call("POST", "/ping", api.PingReport, request, extra=request.timeout)
+
+    def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
+        """See `Gateway.resolve`."""
+        return self._call("POST", "/resolve", api.ResolveReport, request)
+
+    def reload(self) -> api.ReloadReport:
+        """See `Gateway.reload`."""
+        return self._call("POST", "/reload", api.ReloadReport)
+
+    def down(self) -> None:
+        """See `Gateway.down`."""
+        self._call("POST", "/down", dict[str, object])
+
+    def logs(self, *, lines: int, follow: bool) -> Iterator[str]:
+        """The daemon's last log lines, and with `follow` each new one as it comes."""
+        with self._connected(None if follow else self._timeout) as connection:
+            reply = self._ask(connection, "GET", f"/logs?lines={lines}&follow={int(follow)}", None)
+            if reply.status != 200:
+                raise self._refusal(reply, reply.read(CONTROL_REPLY_BYTES))
+            try:
+                for line in reply:
+                    yield line.decode("utf-8", errors="replace").rstrip("\n")
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from None
+
+    def _call(
+        self, method: str, path: str, kind: type[T], request: api.Request | None = None, *, extra: float = 0.0
+    ) -> T:
+        body = None if request is None else msgspec.json.encode(request)
+        with self._connected(self._timeout + extra) as connection:
+            reply = self._ask(connection, method, path, body)
+            try:
+                data = reply.read(CONTROL_REPLY_BYTES)
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from None
+        if reply.status != 200:
+            raise self._refusal(reply, data)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except ValueError as error:
+            raise GatewayError(
+                f"control: the daemon's answer makes no sense ({error}){self._skew(reply)}"
+            ) from None
+
+    @contextlib.contextmanager
+    def _connected(self, timeout: float | None) -> Iterator[http.client.HTTPConnection]:
+        connection = _UnixConnection(os.fspath(self._path), timeout)
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
+                raise NotRunning(
+                    f"gateway: none runs on {self._home.path}; start it with `overlay up`, "
+                    "or name another directory with --home"
+                ) from None
+            raise self._broken(error) from None
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _ask(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    ) -> http.client.HTTPResponse:
+        try:
+            connection.request(
+                method, f"/v{api.API_VERSION}{path}", body=body, headers={"Content-Type": "application/json"}
+            )
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from None
+
+    def _refusal(self, reply: http.client.HTTPResponse, data: bytes) -> GatewayError:
+        """The error that the daemon answered with."""
+        try:
+            error = error_of(msgspec.json.decode(data, type=ErrorReply))
+        except ValueError:
+            return GatewayError(
+                f"control: the daemon answered {reply.status} {reply.reason}{self._skew(reply) or '; see `overlay logs`'}"
+            )
+        skew = (
+            self._skew(reply) if reply.status in (404, 405) and "this daemon knows no" in str(error) else ""
+        )
+        return type(error)(f"{error}{skew}") if skew else error
+
+    def _skew(self, reply: http.client.HTTPResponse) -> str:
+        """What to do when the daemon is of another version than this command; empty when it is not."""
+        theirs = reply.getheader("Overlay-Version") or "of an unknown version"
+        if theirs == package.__version__:
+            return ""
+        return f"; the daemon is {theirs} and this command {package.__version__}: restart the daemon"
+
+    def _broken(self, error: Exception) -> GatewayError:
+        if isinstance(error, TimeoutError):
+            return GatewayError("control: the daemon did not answer in time; see `overlay logs`")
+        if isinstance(error, PermissionError):
+            return GatewayError(f"control: {self._path} is another user's; name your own gateway with --home")
+        reason = str(error) or type(error).__name__
+        return GatewayError(f"control: the daemon hung up ({reason}); see `overlay logs`")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP to a socket file."""
+
+    def __init__(self, path: str, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the connection."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

@@ -1,0 +1,64 @@
+"""Errors of the gateway as they cross the control socket: `{"error": text, "code": code}` and an HTTP status."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from gateway.dialing import DialError, Failure
+from gateway.errors import ConfigurationError, GatewayError, NotRunning, StateError, UsageError
+
+_CLASSES: Final[dict[str, tuple[type[GatewayError], int]]] = {
+    "usage": (UsageError, 400),
+    "configuration": (ConfigurationError, 409),
+    "state": (StateError, 507),
+    "not-running": (NotRunning, 503),
+    "failure": (GatewayError, 500),
+}
+"""Code, class and HTTP status; a class stands before its bases."""
+
+_DIAL: Final = "dial-"
+_DIAL_STATUS: Final = {
+    Failure.UNKNOWN_NAME: 404,
+    Failure.NO_SERVICE: 404,
+    Failure.FORBIDDEN: 403,
+    Failure.POLICY: 403,
+}
+"""Every other failure is a 502: something beyond us did not do its part."""
+
+
+class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daemon answers instead of a report."""
+
+    error: str
+    """The line for people."""
+    code: str
+    """The kind, for machines: `usage`, `configuration`, `state`, `failure`, or `dial-` and a Failure."""
+
+
+def reply_of(error: GatewayError) -> tuple[int, ErrorReply]:
+    """The HTTP status and the reply that tell of `error`."""
+    if isinstance(error, DialError):
+        status = _DIAL_STATUS.get(error.failure, 502)
+        return status, ErrorReply(error=str(error), code=_DIAL + error.failure.value)
+    code = code_of(error)
+    return _CLASSES[code][1], ErrorReply(error=str(error), code=code)
+
+
+def code_of(error: GatewayError) -> str:
+    """The machines' word for `error`."""
+    if isinstance(error, DialError):
+        return _DIAL + error.failure.value
+    return next(code for code, (kind, _) in _CLASSES.items() if isinstance(error, kind))
+
+
+def error_of(reply: ErrorReply) -> GatewayError:
+    """The error that `reply` tells of; one of a newer daemon that we don't know is a plain GatewayError."""
+    if reply.code.startswith(_DIAL):
+        try:
+            return DialError(Failure(reply.code.removeprefix(_DIAL)), reply.error)
+        except ValueError:
+            return GatewayError(reply.error)
+    kind, _ = _CLASSES.get(reply.code, (GatewayError, 500))
+    return kind(reply.error)

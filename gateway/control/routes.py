@@ -1,0 +1,181 @@
+"""The control API as HTTP: each path with its method of `Gateway`. The control socket and the dashboard mount these.
+
+Requests and reports are JSON. Who may call is the business of whoever mounts the routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+import gateway as package
+from gateway.control import api
+from gateway.control.errors import ErrorReply, reply_of
+from gateway.errors import GatewayError, UsageError
+from gateway.limits import CONTROL_BODY_BYTES, CONTROL_BODY_SECONDS, CONTROL_LOG_LINES
+from gateway.logs import LogTail
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+VERSION_HEADER: Final = "Overlay-Version"
+"""In every reply: the version of the daemon, so that a command of another version can say so."""
+
+_LOG_POLL_SECONDS: Final = 0.25
+"""How often a followed log is looked at; a person sees no delay, and it costs one stat call."""
+
+
+def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
+    """Every path of the API, answered by `gateway`; `log_file` is what `/v1/logs` tells."""
+
+    async def status(request: web.Request) -> web.Response:
+        return _answer(await gateway.status())
+
+    async def services(request: web.Request) -> web.Response:
+        return _answer(await gateway.services())
+
+    async def expose(request: web.Request) -> web.Response:
+        return _answer(await gateway.expose(await _body(request, api.ExposeRequest)))
+
+    async def unexpose(request: web.Request) -> web.Response:
+        return _answer(await gateway.unexpose(request.match_info["name"]))
+
+    async def contacts(request: web.Request) -> web.Response:
+        return _answer(await gateway.contacts())
+
+    async def add_contact(request: web.Request) -> web.Response:
+        return _answer(await gateway.add_contact(await _body(request, api.AddContactRequest)))
+
+    async def remove_contact(request: web.Request) -> web.Response:
+        return _answer(await gateway.remove_contact(request.match_info["petname"]))
+
+    async def rename_contact(request: web.Request) -> web.Response:
+        asked = await _body(request, api.RenameContactRequest)
+        return _answer(await gateway.rename_contact(request.match_info["petname"], asked))
+
+    async def plain_ticket(request: web.Request) -> web.Response:
+        return _answer(await gateway.ticket(api.TicketRequest()))
+
+    async def ticket(request: web.Request) -> web.Response:
+        return _answer(await gateway.ticket(await _body(request, api.TicketRequest)))
+
+    async def join(request: web.Request) -> web.Response:
+        return _answer(await gateway.join(await _body(request, api.JoinRequest)))
+
+    async def ping(request: web.Request) -> web.Response:
+        return _answer(await gateway.ping(await _body(request, api.PingRequest)))
+
+    async def resolve(request: web.Request) -> web.Response:
+        return _answer(await gateway.resolve(await _body(request, api.ResolveRequest)))
+
+    async def reload(request: web.Request) -> web.Response:
+        return _answer(await gateway.reload())
+
+    async def down(request: web.Request) -> web.Response:
+        await gateway.down()
+        return _answer({})
+
+    async def logs(request: web.Request) -> web.StreamResponse:
+        return await _send_logs(request, log_file)
+
+    paths: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]], ...] = (
+        ("GET", "/status", status),
+        ("GET", "/services", services),
+        ("POST", "/services", expose),
+        ("DELETE", "/services/{name}", unexpose),
+        ("GET", "/contacts", contacts),
+        ("POST", "/contacts", add_contact),
+        ("DELETE", "/contacts/{petname}", remove_contact),
+        ("PATCH", "/contacts/{petname}", rename_contact),
+        ("GET", "/ticket", plain_ticket),
+        ("POST", "/ticket", ticket),
+        ("POST", "/join", join),
+        ("POST", "/ping", ping),
+        ("POST", "/resolve", resolve),
+        ("POST", "/reload", reload),
+        ("POST", "/down", down),
+        ("GET", "/logs", logs),
+    )
+    return [
+        web.route(method, f"/v{api.API_VERSION}{path}", _told(handler)) for method, path, handler in paths
+    ]
+
+
+def refuse(status: int, error: str, code: str) -> web.Response:
+    """An error that is no GatewayError as a reply."""
+    return _answer(ErrorReply(error=error, code=code), status)
+
+
+def _told(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The handler, with a GatewayError told as JSON."""
+
+    async def wrapped(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except GatewayError as error:
+            status, reply = reply_of(error)
+            return _answer(reply, status)
+
+    return wrapped
+
+
+def _answer(report: object, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(report),
+        status=status,
+        content_type="application/json",
+        headers={VERSION_HEADER: package.__version__},
+    )
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    """The request's JSON as `kind`; UsageError when it is too long, too slow or something else."""
+    try:
+        async with asyncio.timeout(CONTROL_BODY_SECONDS):
+            data = await request.read()
+    except TimeoutError:
+        raise UsageError(f"request: the body did not arrive within {CONTROL_BODY_SECONDS:g} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise UsageError(f"request: the body is longer than {CONTROL_BODY_BYTES} bytes") from None
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"request: {request.path} does not take this: {error}") from None
+
+
+async def _send_logs(request: web.Request, log_file: Path) -> web.StreamResponse:
+    """The last `lines` lines as text; with `follow=1`, each new one as it comes, until the caller hangs up."""
+    try:
+        count = min(int(request.query.get("lines", "100")), CONTROL_LOG_LINES)
+    except ValueError:
+        count = -1
+    if count < 0:
+        raise UsageError("logs: lines is a number")
+    tail = LogTail(log_file)
+    response = web.StreamResponse(headers={VERSION_HEADER: package.__version__})
+    response.content_type = "text/plain"
+    response.charset = "utf-8"
+    try:
+        lines = await asyncio.to_thread(tail.last, count)
+        await response.prepare(request)
+        while True:
+            if lines:
+                await response.write("".join(f"{line}\n" for line in lines).encode())
+            if request.query.get("follow") != "1":
+                break
+            await asyncio.sleep(_LOG_POLL_SECONDS)
+            lines = await asyncio.to_thread(tail.added)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the caller hung up
+    finally:
+        tail.close()
+    return response

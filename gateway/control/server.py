@@ -1,0 +1,165 @@
+"""The control socket: the API on a Unix socket that only its owner can speak to.
+
+Three things keep others out: the home directory (0700), the socket (0600), and the kernel's word on who connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+import struct
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from gateway.control.routes import refuse, routes
+from gateway.errors import StateError
+from gateway.home import state_error
+from gateway.limits import (
+    CONTROL_BODY_BYTES,
+    CONTROL_CONNECTIONS,
+    CONTROL_HEAD_SECONDS,
+    CONTROL_KEEPALIVE_SECONDS,
+    CONTROL_SHUTDOWN_SECONDS,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiohttp.typedefs import Handler
+
+    from gateway.control.api import Gateway
+
+_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class ControlServer:
+    """Answers the control API on one socket file, from `start` to `close`."""
+
+    def __init__(self, gateway: Gateway, *, path: Path, log_file: Path) -> None:
+        self._path = path
+        self._silent: set[asyncio.BaseProtocol] = set()
+        """Connections that have not sent a request yet."""
+        app = web.Application(client_max_size=CONTROL_BODY_BYTES, middlewares=[self._admit])
+        app.add_routes(routes(gateway, log_file))
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=CONTROL_KEEPALIVE_SECONDS,
+            shutdown_timeout=CONTROL_SHUTDOWN_SECONDS,
+        )
+        self._server: asyncio.Server | None = None
+        self._bound = False
+
+    async def start(self) -> None:
+        """Listen; StateError when another daemon listens there or the socket cannot be made."""
+        sock = await asyncio.to_thread(_bind, self._path)
+        self._bound = True
+        await self._runner.setup()
+        self._server = await asyncio.get_running_loop().create_unix_server(self._protocol, sock=sock)
+
+    async def close(self) -> None:
+        """Stop listening, let requests finish for a moment, remove the socket file; idempotent."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self._runner.cleanup()
+        if self._bound:
+            self._bound = False
+            await asyncio.to_thread(self._path.unlink, missing_ok=True)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """The protocol for a new connection: one that says so when there are too many."""
+        server = self._runner.server
+        if server is None or len(server.connections) >= CONTROL_CONNECTIONS:
+            return _Busy()
+        handler = server()
+        self._silent.add(handler)
+        asyncio.get_running_loop().call_later(CONTROL_HEAD_SECONDS, self._give_up, handler)
+        return handler
+
+    def _give_up(self, handler: web.RequestHandler) -> None:
+        """End a connection that has not sent one whole request head in time."""
+        if handler in self._silent:
+            self._silent.discard(handler)
+            if handler.transport is not None:
+                handler.transport.abort()
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        self._silent.discard(request.protocol)
+        uid = _peer_uid(transport.get_extra_info("socket"))
+        if uid is not None and uid not in (os.getuid(), 0):
+            return refuse(403, "control: this gateway belongs to another user", "usage")
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return refuse(404, f"control: this daemon knows no {request.path[:100]}", "failure")
+        except web.HTTPMethodNotAllowed:
+            return refuse(405, f"control: {request.path[:100]} takes no {request.method}", "usage")
+
+
+class _Busy(asyncio.Protocol):
+    """Tells the caller that there are too many connections already."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - tells mypy
+        transport.write(_BUSY)
+        transport.close()
+
+
+def _bind(path: Path) -> socket.socket:
+    """A listening socket at `path`, mode 0600; one that a dead daemon left there is replaced, a live one is not."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _clear(path)
+        sock.bind(os.fspath(path))
+        path.chmod(0o600)  # nobody can connect before listen
+        sock.listen(CONTROL_CONNECTIONS)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise state_error("create", path, error) from None
+    except StateError:
+        sock.close()
+        raise
+    return sock
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket file that nobody answers on."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StateError(f"control socket: {path} is something else, not a socket; move it away")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError as error:
+            if error.errno != errno.ECONNREFUSED:
+                raise
+        else:
+            raise StateError(
+                f"control socket: another gateway answers on {path}; stop it with `overlay down`, "
+                "or give this one a directory of its own with --home"
+            )
+    path.unlink(missing_ok=True)
+
+
+def _peer_uid(sock: socket.socket | None) -> int | None:
+    """Who is at the other end of a Unix socket; None where the kernel does not tell."""
+    if sock is None or sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+        return None
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid

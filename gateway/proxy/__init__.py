@@ -1,0 +1,1 @@
+"""The browser adapter's proxy: SOCKS4/4a/5 and HTTP on one port."""

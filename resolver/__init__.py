@@ -1,0 +1,1 @@
+"""Names to endpoints: `.overlay` names, petnames, signed records and the DNS server."""

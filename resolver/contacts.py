@@ -1,0 +1,256 @@
+"""The address book: which petname I gave to which endpoint, and what I know of where it is.
+
+A value object without files: the daemon loads and saves it through `from_json` and `to_json`. A petname belongs to
+one endpoint and an endpoint has one petname, so that a name on the screen always means the same key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from resolver.errors import (
+    ContactConflict,
+    ContactError,
+    ContactNotFound,
+    InvalidName,
+    InvalidState,
+    LimitReached,
+    RecordError,
+)
+from resolver.limits import CONTACT_ADDRESSES, CONTACTS, LABEL_CHARACTERS
+from resolver.names import Petname, check_petname
+from resolver.signed_packets import SignedPacket, newer_of
+from tunnels.addresses import Address
+from tunnels.identity import EndpointId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One endpoint I know, under the name I gave it."""
+
+    petname: Petname
+    endpoint_id: EndpointId
+    addresses: tuple[Address, ...] = ()
+    """Typed by hand; they never expire."""
+    packet: SignedPacket | None = None
+    """Its newest record, if it ever gave me one."""
+    added_at: float = 0.0
+    """Unix seconds."""
+
+    def __post_init__(self) -> None:
+        if len(self.addresses) > CONTACT_ADDRESSES:
+            raise LimitReached(
+                f"{self.petname} has {len(self.addresses)} addresses; a contact may have {CONTACT_ADDRESSES}"
+            )
+        if self.packet is not None and self.packet.endpoint_id != self.endpoint_id:
+            raise ValueError(f"the record beside {self.petname} speaks of another endpoint")
+
+
+class AddressBook:
+    """All contacts, found by petname or by id; every change either happens whole or raises and changes nothing."""
+
+    __slots__ = ("_by_id", "_by_petname", "_limit")
+
+    def __init__(self, contacts: tuple[Contact, ...] = (), *, limit: int = CONTACTS) -> None:
+        self._by_petname: dict[str, Contact] = {}
+        self._by_id: dict[EndpointId, Contact] = {}
+        self._limit = limit
+        for contact in contacts:
+            self.add(contact)
+
+    def __len__(self) -> int:
+        return len(self._by_petname)
+
+    def __iter__(self) -> Iterator[Contact]:
+        """Contacts by petname."""
+        return iter(sorted(self._by_petname.values(), key=lambda contact: contact.petname))
+
+    def __repr__(self) -> str:
+        return f"<AddressBook of {len(self)} contacts>"
+
+    def find(self, petname: str) -> Contact | None:
+        """The contact of this petname, in any case."""
+        return self._by_petname.get(petname.lower())
+
+    def find_id(self, endpoint_id: EndpointId) -> Contact | None:
+        """The contact of this endpoint."""
+        return self._by_id.get(endpoint_id)
+
+    def get(self, petname: str) -> Contact:
+        """The contact of this petname; ContactNotFound names the nearest one."""
+        contact = self.find(petname)
+        if contact is None:
+            near = difflib.get_close_matches(petname.lower(), self._by_petname, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see: overlay contacts ls"
+            raise ContactNotFound(f"no contact is called {petname}; {hint}")
+        return contact
+
+    def add(self, contact: Contact) -> Contact:
+        """Add a contact, or add addresses and a newer record to the one that is the same; returns what is kept.
+
+        InvalidName, ContactConflict or LimitReached otherwise.
+        """
+        check_petname(contact.petname)
+        known = self.find(contact.petname)
+        if known is not None and known.endpoint_id != contact.endpoint_id:
+            raise ContactConflict(
+                f"{contact.petname} already is {known.endpoint_id}; choose another petname, "
+                f"or first: overlay contacts rm {contact.petname}"
+            )
+        same = self.find_id(contact.endpoint_id)
+        if same is not None and same.petname != contact.petname:
+            raise ContactConflict(
+                f"this endpoint already is {same.petname}; to change that: "
+                f"overlay contacts rename {same.petname} {contact.petname}"
+            )
+        if same is not None:
+            addresses = tuple(dict.fromkeys((*contact.addresses, *same.addresses)))
+            contact = replace(same, addresses=addresses, packet=_newest(same.packet, contact.packet))
+        elif len(self) >= self._limit:
+            raise LimitReached(
+                f"the address book holds {self._limit} contacts; remove one first: overlay contacts rm PETNAME"
+            )
+        self._keep(contact)
+        return contact
+
+    def remove(self, petname: str) -> Contact:
+        """Remove and return a contact; ContactNotFound otherwise."""
+        contact = self.get(petname)
+        del self._by_petname[contact.petname]
+        del self._by_id[contact.endpoint_id]
+        return contact
+
+    def rename(self, petname: str, new: str) -> Contact:
+        """Give a contact another petname; ContactNotFound, ContactConflict or InvalidName otherwise."""
+        contact = self.get(petname)
+        wanted = check_petname(new)
+        other = self.find(wanted)
+        if other is not None and other is not contact:
+            raise ContactConflict(
+                f"{wanted} already is {other.endpoint_id}; choose another petname, or rename that one"
+            )
+        del self._by_petname[contact.petname]
+        renamed = replace(contact, petname=wanted)
+        self._keep(renamed)
+        return renamed
+
+    def set_addresses(self, petname: str, addresses: tuple[Address, ...]) -> Contact:
+        """Replace the addresses typed by hand; ContactNotFound or LimitReached otherwise."""
+        contact = replace(self.get(petname), addresses=tuple(dict.fromkeys(addresses)))
+        self._keep(contact)
+        return contact
+
+    def learn(self, packet: SignedPacket) -> bool:
+        """Keep the packet if it is a contact's and newer than what we have; whether it was kept."""
+        contact = self.find_id(packet.endpoint_id)
+        if contact is None or _newest(contact.packet, packet) is contact.packet:
+            return False
+        self._keep(replace(contact, packet=packet))
+        return True
+
+    def suggest(self, nickname: str | None) -> Petname:
+        """A free, allowed petname made from a nickname: `alice-s-laptop`, and `…-2` if that is taken."""
+        base = (
+            re.sub("[^a-z0-9]+", "-", (nickname or "").lower()).strip("-")[: LABEL_CHARACTERS - 13].strip("-")
+        )
+        for number in range(1, len(self) + 10):  # more candidates than names that could be taken or forbidden
+            candidate = (base or "peer") + (f"-{number}" if number > 1 else "")
+            try:
+                petname = check_petname(candidate)
+            except InvalidName:
+                continue
+            if self.find(petname) is None:
+                return petname
+        return check_petname(f"peer-{len(self) + 1}-{len(base)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` reads: plain dicts, lists, strings and numbers."""
+        return {
+            "version": _FORMAT,
+            "contacts": [
+                {
+                    "petname": contact.petname,
+                    "id": str(contact.endpoint_id),
+                    "addresses": [str(address) for address in contact.addresses],
+                    "record": base64.b64encode(contact.packet.to_bytes()).decode()
+                    if contact.packet
+                    else None,
+                    "added_at": contact.added_at,
+                }
+                for contact in self
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, saved: object, *, limit: int = CONTACTS) -> AddressBook:
+        """Read what `to_json` gave; InvalidState names the place that is wrong."""
+        try:
+            book = msgspec.convert(saved, _SavedBook)
+        except msgspec.ValidationError as error:
+            raise InvalidState(
+                f"the saved contacts are damaged: {error}; restore the file or remove it"
+            ) from None
+        if book.version != _FORMAT:
+            raise InvalidState(
+                f"the saved contacts have version {book.version}; this overlay reads {_FORMAT}, so upgrade it"
+            )
+        contacts = cls(limit=limit)
+        for position, entry in enumerate(book.contacts):
+            try:
+                contacts.add(_contact(entry))
+            except (ContactError, LimitReached, RecordError, ValueError) as error:
+                raise InvalidState(
+                    f"the saved contacts are damaged: contacts[{position}] ({entry.petname}): {error}"
+                ) from None
+        return contacts
+
+    def _keep(self, contact: Contact) -> None:
+        self._by_petname[contact.petname] = contact
+        self._by_id[contact.endpoint_id] = contact
+
+
+class _SavedContact(msgspec.Struct, forbid_unknown_fields=True):
+    petname: str
+    id: str
+    addresses: list[str] = []
+    record: str | None = None
+    added_at: float = 0.0
+
+
+class _SavedBook(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    contacts: list[_SavedContact]
+
+
+def _contact(saved: _SavedContact) -> Contact:
+    packet = None
+    if saved.record is not None:
+        try:
+            packet = SignedPacket.parse(base64.b64decode(saved.record, validate=True))
+        except binascii.Error:
+            raise ValueError("its record is not base64") from None
+    return Contact(
+        check_petname(saved.petname),
+        EndpointId.parse(saved.id),
+        tuple(Address.parse(text) for text in saved.addresses),
+        packet,
+        saved.added_at,
+    )
+
+
+def _newest(known: SignedPacket | None, offered: SignedPacket | None) -> SignedPacket | None:
+    if known is None or offered is None:
+        return known or offered
+    return newer_of(known, offered)

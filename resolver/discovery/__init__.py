@@ -1,0 +1,1 @@
+"""Where signed records come from: each room is one RecordSource."""

@@ -1,0 +1,284 @@
+"""What an endpoint says of itself in its signed packet: where it is, and which services are public.
+
+DNS records relative to the zone apex, which is the endpoint id, as pkarr has it::
+
+    _overlay.<id>      TXT  "v=1" "exp=<unix seconds>" "n=<nickname>" "a=192.0.2.1:7777" "a=[2001:db8::1]:7777"
+    _web._tcp.<id>     SRV  0 0 80 <id>
+    _game._udp.<id>    SRV  0 0 5000 <id>
+    _game._udp.<id>    TXT  "last=5100"
+
+The order of `a` strings is the owner's preference. The TXT beside an SRV record makes a range of ports of it. SRV
+targets are not compressed (RFC 2782), so about ten services fit. Unknown strings and records are ignored, so
+that a later minor version may add some; another major version in `v` is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from dnslib import QTYPE, RR, SRV, TXT, DNSError, DNSHeader, DNSRecord
+from dnslib.buffer import BufferError as DNSBufferError
+from dnslib.label import DNSLabel, DNSLabelError
+
+from resolver.errors import ForeignVersion, InvalidName, MalformedRecord, RecordExpired, RecordTooLarge
+from resolver.limits import NICKNAME_BYTES, OWN_PACKET_BYTES, RECORD_ADDRESSES, RECORD_SERVICES, RECORD_TTL
+from resolver.names import ServiceProtocol, check_service_name
+from resolver.signed_packets import SignedPacket
+from resolver.times import utc_text
+from tunnels.addresses import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnels.identity import EndpointId, SecretKey
+
+MAJOR_VERSION: Final = 1
+
+_TYPE_TXT: Final = 16
+_TYPE_SRV: Final = 33
+_CLASS_IN: Final = 1
+_AUTHORITATIVE_REPLY: Final = 0x8400  # QR and AA, the header pkarr packets have
+
+_DNSLIB_ERRORS: Final = (
+    DNSError,
+    DNSLabelError,
+    DNSBufferError,
+    ValueError,
+    IndexError,
+    struct.error,
+    RecursionError,  # dnslib follows each compression pointer with a call
+)
+"""What dnslib raises for bytes that are no DNS packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicService:
+    """A service that anyone may use, so that its owner lets everyone know of it."""
+
+    name: str
+    first_port: int
+    last_port: int
+    """The same as `first_port` unless the service is a range."""
+    protocols: frozenset[ServiceProtocol]
+
+    def __post_init__(self) -> None:
+        if check_service_name(self.name) != self.name:
+            raise InvalidName(f"{self.name!r} is not in lower case")
+        if not 0 < self.first_port <= self.last_port < 65536:
+            raise ValueError(
+                f"service {self.name}: {self.first_port}-{self.last_port} are not ports (1-65535)"
+            )
+        if not self.protocols:
+            raise ValueError(f"service {self.name} has no protocol: name tcp, udp or both")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRecord:
+    """What one endpoint says of itself, as of a moment; bounded, and the order is its preference."""
+
+    endpoint_id: EndpointId
+    timestamp: int
+    """Microseconds since 1970: when it was signed."""
+    expires: int
+    """Unix seconds: from then on it is not to be used."""
+    nickname: str | None = None
+    """The name it gave itself; a suggestion, and no proof of anything."""
+    addresses: tuple[Address, ...] = ()
+    services: tuple[PublicService, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.addresses) > RECORD_ADDRESSES:
+            raise ValueError(f"{len(self.addresses)} addresses; a record has at most {RECORD_ADDRESSES}")
+        if len(self.services) > RECORD_SERVICES:
+            raise ValueError(f"{len(self.services)} public services; a record has at most {RECORD_SERVICES}")
+        if self.nickname is not None:
+            check_nickname(self.nickname)
+
+    @classmethod
+    def from_packet(cls, signed: SignedPacket) -> EndpointRecord:
+        """Read what a verified packet says; MalformedRecord or ForeignVersion says why not."""
+        try:
+            entries = DNSRecord.parse(signed.packet).rr
+        except _DNSLIB_ERRORS as error:
+            raise MalformedRecord(
+                f"the record of {signed.endpoint_id.short}… holds no DNS packet: {error}"
+            ) from None
+        return _decode(signed, entries)
+
+    def sign(self, secret_key: SecretKey) -> SignedPacket:
+        """Sign it as of its own timestamp; RecordTooLarge says by how many bytes it is."""
+        if secret_key.endpoint_id != self.endpoint_id:
+            raise ValueError("only the endpoint itself signs its record")
+        return SignedPacket.sign(secret_key, self.timestamp, self.encode())
+
+    def encode(self) -> bytes:
+        """The DNS packet."""
+        packet = DNSRecord(DNSHeader(id=0, bitmap=_AUTHORITATIVE_REPLY))
+        packet.rr.extend(_entries(self))
+        return bytes(packet.pack())
+
+    def fitted(self) -> EndpointRecord:
+        """The record with the least important parts left out until it fits: last services, then last addresses."""
+        record = self
+        while len(record.encode()) > OWN_PACKET_BYTES:
+            if record.services:
+                record = replace(record, services=record.services[:-1])
+            elif record.addresses:
+                record = replace(record, addresses=record.addresses[:-1])
+            else:  # unreachable: version, expiry and a nickname always fit
+                raise RecordTooLarge(len(record.encode()) - OWN_PACKET_BYTES)
+        return record
+
+    def check_fresh(self, now: float) -> None:
+        """RecordExpired, with the time it expired, if it has at `now` (unix seconds)."""
+        if self.expires <= now:
+            raise RecordExpired(
+                f"the record of {self.endpoint_id.short}… expired on {utc_text(self.expires)}; ask its owner for a new one"
+            )
+
+
+def check_nickname(text: str) -> str:
+    """A nickname that fits into a line and a record; ValueError says why not."""
+    if not text or not text.isprintable() or text != text.strip():
+        raise ValueError("a nickname is one line of printable text without spaces around it")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a nickname is Unicode text; this one has half a character") from None
+    if size > NICKNAME_BYTES:
+        raise ValueError(f"the nickname has {size} bytes; it may have at most {NICKNAME_BYTES}")
+    return text
+
+
+def _entries(record: EndpointRecord) -> Iterator[RR]:
+    apex = str(record.endpoint_id)
+    strings = [f"v={MAJOR_VERSION}", f"exp={record.expires}"]
+    if record.nickname is not None:
+        strings.append(f"n={record.nickname}")
+    strings.extend(f"a={address}" for address in record.addresses)
+    yield _rr(f"_overlay.{apex}", QTYPE.TXT, TXT(strings))
+    for service in record.services:
+        for protocol in sorted(service.protocols, key=lambda one: one.value):
+            name = f"_{service.name}._{protocol.value}.{apex}"
+            yield _rr(name, QTYPE.SRV, SRV(0, 0, service.first_port, apex))
+            if service.last_port != service.first_port:
+                yield _rr(name, QTYPE.TXT, TXT([f"last={service.last_port}"]))
+
+
+def _rr(name: str, kind: int, data: object) -> RR:
+    # A tuple of labels, because dnslib sends a str through the IDNA codec, which is slow and refuses underscores.
+    return RR(DNSLabel(tuple(label.encode() for label in name.split("."))), kind, ttl=RECORD_TTL, rdata=data)
+
+
+def _decode(signed: SignedPacket, entries: list[RR]) -> EndpointRecord:
+    apex = str(signed.endpoint_id)
+    about: list[str] | None = None
+    ports: dict[tuple[str, ServiceProtocol], int] = {}
+    lasts: dict[tuple[str, ServiceProtocol], int] = {}
+    for entry in entries:
+        labels = _labels_below(entry, apex)
+        if entry.rclass != _CLASS_IN:
+            continue
+        if labels == ["_overlay"] and entry.rtype == _TYPE_TXT and about is None:
+            about = _strings(entry)
+        elif labels is not None and (key := _service_key(labels)) is not None:
+            if entry.rtype == _TYPE_SRV:
+                ports.setdefault(key, entry.rdata.port)
+            elif entry.rtype == _TYPE_TXT and (last := _number(_values(_strings(entry), "last"))) is not None:
+                lasts.setdefault(key, last)
+    if about is None:
+        raise MalformedRecord(
+            f"the record of {apex[:8]}… does not describe an overlay endpoint; it has no _overlay TXT"
+        )
+    _check_version(about, apex)
+    expires = _number(_values(about, "exp"))
+    if expires is None:
+        raise MalformedRecord(f"the record of {apex[:8]}… does not say when it expires")
+    nickname = next(iter(_values(about, "n")), None)
+    return EndpointRecord(
+        signed.endpoint_id,
+        signed.timestamp,
+        expires,
+        nickname if nickname is not None and _is_nickname(nickname) else None,
+        tuple(_addresses(_values(about, "a")))[:RECORD_ADDRESSES],
+        tuple(_services(ports, lasts))[:RECORD_SERVICES],
+    )
+
+
+def _check_version(about: list[str], apex: str) -> None:
+    version = next(iter(_values(about, "v")), "")
+    major = _number([version.partition(".")[0]])
+    if major is None or major < 1:
+        raise MalformedRecord(f"the record of {apex[:8]}… does not say its version")
+    if major > MAJOR_VERSION:
+        raise ForeignVersion(
+            f"the record of {apex[:8]}… was made by a newer overlay (version {major}; this one reads {MAJOR_VERSION}); upgrade"
+        )
+
+
+def _labels_below(entry: RR, apex: str) -> list[str] | None:
+    """The entry's labels without the apex, in lower case; None if it lies elsewhere."""
+    labels = [label.decode("ascii", "replace").lower() for label in entry.rname.label]
+    return labels[:-1] if labels and labels[-1] == apex else None
+
+
+def _strings(entry: RR) -> list[str]:
+    return [string.decode("utf-8", "replace") for string in entry.rdata.data]
+
+
+def _values(strings: list[str], key: str) -> list[str]:
+    return [string[len(key) + 1 :] for string in strings if string.startswith(key + "=")]
+
+
+def _number(values: list[str]) -> int | None:
+    """The first value, if it is a number of at most ten digits."""
+    first = values[0] if values else ""
+    return int(first) if first.isascii() and first.isdigit() and len(first) <= 10 else None
+
+
+def _service_key(labels: list[str]) -> tuple[str, ServiceProtocol] | None:
+    match labels:
+        case [service, "_tcp" | "_udp" as protocol] if service.startswith("_"):
+            try:
+                return check_service_name(service[1:]), ServiceProtocol(protocol[1:])
+            except InvalidName:
+                return None
+        case _:
+            return None
+
+
+def _services(
+    ports: dict[tuple[str, ServiceProtocol], int], lasts: dict[tuple[str, ServiceProtocol], int]
+) -> Iterator[PublicService]:
+    """Services in the order of their first SRV record; tcp and udp on the same ports are one service."""
+    merged: dict[tuple[str, int, int], set[ServiceProtocol]] = {}
+    for (name, protocol), port in ports.items():
+        merged.setdefault((name, port, lasts.get((name, protocol), port)), set()).add(protocol)
+    for (name, first, last), protocols in merged.items():
+        if 0 < first <= last < 65536:
+            yield PublicService(name, first, last, frozenset(protocols))
+
+
+def _addresses(texts: list[str]) -> Iterator[Address]:
+    """Those that can be sent to; others may be of a kind that a later version knows."""
+    for text in dict.fromkeys(texts):
+        try:
+            address = Address.parse(text)
+        except ValueError:
+            continue
+        if (
+            not address.ip.is_multicast
+            and not address.ip.is_unspecified
+            and str(address.ip) != "255.255.255.255"
+        ):
+            yield address
+
+
+def _is_nickname(text: str) -> bool:
+    try:
+        check_nickname(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,294 @@
+"""What this machine answers for `.overlay` and for the addresses that stand for its names.
+
+Pure: `subject_of` says what must be found out for a query, the caller does that, and one of the `answer_…`
+methods makes the reply of what was found.
+
+* `<name>.overlay`: A with its loopback address, TXT with its endpoint id, HTTPS if it speaks TLS.
+* `_<service>._tcp.<name>.overlay`: SRV, with the port our listener really has. `_http._tcp` finds `web` too.
+* `overlay.`: SOA and NS; `dns.overlay` is this server.
+* Addresses of the virtual network: PTR.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Final, assert_never
+
+from dnslib import HTTPS, NS, PTR, RD, RR, SOA, SRV, TXT, A
+from dnslib.label import DNSLabel
+
+from resolver.errors import InvalidName
+from resolver.facts import NameFacts, NameStatus, ServiceFacts
+from resolver.limits import NAME_TTL, NEGATIVE_TTL
+from resolver.messages import ExtendedError, Kind, Query, Rcode, build_reply
+from resolver.names import TOP_LABEL, OverlayName, ServiceProtocol
+from resolver.virtual_addresses import DEFAULT_NETWORK, LOCALHOST
+from resolver.well_known import WELL_KNOWN_PORTS, is_known_as
+
+_BUILT_IN: Final = frozenset({"dns", "gateway", "proxy"})
+"""Names of this gateway's own doors; no contact can have them."""
+_REVERSE: Final = ("in-addr", "arpa")
+_TEXT_BYTES: Final = 255  # one character string, RFC 1035 §3.3
+_SVC_PORT: Final = 3  # SvcParamKeys, RFC 9460 §14.3.2
+_SVC_IPV4_HINT: Final = 4
+
+
+class Fixed(Enum):
+    """Subjects that need no lookup."""
+
+    OUTSIDE = "outside"
+    """Not ours to answer for."""
+    APEX = "apex"
+    """`overlay.` itself."""
+    BUILT_IN = "built-in"
+    """A name of this gateway itself."""
+    NOWHERE = "nowhere"
+    """Under `.overlay`, but no name: it cannot exist."""
+    REVERSE_NODE = "reverse-node"
+    """Above the addresses of the virtual network: it exists and has no records."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameSubject:
+    """A name to be looked up, and the underscore labels before it, in lower case."""
+
+    name: OverlayName
+    prefix: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSubject:
+    """An address whose name is asked for."""
+
+    address: IPv4Address
+
+
+Subject = Fixed | NameSubject | AddressSubject
+
+
+class Zone:
+    """The answers; it knows the virtual network and nothing else."""
+
+    __slots__ = ("_network", "_reverse_octets", "_soa_rdata")
+
+    def __init__(self, network: IPv4Network | None = DEFAULT_NETWORK) -> None:
+        """`network` is where our loopback addresses lie; None if there are none (mapped ports)."""
+        self._network = network
+        self._reverse_octets = 0 if network is None else -(-network.prefixlen // 8)
+        self._soa_rdata = SOA(
+            _label("dns", TOP_LABEL), _label("hostmaster", TOP_LABEL), (1, 3600, 600, 86400, NEGATIVE_TTL)
+        )
+
+    def subject_of(self, query: Query) -> Subject:
+        """What the query is about."""
+        labels = [label.decode("latin-1").lower() for label in query.labels]
+        if labels[-1:] == [TOP_LABEL]:
+            return _subject_under_overlay(labels[:-1])
+        if tuple(labels[-2:]) == _REVERSE and self._network is not None:
+            return self._reverse_subject(labels[:-2])
+        return Fixed.OUTSIDE
+
+    def answer_fixed(self, query: Query, subject: Fixed, limit: int) -> bytes:
+        """The reply about a subject that needs no lookup."""
+        match subject:
+            case Fixed.OUTSIDE:
+                return build_reply(
+                    query,
+                    Rcode.REFUSED,
+                    limit=limit,
+                    extended_error=(ExtendedError.NOT_AUTHORITATIVE, "this server answers for .overlay only"),
+                )
+            case Fixed.APEX:
+                nameserver = _label("dns", TOP_LABEL)
+                available = {
+                    Kind.SOA: RR(DNSLabel(query.labels), Kind.SOA, ttl=NAME_TTL, rdata=self._soa_rdata),
+                    Kind.NS: RR(DNSLabel(query.labels), Kind.NS, ttl=NAME_TTL, rdata=NS(nameserver)),
+                }
+                additional = [_a(nameserver, LOCALHOST)] if query.kind == Kind.NS else []
+                return self._answer(query, [*available.values()], limit, additional)
+            case Fixed.BUILT_IN:
+                return self._answer(query, [_a(DNSLabel(query.labels), LOCALHOST)], limit)
+            case Fixed.NOWHERE:
+                return self._negative(query, Rcode.NXDOMAIN, limit)
+            case Fixed.REVERSE_NODE:
+                return self._negative(query, Rcode.NOERROR, limit)
+            case _:
+                assert_never(subject)
+
+    def answer_name(self, query: Query, subject: NameSubject, facts: NameFacts, limit: int) -> bytes:
+        """The reply about a name, of which `facts` are known."""
+        match facts.status:
+            case NameStatus.UNKNOWN:
+                why = (ExtendedError.NO_REACHABLE_AUTHORITY, facts.reason)
+                return build_reply(query, Rcode.SERVFAIL, limit=limit, extended_error=why)
+            case NameStatus.NOT_FOUND:
+                return self._negative(query, Rcode.NXDOMAIN, limit)
+            case NameStatus.EXISTS:
+                pass
+            case _:
+                assert_never(facts.status)
+        service = subject.name.service
+        services = [one for one in facts.services if service is None or one.name == service]
+        match subject.prefix:
+            case ():
+                return self._answer(query, _records_of_name(query, subject.name, facts, services), limit)
+            case (protocol,):
+                # Nothing but a node on the way to SRV records: it exists if they do (RFC 8020).
+                found = any("_" + one.protocol.value == protocol for one in services)
+                return self._negative(query, Rcode.NOERROR if found else Rcode.NXDOMAIN, limit)
+            case (label, protocol):
+                wanted = [
+                    one
+                    for one in services
+                    if "_" + one.protocol.value == protocol and is_known_as(label[1:], one.name, one.port)
+                ]
+                return self._answer_services(query, subject.name, wanted, limit)
+            case _:
+                return self._negative(query, Rcode.NXDOMAIN, limit)
+
+    def answer_address(self, query: Query, name: OverlayName | None, limit: int) -> bytes:
+        """The reply about an address of the virtual network that stands for `name`, or for nothing."""
+        if name is None:
+            return self._negative(query, Rcode.NXDOMAIN, limit)
+        pointer = RR(DNSLabel(query.labels), Kind.PTR, ttl=NAME_TTL, rdata=PTR(_label_of(name)))
+        return self._answer(query, [pointer], limit)
+
+    def _reverse_subject(self, labels: list[str]) -> Subject:
+        """The address or node that `labels` before `in-addr.arpa` stand for."""
+        octets = labels[::-1]
+        network = self._network
+        good = all(
+            octet.isascii() and octet.isdigit() and str(int(octet)) == octet for octet in map(_short, octets)
+        )
+        if network is None or not self._reverse_octets <= len(octets) or not good:
+            return Fixed.OUTSIDE
+        try:
+            first = IPv4Address(".".join([*octets[:4], "0", "0", "0"][:4]))
+        except ValueError:
+            return Fixed.OUTSIDE
+        if first not in network:
+            return Fixed.OUTSIDE
+        if len(octets) > 4:
+            return Fixed.NOWHERE
+        return AddressSubject(first) if len(octets) == 4 else Fixed.REVERSE_NODE
+
+    def _answer_services(
+        self, query: Query, name: OverlayName, services: list[ServiceFacts], limit: int
+    ) -> bytes:
+        if not services:
+            return self._negative(query, Rcode.NXDOMAIN, limit)
+        answers: list[RR] = []
+        additional: dict[OverlayName, RR] = {}
+        for service in services:
+            target_name = OverlayName(name.owner, service.name)
+            target = _label_of(target_name)
+            data = SRV(0, 0, service.listening_port, target)
+            answers.append(RR(DNSLabel(query.labels), Kind.SRV, ttl=NAME_TTL, rdata=data))
+            additional[target_name] = _a(target, service.address)
+        return self._answer(query, answers, limit, [*additional.values()] if query.kind == Kind.SRV else [])
+
+    def _answer(
+        self, query: Query, available: list[RR], limit: int, additional: list[RR] | None = None
+    ) -> bytes:
+        """Those of the name's records that were asked for; NODATA if there are none of that type."""
+        if query.kind == Kind.ANY:
+            # RFC 8482 §4.2: one small record that says so; whoever wants more asks for it.
+            data = RD(b"\x07RFC8482\x00")
+            answers = [RR(DNSLabel(query.labels), Kind.HINFO, ttl=NAME_TTL, rdata=data)]
+        else:
+            answers = [entry for entry in available if entry.rtype == query.kind]
+        if not answers:
+            return self._negative(query, Rcode.NOERROR, limit)
+        return build_reply(
+            query,
+            Rcode.NOERROR,
+            limit=limit,
+            answers=answers,
+            additional=additional or (),
+            authoritative=True,
+        )
+
+    def _negative(self, query: Query, rcode: Rcode, limit: int) -> bytes:
+        """NXDOMAIN or NODATA; the SOA says how long that may be believed (RFC 2308 §3)."""
+        under_overlay = query.labels[-1].lower() == TOP_LABEL.encode()
+        apex = query.labels[-1 if under_overlay else -2 - self._reverse_octets :]
+        soa = RR(DNSLabel(apex), Kind.SOA, ttl=NEGATIVE_TTL, rdata=self._soa_rdata)
+        return build_reply(query, rcode, limit=limit, authority=[soa], authoritative=True)
+
+
+def _subject_under_overlay(labels: list[str]) -> Subject:
+    """The subject of `labels` before `overlay`."""
+    if not labels:
+        return Fixed.APEX
+    if labels[-1] in _BUILT_IN:
+        return Fixed.BUILT_IN if len(labels) == 1 else Fixed.NOWHERE
+    count = 0
+    while count < len(labels) and labels[count].startswith("_"):
+        count += 1
+    try:
+        return NameSubject(OverlayName.from_labels(labels[count:]), tuple(labels[:count]))
+    except InvalidName:
+        return Fixed.NOWHERE
+
+
+def _records_of_name(
+    query: Query, name: OverlayName, facts: NameFacts, services: list[ServiceFacts]
+) -> list[RR]:
+    """The records at the name itself, of the type asked for."""
+    owner = DNSLabel(query.labels)
+    if query.kind == Kind.A and facts.ipv4 is not None:
+        return [_a(owner, facts.ipv4)]
+    if query.kind == Kind.TXT:
+        texts = ([f"id={facts.endpoint_id}"] if facts.endpoint_id else []) + [*facts.texts]
+        return [RR(owner, Kind.TXT, ttl=NAME_TTL, rdata=TXT(_strings(text))) for text in texts]
+    if query.kind == Kind.HTTPS:
+        return [
+            RR(owner, Kind.HTTPS, ttl=NAME_TTL, rdata=_https(service))
+            for service in services
+            if _speaks_tls(service)
+            and (name.service is not None or service.port == WELL_KNOWN_PORTS["https"])
+        ][:1]
+    return []
+
+
+def _speaks_tls(service: ServiceFacts) -> bool:
+    """Only a service known to speak TLS has an HTTPS record.
+
+    A browser that finds one goes to https:// even if it was told http:// (RFC 9460 §9.5), which would make a
+    plain web server unreachable.
+    """
+    return service.protocol is ServiceProtocol.TCP and is_known_as("https", service.name, service.port)
+
+
+def _https(service: ServiceFacts) -> HTTPS:
+    parameters = []
+    if service.listening_port != WELL_KNOWN_PORTS["https"]:
+        parameters.append((_SVC_PORT, struct.pack(">H", service.listening_port)))
+    parameters.append((_SVC_IPV4_HINT, service.address.packed))
+    return HTTPS(1, [], parameters)
+
+
+def _strings(text: str) -> list[bytes]:
+    data = text.encode()
+    return [data[start : start + _TEXT_BYTES] for start in range(0, len(data), _TEXT_BYTES)] or [b""]
+
+
+def _a(owner: DNSLabel, address: IPv4Address) -> RR:
+    return RR(owner, Kind.A, ttl=NAME_TTL, rdata=A(tuple(address.packed)))
+
+
+def _label(*labels: str) -> DNSLabel:
+    # A tuple of bytes, because dnslib sends a str through the IDNA codec, which is slow.
+    return DNSLabel(tuple(label.encode() for label in labels))
+
+
+def _label_of(name: OverlayName) -> DNSLabel:
+    return _label(*str(name).split("."))
+
+
+def _short(octet: str) -> str:
+    """The octet, or something that is none if it has more digits than an octet."""
+    return octet if len(octet) <= 3 else "x"

@@ -1,0 +1,1 @@
+"""How bytes reach an endpoint we know by its key: identity, QUIC, paths, sockets."""

@@ -1,0 +1,219 @@
+"""One tunnel on the event loop: feed it, let it tell, transmit, re-arm its timer. Its streams are transports."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tunnels.errors import TunnelClosed
+from tunnels.streams import TunnelTransport
+from tunnels.tunnel import CloseCode, Tunnel, TunnelState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnels.addresses import Address
+    from tunnels.errors import TunnelError
+    from tunnels.paths.path_set import PathSet
+    from tunnels.remote import Connection
+    from tunnels.tunnel import TunnelEvents
+
+
+class TunnelOwner:
+    """What the driver needs of the endpoint that owns it."""
+
+    def tunnel_opened(self, driver: TunnelDriver) -> None:
+        """The peer is authenticated."""
+        raise NotImplementedError
+
+    def tunnel_closed(self, driver: TunnelDriver, error: TunnelError) -> None:
+        """The tunnel is over."""
+        raise NotImplementedError
+
+    def stream_opened(self, transport: TunnelTransport) -> None:
+        """The peer opened a stream; give it a protocol."""
+        raise NotImplementedError
+
+    def add_connection_id(self, connection_id: bytes, driver: TunnelDriver) -> None:
+        """Datagrams to this id belong to the driver."""
+        raise NotImplementedError
+
+    def remove_connection_id(self, connection_id: bytes) -> None:
+        """Datagrams to this id no longer do."""
+        raise NotImplementedError
+
+    def send(self, datagrams: list[bytes], address: Address) -> None:
+        """Put datagrams on the wire."""
+        raise NotImplementedError
+
+
+class TunnelDriver:
+    """A tunnel, its paths, its streams and its timer."""
+
+    def __init__(
+        self, owner: TunnelOwner, paths: PathSet, make_tunnel: Callable[[TunnelEvents], Tunnel]
+    ) -> None:
+        """`make_tunnel` gets this driver as its events."""
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._streams: dict[int, TunnelTransport] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._flush_due = False
+        self._pings: dict[int, asyncio.Future[float]] = {}
+        self._next_ping = 1
+        self.connection_ids: set[bytes] = set()
+        self.paths = paths
+        self.superseded = False
+        self.connection: Connection | None = None
+        self.had_streams = False
+        self.settled: asyncio.Future[TunnelError | None] = self._loop.create_future()
+        self.tunnel = make_tunnel(self)
+
+    def __repr__(self) -> str:
+        return f"<TunnelDriver {self.tunnel!r} via {self.paths.confirmed}>"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether new streams may be opened on it."""
+        return self.tunnel.state is TunnelState.OPEN
+
+    # --- feed, transmit, re-arm -------------------------------------------------------------------------
+
+    def receive(self, datagrams: list[bytes], address: Address, now: float) -> None:
+        """Datagrams for this tunnel came; sending is scheduled, so that a burst wakes it once."""
+        self.paths.heard(address, now)
+        self.tunnel.receive_datagrams(datagrams, now)
+        self.schedule_flush()
+
+    def schedule_flush(self) -> None:
+        """Transmit at the end of this turn of the loop."""
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        datagrams = self.tunnel.datagrams_to_send(self._loop.time())
+        if datagrams:
+            for address in self.paths.destinations():
+                self._owner.send(datagrams, address)
+        self._arm()
+
+    def _arm(self) -> None:
+        due = self.tunnel.get_timer()
+        if self._timer is not None:
+            if due is not None and self._timer_due <= due:
+                return  # it fires early at worst, and re-arms itself
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._timer_fired)
+            self._timer_due = due
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        due = self.tunnel.get_timer()
+        if due is not None and due <= now:
+            self.tunnel.handle_timer(now)
+        self._flush()
+
+    # --- streams ----------------------------------------------------------------------------------------
+
+    def open_transport(self) -> TunnelTransport:
+        """A new stream; TunnelClosed or TooManyStreams."""
+        return self._transport(self.tunnel.open_stream())
+
+    def _transport(self, stream_id: int) -> TunnelTransport:
+        assert self.tunnel.remote_id is not None  # noqa: S101 - streams exist only once the peer is known
+        transport = TunnelTransport(
+            self.tunnel, stream_id, self.tunnel.remote_id, flush=self.schedule_flush, forget=self._forget
+        )
+        self._streams[stream_id] = transport
+        self.had_streams = True
+        return transport
+
+    def _forget(self, stream_id: int) -> None:
+        self._streams.pop(stream_id, None)
+
+    async def ping(self) -> float:
+        """The seconds until the peer acknowledged a ping; TunnelClosed."""
+        uid = self._next_ping
+        self._next_ping += 1
+        answered: asyncio.Future[float] = self._loop.create_future()
+        self._pings[uid] = answered
+        sent = self._loop.time()
+        self.tunnel.ping(uid)
+        self.schedule_flush()
+        try:
+            return await answered - sent
+        finally:
+            self._pings.pop(uid, None)
+
+    def close(self, code: CloseCode, error: TunnelError) -> None:
+        """End the tunnel and its streams; the peer is told."""
+        self.tunnel.close(code, error)
+        self._flush()
+
+    def dispose(self) -> None:
+        """Nothing more will be sent or timed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- what the tunnel tells (TunnelEvents) -----------------------------------------------------------
+
+    def tunnel_opened(self) -> None:
+        self._owner.tunnel_opened(self)
+        self.settled.set_result(None)
+
+    def tunnel_closed(self, error: TunnelError) -> None:
+        for transport in list(self._streams.values()):
+            transport.stream_lost(error)
+        self._streams.clear()
+        for waiting in self._pings.values():
+            if not waiting.done():
+                waiting.set_exception(TunnelClosed(str(error)))
+        if not self.settled.done():
+            self.settled.set_result(error)
+        self._owner.tunnel_closed(self, error)
+
+    def stream_opened(self, stream_id: int) -> None:
+        self._owner.stream_opened(self._transport(stream_id))
+
+    def stream_data(self, stream_id: int, data: bytes) -> None:
+        transport = self._streams.get(stream_id)
+        if transport is not None:
+            transport.stream_data(data)
+
+    def stream_ended(self, stream_id: int) -> None:
+        transport = self._streams.get(stream_id)
+        if transport is not None:
+            transport.stream_ended()
+
+    def stream_reset(self, stream_id: int, code: int) -> None:
+        transport = self._streams.pop(stream_id, None)
+        if transport is not None:
+            transport.stream_reset(code)
+
+    def stream_drained(self, stream_id: int) -> None:
+        transport = self._streams.get(stream_id)
+        if transport is not None:
+            transport.stream_drained()
+
+    def datagram(self, stream_id: int, data: bytes) -> None:
+        transport = self._streams.get(stream_id)
+        if transport is not None:
+            transport.datagram_received(data)
+
+    def ping_acknowledged(self, uid: int) -> None:
+        waiting = self._pings.get(uid)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(self._loop.time())
+
+    def connection_id_issued(self, connection_id: bytes) -> None:
+        self._owner.add_connection_id(connection_id, self)
+
+    def connection_id_retired(self, connection_id: bytes) -> None:
+        self._owner.remove_connection_id(connection_id)

@@ -1,0 +1,431 @@
+"""Our own endpoint: bind, connect, accept, close. The shell that joins sockets, connections and remotes.
+
+`connect` gives a tunnel to an endpoint id, dialling at most once at a time; `open_stream` opens a stream on it as
+an asyncio transport. Streams that peers open are handed to `accept_stream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tunnels import limits
+from tunnels.demux import DatagramKind, classify
+from tunnels.dialing import Remote
+from tunnels.driver import TunnelDriver, TunnelOwner
+from tunnels.errors import TunnelClosed, TunnelError, TunnelLost, Unreachable, WrongIdentity
+from tunnels.handshakes import Admission, HandshakeTable
+from tunnels.paths.path_set import PathSet
+from tunnels.quic.certificates import make_certificate
+from tunnels.quic.engine import make_factory
+from tunnels.quic.packets import RetryTokens, destination_connection_id, parse_initial
+from tunnels.remote import Connection
+from tunnels.transports.udp import UdpTransport, source_address
+from tunnels.tunnel import CloseCode, Tunnel, TunnelEvents, TunnelState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from tunnels.addresses import Address
+    from tunnels.identity import EndpointId, SecretKey
+    from tunnels.quic.engine import Engine, EngineName
+    from tunnels.streams import TunnelTransport
+    from tunnels.transports.udp import Batch
+
+    Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """What may be set of an endpoint."""
+
+    engine: EngineName = "qh3"
+    bind: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - strangers are refused above, by identity
+    port: int = 0
+    idle_timeout: float = limits.IDLE_TIMEOUT
+    keepalive: float = limits.KEEPALIVE
+    connect_timeout: float = limits.CONNECT_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelStatus:
+    """One connection, for people."""
+
+    endpoint_id: EndpointId
+    state: TunnelState
+    is_client: bool
+    """Whether we dialled."""
+    is_current: bool
+    """Whether new streams go on it."""
+    address: Address | None
+    """The path in use."""
+    rtt: float | None
+    """Seconds."""
+    streams: int
+    bytes_received: int
+    bytes_sent: int
+    age: float | None
+    """Seconds since it opened."""
+
+
+@dataclass(slots=True)
+class _Counters:
+    """What the demultiplexer dropped, for status."""
+
+    unknown: int = 0
+    refused: int = 0
+    by_admission: dict[Admission, int] = field(default_factory=dict)
+
+
+class Endpoint(TunnelOwner):
+    """Everything tunnels does for one identity on the running event loop."""
+
+    def __init__(
+        self,
+        secret_key: SecretKey,
+        settings: EndpointSettings,
+        *,
+        find_addresses: Callable[[EndpointId], Awaitable[Sequence[Address]]],
+        accept_stream: Callable[[TunnelTransport], asyncio.Protocol],
+        spawn: Spawn,
+    ) -> None:
+        """`find_addresses` is asked when an endpoint is dialled; `spawn` runs a task and reports its crash."""
+        self.endpoint_id = secret_key.endpoint_id
+        self._secret_key = secret_key
+        self._settings = settings
+        self._find_addresses = find_addresses
+        self._accept_stream = accept_stream
+        self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
+        self._factory = make_factory(settings.engine)
+        self._certificate = make_certificate(secret_key)
+        self._incarnation = secrets.token_bytes(8)
+        self._tokens = RetryTokens(secrets.token_bytes(16))
+        self._transport = UdpTransport(self._datagrams_received)
+        self._by_connection_id: dict[bytes, TunnelDriver] = {}
+        self._drivers: dict[TunnelDriver, None] = {}
+        self._handshakes = HandshakeTable()
+        self._handshake_ips: dict[TunnelDriver, IPv4Address | IPv6Address] = {}
+        self._remotes: dict[EndpointId, Remote] = {}
+        self._closing = False
+        self.counters = _Counters()
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.endpoint_id.short} on {', '.join(map(str, self.addresses))}, {len(self._drivers)} tunnels>"
+
+    def start(self) -> None:
+        """Bind the sockets; ConfigurationError says what is in the way."""
+        self._transport.bind(self._settings.bind, self._settings.port)
+
+    async def close(self) -> None:
+        """Close every connection, tell the peers, release the sockets."""
+        self._closing = True
+        for remote in self._remotes.values():
+            if remote.dial is not None:
+                remote.dial.cancel()
+        for driver in list(self._drivers):
+            driver.close(CloseCode.DONE, TunnelClosed("the gateway was shut down"))
+        await asyncio.sleep(0)  # streams learn of it by callbacks of the next turn
+        for driver in list(self._drivers):
+            driver.dispose()
+        self._transport.close()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where our sockets are bound."""
+        return self._transport.addresses
+
+    # --- using it ---------------------------------------------------------------------------------------
+
+    async def connect(self, endpoint_id: EndpointId) -> TunnelDriver:
+        """A tunnel to the endpoint, there already or dialled now; TunnelError says why there is none."""
+        if endpoint_id == self.endpoint_id:
+            raise Unreachable("this is our own endpoint; its services are reached without a tunnel")
+        remote = self._remote(endpoint_id)
+        current = remote.current
+        if current is not None and current.is_usable and not current.tunnel.is_suspect(self._loop.time()):
+            return current
+        if remote.dial is None:
+            wait = remote.backoff.next_attempt - self._loop.time()
+            if wait > 0 and remote.last_error is not None:
+                raise Unreachable(f"{remote.last_error}; it is tried again in {wait:.0f} s")
+            remote.dial = self._spawn(self._dial(remote), f"dial {endpoint_id.short}")
+        return await remote.wait_opened()
+
+    async def open_stream(
+        self, endpoint_id: EndpointId, protocol_factory: Callable[[], asyncio.Protocol]
+    ) -> tuple[TunnelTransport, asyncio.Protocol]:
+        """A stream to the endpoint with a protocol of the caller's, as `loop.create_connection` would give."""
+        driver = await self.connect(endpoint_id)
+        transport = driver.open_transport()
+        protocol = protocol_factory()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def ping(self, endpoint_id: EndpointId) -> tuple[float, Address | None]:
+        """Round-trip seconds of one ping, dialling first if need be, and the path it took."""
+        driver = await self.connect(endpoint_id)
+        seconds = await driver.ping()
+        return seconds, driver.paths.confirmed
+
+    def addresses_changed(self, endpoint_id: EndpointId) -> None:
+        """There is news of where the endpoint is: the next attempt need not wait."""
+        remote = self._remotes.get(endpoint_id)
+        if remote is not None:
+            remote.backoff.reset()
+
+    def disconnect(self, endpoint_id: EndpointId, reason: str) -> None:
+        """Close every connection with the endpoint."""
+        remote = self._remotes.get(endpoint_id)
+        for driver in list(remote.drivers) if remote else ():
+            driver.close(CloseCode.DONE, TunnelClosed(reason))
+
+    def status(self) -> tuple[TunnelStatus, ...]:
+        """Every connection with a known peer."""
+        now = self._loop.time()
+        return tuple(
+            TunnelStatus(
+                endpoint_id=remote.endpoint_id,
+                state=driver.tunnel.state,
+                is_client=driver.tunnel.is_client,
+                is_current=driver is remote.current,
+                address=driver.paths.confirmed,
+                rtt=driver.tunnel.rtt,
+                streams=driver.tunnel.stream_count,
+                bytes_received=driver.tunnel.bytes_received,
+                bytes_sent=driver.tunnel.bytes_sent,
+                age=None if driver.tunnel.opened_at is None else now - driver.tunnel.opened_at,
+            )
+            for remote in self._remotes.values()
+            for driver in remote.drivers
+        )
+
+    # --- dialling ---------------------------------------------------------------------------------------
+
+    def _remote(self, endpoint_id: EndpointId) -> Remote:
+        remote = self._remotes.pop(endpoint_id, None)
+        if remote is None:
+            remote = Remote(endpoint_id)
+            if len(self._remotes) >= limits.MAX_REMOTES:
+                idle = next((known for known, other in self._remotes.items() if other.is_idle), None)
+                if idle is not None:
+                    del self._remotes[idle]
+        self._remotes[endpoint_id] = remote  # the last in the dict is the latest touched
+        return remote
+
+    async def _dial(self, remote: Remote) -> None:
+        try:
+            error = await self._attempts(remote)
+        finally:
+            remote.dial = None
+        if error is None:
+            return
+        remote.backoff.failed(self._loop.time(), secrets.randbelow(1 << 16) / (1 << 16))
+        remote.failed(error)
+
+    async def _attempts(self, remote: Remote) -> TunnelError | None:
+        """Begin handshakes until one is through or time is up; None, or why there is no connection."""
+        name = remote.endpoint_id.short
+        deadline = self._loop.time() + self._settings.connect_timeout
+        addresses = tuple(await self._find_addresses(remote.endpoint_id))
+        if not addresses:
+            return Unreachable(
+                f"no address of {name} is known; ask its owner for a new ticket, then: overlay join TICKET"
+            )
+        tried = ", ".join(map(str, addresses[: limits.MAX_CANDIDATES]))
+        error: TunnelError = Unreachable(
+            f"{name} did not answer at {tried}; is its gateway running and reachable?"
+        )
+        while (left := deadline - self._loop.time()) > 0.1:
+            driver = self._begin(remote, addresses, min(left, limits.DIAL_ATTEMPT_TIMEOUT))
+            outcome = await driver.settled
+            if outcome is None or isinstance(outcome, WrongIdentity):
+                return outcome
+            if not isinstance(outcome, Unreachable):  # it answered, and not with a connection
+                error = Unreachable(f"{name} did not accept the connection: {outcome}")
+                await asyncio.sleep(min(limits.DIAL_PAUSE, left))
+        return error
+
+    def _begin(self, remote: Remote, addresses: tuple[Address, ...], timeout: float) -> TunnelDriver:
+        engine = self._factory.client(self._certificate, self._settings.idle_timeout)
+        driver = self._new_driver(engine, PathSet(addresses), remote.endpoint_id, timeout)
+        remote.drivers.append(driver)
+        driver.schedule_flush()
+        return driver
+
+    def _new_driver(
+        self, engine: Engine, paths: PathSet, dialled: EndpointId | None, handshake_timeout: float
+    ) -> TunnelDriver:
+        def make_tunnel(events: TunnelEvents) -> Tunnel:
+            return Tunnel(
+                engine,
+                self._secret_key,
+                events,
+                incarnation=self._incarnation,
+                dialled=dialled,
+                now=self._loop.time(),
+                keepalive=self._settings.keepalive,
+                handshake_timeout=handshake_timeout,
+            )
+
+        driver = TunnelDriver(self, paths, make_tunnel)
+        self._drivers[driver] = None
+        for connection_id in engine.connection_ids:
+            self.add_connection_id(connection_id, driver)
+        return driver
+
+    async def _reconnect(self, remote: Remote) -> None:
+        """A connection in use was lost: try to have one again before somebody asks."""
+        for _ in range(limits.RECONNECT_ATTEMPTS):
+            chance = secrets.randbelow(1 << 16) / (1 << 16)
+            await asyncio.sleep(max(0.0, remote.backoff.next_attempt - self._loop.time()) + chance / 4)
+            if remote.current is not None or self._closing:
+                return
+            try:
+                await self.connect(remote.endpoint_id)
+            except TunnelError:
+                continue  # the next wait is longer; the error is in `last_error` for whoever asks
+            return
+
+    # --- datagrams in -----------------------------------------------------------------------------------
+
+    def _datagrams_received(self, batch: Batch) -> None:
+        now = self._loop.time()
+        by_connection_id = self._by_connection_id
+        run: list[bytes] = []
+        run_driver: TunnelDriver | None = None
+        run_source: Any = None
+        for datagram, source in batch:
+            kind = classify(datagram)
+            if kind is DatagramKind.QUIC_SHORT:
+                connection_id: bytes | None = datagram[1:9]
+            elif kind is DatagramKind.QUIC_LONG:
+                connection_id = destination_connection_id(datagram)
+            else:
+                self.counters.unknown += 1
+                continue
+            driver = by_connection_id.get(connection_id) if connection_id else None
+            if driver is None:
+                if kind is DatagramKind.QUIC_LONG:
+                    self._first_packet(datagram, source, now)
+                else:
+                    self.counters.unknown += 1
+                continue
+            if driver is not run_driver or source != run_source:
+                if run_driver is not None:
+                    self._deliver(run_driver, run, run_source, now)
+                run, run_driver, run_source = [], driver, source
+            run.append(datagram)
+        if run_driver is not None:
+            self._deliver(run_driver, run, run_source, now)
+
+    def _deliver(self, driver: TunnelDriver, datagrams: list[bytes], source: Any, now: float) -> None:  # noqa: ANN401
+        address = source_address(source[0], source[1])
+        if address is None:
+            return
+        if driver.tunnel.state is TunnelState.HANDSHAKE and not driver.tunnel.is_client:
+            driver.paths.add_candidate(address)  # a client tries several paths at once
+        driver.receive(datagrams, address, now)
+
+    def _first_packet(self, datagram: bytes, source: Any, now: float) -> None:  # noqa: ANN401 - a sockaddr
+        initial = parse_initial(datagram)
+        address = source_address(source[0], source[1])
+        if initial is None or address is None or self._closing:
+            self.counters.unknown += 1
+            return
+        original = self._tokens.original_id(initial, address, now)
+        admission = self._handshakes.admit(address.ip, address_proved=original is not None)
+        if (
+            admission is Admission.ACCEPT
+            and len(self._drivers) >= limits.MAX_TUNNELS
+            and not self._make_room()
+        ):
+            admission = Admission.DROP
+        self.counters.by_admission[admission] = self.counters.by_admission.get(admission, 0) + 1
+        if admission is Admission.DROP:
+            return
+        if admission is Admission.RETRY:
+            new_id = secrets.token_bytes(limits.CONNECTION_ID_BYTES)
+            retry = self._tokens.retry_packet(initial, address, new_id, secrets.token_bytes(12), now)
+            self._transport.send([retry], address)
+            return
+        engine = self._factory.server(
+            self._certificate,
+            self._settings.idle_timeout,
+            original_destination_connection_id=original or initial.destination_connection_id,
+            retry_source_connection_id=None if original is None else initial.destination_connection_id,
+        )
+        driver = self._new_driver(
+            engine, PathSet((address,), confirmed=address), None, limits.HANDSHAKE_TIMEOUT
+        )
+        self.add_connection_id(initial.destination_connection_id, driver)
+        self._handshakes.begin(address.ip)
+        self._handshake_ips[driver] = address.ip
+        driver.receive([datagram], address, now)
+
+    def _make_room(self) -> bool:
+        """Close the connection that was longest without a stream; False if all are in use."""
+        unused = [driver for driver in self._drivers if driver.is_usable and not driver.tunnel.stream_count]
+        if not unused:
+            return False
+        oldest = min(unused, key=lambda driver: driver.tunnel.last_received)
+        oldest.close(CloseCode.BUSY, TunnelClosed("made room for another connection"))
+        return True
+
+    # --- TunnelOwner ------------------------------------------------------------------------------------
+
+    def send(self, datagrams: list[bytes], address: Address) -> None:
+        self._transport.send(datagrams, address)
+
+    def add_connection_id(self, connection_id: bytes, driver: TunnelDriver) -> None:
+        self._by_connection_id[connection_id] = driver
+        driver.connection_ids.add(connection_id)
+
+    def remove_connection_id(self, connection_id: bytes) -> None:
+        driver = self._by_connection_id.pop(connection_id, None)
+        if driver is not None:
+            driver.connection_ids.discard(connection_id)
+
+    def tunnel_opened(self, driver: TunnelDriver) -> None:
+        tunnel = driver.tunnel
+        assert tunnel.remote_id is not None  # noqa: S101 - an open tunnel knows its peer
+        self._handshake_over(driver)
+        remote = self._remote(tunnel.remote_id)
+        if driver not in remote.drivers:
+            remote.drivers.append(driver)
+        client = self.endpoint_id if tunnel.is_client else tunnel.remote_id
+        driver.connection = Connection(client, tunnel.incarnation, self._loop.time())
+        remote.opened(driver)
+        surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
+        for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
+            old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
+
+    def tunnel_closed(self, driver: TunnelDriver, error: TunnelError) -> None:
+        self._handshake_over(driver)
+        remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
+        if remote is not None:
+            remote.closed(driver)
+            lost = driver.tunnel.is_client and driver.had_streams and driver.connection is not None
+            if lost and remote.current is None and not self._closing and isinstance(error, TunnelLost):
+                self._spawn(self._reconnect(remote), f"reconnect {remote.endpoint_id.short}")
+        self._loop.call_later(limits.CLOSE_LINGER, self._dispose, driver)
+
+    def _handshake_over(self, driver: TunnelDriver) -> None:
+        ip = self._handshake_ips.pop(driver, None)
+        if ip is not None:
+            self._handshakes.end(ip)
+
+    def _dispose(self, driver: TunnelDriver) -> None:
+        driver.dispose()
+        self._drivers.pop(driver, None)
+        for connection_id in tuple(driver.connection_ids):
+            self.remove_connection_id(connection_id)
+
+    def stream_opened(self, transport: TunnelTransport) -> None:
+        protocol = self._accept_stream(transport)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)

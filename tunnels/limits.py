@@ -1,0 +1,139 @@
+"""Every bound and timer of tunnels: from the RFC, then our own, each with its reason."""
+
+from typing import Final
+
+# --- From specifications -----------------------------------------------------------------------------------
+
+QUIC_VERSION_1: Final = 0x00000001
+"""RFC 9000 §15; the only version spoken."""
+
+MIN_INITIAL_DATAGRAM: Final = 1200
+"""Bytes; RFC 9000 §14.1: a smaller datagram that carries an Initial packet is dropped."""
+
+CONNECTION_ID_BYTES: Final = 8
+"""Length of the connection ids we issue: 64 random bits, as both engines do by default."""
+
+# --- Connections -------------------------------------------------------------------------------------------
+
+MAX_DATAGRAM_SIZE: Final = 1200
+"""Bytes of UDP payload: what every path carries (RFC 9000 §14)."""
+
+MAX_DATAGRAM_FRAME: Final = 1150
+"""Bytes of one DATAGRAM frame: both engines wedge on one that does not fit a packet, so we never offer it."""
+
+MAX_STREAMS: Final = 2048
+"""Concurrent streams a peer may open: a thousand browsers' worth, twice."""
+
+IDLE_TIMEOUT: Final = 120.0
+"""Seconds of silence that end a connection: long enough to outlive a blackout while probes back off."""
+
+KEEPALIVE: Final = 15.0
+"""Seconds between pings of a quiet connection: below the 30 s at which home NATs forget a UDP mapping."""
+
+UNUSED_TIMEOUT: Final = 600.0
+"""Seconds without a stream after which a connection is closed: it can be had again in one round trip."""
+
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds from the first datagram to the proof of the client's id; a server holds no longer for a stranger."""
+
+DIAL_ATTEMPT_TIMEOUT: Final = 5.0
+"""Seconds one handshake gets before it is begun anew: the engines can lose a handshake to heavy loss."""
+
+DIAL_PAUSE: Final = 0.2
+"""Seconds before a handshake that was answered with an error is begun anew."""
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds until an endpoint that does not answer counts as offline."""
+
+SUSPECT_AFTER: Final = 2.0
+SUSPECT_PROBES: Final = 3
+"""Seconds of silence and QUIC probes without an answer after which a fresh connection is tried beside this one:
+a restarted peer is noticed within seconds, and a path that only stalled loses nothing."""
+
+SUPERSEDED_LINGER: Final = 5.0
+"""Seconds a superseded connection is kept for streams the peer opened before it knew."""
+
+CLOSE_LINGER: Final = 3.0
+"""Seconds a closed connection's ids stay known, so that late datagrams are not taken for new ones."""
+
+BACKOFF_FIRST: Final = 1.0
+BACKOFF_MAX: Final = 60.0
+"""Seconds between attempts to reach an endpoint again: doubling, jittered by half, capped at a minute."""
+
+RECONNECT_ATTEMPTS: Final = 10
+"""Background attempts after a connection with streams was lost: about six minutes, then on demand only."""
+
+# --- What a stranger can fill ------------------------------------------------------------------------------
+
+MAX_TUNNELS: Final = 1024
+"""Connections in all: about 40 KB each in qh3; beyond it the longest unused one makes room, or nobody gets in."""
+
+MAX_HANDSHAKES: Final = 256
+"""Connections whose client has not proved its id yet."""
+
+MAX_HANDSHAKES_PER_ADDRESS: Final = 32
+"""The same from one ip: a household behind one NAT still fits, a single flooder does not fill the table."""
+
+RETRY_ABOVE: Final = 32
+"""Unproven connections above which a client must first echo a token (RFC 9000 §8.1.2): spoofed sources stay out."""
+
+RETRY_TOKEN_LIFETIME: Final = 30.0
+"""Seconds a Retry token is good for: clients return it at once."""
+
+MAX_TUNNELS_PER_ENDPOINT: Final = 4
+"""Connections with one endpoint: the current one, a superseded one each way, and one being born."""
+
+MAX_CANDIDATES: Final = 8
+"""Addresses of one endpoint that are tried: the first flight goes to each of them."""
+
+MAX_REMOTES: Final = 4096
+"""Endpoints whose dial history is remembered; the longest untouched is forgotten first."""
+
+EARLY_STREAM_BYTES: Final = 256 * 1024
+"""Bytes on other streams held until the client proved its id: several initial congestion windows."""
+
+MAX_CONTROL_MESSAGE: Final = 1024
+"""Bytes of one control message: the largest has about a hundred, the rest is room for later versions."""
+
+RECEIVE_BATCHES_PER_TURN: Final = 16
+"""Socket reads (each up to 64 KB) in one turn of the event loop: a flood cannot starve timers and other sockets."""
+
+SEND_QUEUE_DATAGRAMS: Final = 2048
+"""Datagrams kept while the kernel's send buffer is full; beyond it they are dropped, and QUIC sends them again."""
+
+SOCKET_BUFFER: Final = 4 * 1024 * 1024
+"""Bytes asked of the kernel for each direction of a UDP socket; it may grant less."""
+
+# --- Memory per stream and per connection ------------------------------------------------------------------
+
+STREAM_WINDOW: Final = 512 * 1024
+"""Bytes a peer may send on one stream ahead of its reader; what a stalled reader holds."""
+
+MIN_STREAM_WINDOW: Final = 64 * 1024
+"""The same when many streams share a connection, and before the first grant."""
+
+CONNECTION_WINDOW: Final = 64 * 1024 * 1024
+"""Bytes the windows of one connection add up to before each stream's share shrinks."""
+
+SEND_BACKLOG: Final = 512 * 1024
+"""Bytes handed to the engine ahead of its congestion window; small, because interactive data queues behind it."""
+
+SEND_QUANTUM: Final = 32 * 1024
+"""Bytes one stream may add to the backlog before the next one has its turn."""
+
+DATAGRAM_BACKLOG: Final = 256 * 1024
+"""Bytes of DATAGRAM frames queued while the connection is congested; later ones are dropped, as UDP does."""
+
+WRITE_BUFFER_HIGH: Final = 64 * 1024
+"""Bytes a writer may have waiting for credit before it is told to pause."""
+
+QUIC_STREAM_WINDOW: Final = 2 * 1024 * 1024
+"""QUIC's own flow control per stream: above our credit window, so that it never interferes."""
+
+QUIC_CONNECTION_WINDOW: Final = 16 * 1024 * 1024
+"""QUIC's own flow control per connection; we drain the engine at once, so it only bounds what is in flight."""
+
+# --- Files --------------------------------------------------------------------------------------------------
+
+KEY_FILE_BYTES: Final = 4096
+"""Largest key file that is read: one line of 80 characters, and room for stray white space."""

@@ -1,0 +1,1 @@
+"""The ways that work, and which one we use."""

@@ -1,0 +1,1 @@
+"""The QUIC seam: two engines behind one small interface."""

@@ -1,0 +1,1 @@
+"""The only rooms of tunnels that touch a socket."""
