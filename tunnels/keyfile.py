@@ -99,21 +99,31 @@ def save_key(path: Path, secret: SecretKey) -> None:
         raise _failure("write", path, error) from None
 
 
-def set_key_aside(path: Path) -> Path | None:
-    """Rename the file to the first free `<name>.old-<n>` and return that; None when there is none."""
+def replace_key(path: Path, secret: SecretKey) -> Path | None:
+    """Write a key over whatever is in the file, which stays under the name returned (`<name>.old-<n>`).
+
+    None when there was no file. KeyFileError leaves the old file in place.
+    """
+    try:
+        backup = _back_up(path)
+        write_private(path, key_to_text(secret).encode("ascii"))
+    except OSError as error:
+        raise _failure("write", path, error) from None
+    return backup
+
+
+def _back_up(path: Path) -> Path | None:
+    """Give the file a second name, the first free one."""
     for number in range(1, 1000):
         backup = path.with_name(f"{path.name}.old-{number}")
         try:
             os.link(path, backup)
-            os.unlink(path)
         except FileExistsError:
             continue
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise _failure("rename", path, error) from None
         return backup
-    raise KeyFileError(f"identity: {path} has a thousand backups; remove some of {path}.old-*")
+    raise KeyFileError(f"identity: {path} has a thousand backups; remove some of {path.name}.old-*")
 
 
 def _checksum(seed: bytes) -> bytes:

@@ -99,29 +99,29 @@ class AioquicEngine:
         if not self._closed:
             try:
                 self._connection.send_stream_data(stream_id, data, end_stream)
-            except (RuntimeError, AssertionError):
+            except (RuntimeError, AssertionError, ValueError):
                 return  # the peer stopped this stream; the event that says so is on its way
 
     def reset_stream(self, stream_id: int, code: int) -> None:
         if not self._closed:
             try:
                 self._connection.reset_stream(stream_id, code)
-            except (RuntimeError, AssertionError):
+            except (RuntimeError, AssertionError, ValueError):
                 return  # already finished or reset
 
     def stop_stream(self, stream_id: int, code: int) -> None:
         if not self._closed:
             try:
                 self._connection.stop_stream(stream_id, code)
-            except (RuntimeError, AssertionError):
+            except (RuntimeError, AssertionError, ValueError):
                 return  # already finished
 
     def unsent_bytes(self) -> int:
         return 0  # it cannot tell sent from unsent; credit alone bounds what it holds
 
     def is_congested(self) -> bool:
-        loss = self._connection._loss  # noqa: SLF001 - no public way
-        return loss.bytes_in_flight >= loss.congestion_window
+        # Its pacer holds datagrams back long before the window is full, so it is asked what waits.
+        return bool(self._connection._datagrams_pending)  # noqa: SLF001 - no public way
 
     def send_datagram_frame(self, data: bytes) -> None:
         if not self._closed:

@@ -93,7 +93,7 @@ class Engine(Protocol):
         """Stream bytes queued and not yet sent once, over all streams; 0 where the engine cannot tell."""
 
     def is_congested(self) -> bool:
-        """Whether the congestion window is full, so that what is queued now waits."""
+        """Whether a DATAGRAM frame queued now would wait for the congestion window or the pacer."""
 
     def send_datagram_frame(self, data: bytes) -> None:
         """Queue one DATAGRAM frame; the caller has checked it against `MAX_DATAGRAM_FRAME`."""

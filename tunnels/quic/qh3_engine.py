@@ -139,7 +139,7 @@ class Qh3Engine:
 
     def is_congested(self) -> bool:
         core = self._connection._core  # noqa: SLF001 - no public way
-        return core is not None and core.bytes_in_flight >= core.congestion_window
+        return core is not None and core.bytes_in_flight + limits.MAX_DATAGRAM_SIZE > core.congestion_window
 
     def send_datagram_frame(self, data: bytes) -> None:
         if not self._closed:

@@ -1,0 +1,262 @@
+"""What both QUIC engines must do, each alone and across."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+
+import pytest
+
+from tests.lab.quic import ALICE, BOB, EnginePair
+from tests.lab.wire import Wire
+from tunnels import limits
+from tunnels.quic.engine import ENGINE_NAMES, make_factory
+
+PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))
+
+
+@pytest.fixture(params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def pair(request) -> EnginePair:
+    pair = EnginePair(*request.param)
+    pair.handshake()
+    return pair
+
+
+def test_the_client_sees_the_servers_key(pair):
+    assert pair.client.peer_key() == BOB.endpoint_id.key
+
+
+def test_both_ends_have_the_same_channel_binding_and_no_other_connection_has_it(pair):
+    assert pair.client.channel_binding() == pair.server.channel_binding()
+    other = EnginePair(pair.client_name, pair.server_name)
+    other.handshake()
+    assert other.client.channel_binding() != pair.client.channel_binding()
+
+
+@pytest.mark.parametrize("opener", ["client", "server"])
+def test_a_stream_carries_bytes_and_ends_both_ways(pair, opener):
+    ours, theirs = (pair.client, pair.server) if opener == "client" else (pair.server, pair.client)
+    at_us, at_them = (
+        (pair.at_client, pair.at_server) if opener == "client" else (pair.at_server, pair.at_client)
+    )
+    stream_id = ours.open_stream()
+    ours.send_stream_data(stream_id, b"request " * 5000, end_stream=True)
+    pair.wire.run(2)
+    assert at_them.data(stream_id) == b"request " * 5000
+    assert at_them.named("stream_data")[-1][3] is True
+    theirs.send_stream_data(stream_id, b"reply", end_stream=True)
+    pair.wire.run(2)
+    assert at_us.data(stream_id) == b"reply"
+    assert at_us.named("stream_data")[-1][3] is True
+
+
+def test_an_empty_write_takes_the_stream_id(pair):
+    first = pair.client.open_stream()
+    pair.client.send_stream_data(first, b"")
+    assert pair.client.open_stream() == first + 4
+
+
+def test_a_reset_arrives_with_its_code(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"half a ")
+    pair.wire.run(1)
+    pair.client.reset_stream(stream_id, 0x106)
+    pair.wire.run(1)
+    assert ("stream_reset", stream_id, 0x106) in pair.at_server.events
+
+
+def test_stop_sending_arrives_with_its_code_and_later_writes_are_ignored(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"unwanted")
+    pair.wire.run(1)
+    pair.server.stop_stream(stream_id, 0x106)
+    pair.wire.run(1)
+    assert ("stop_sending", stream_id, 0x106) in pair.at_client.events
+    pair.client.send_stream_data(stream_id, b"more")
+    pair.client.send_stream_data(stream_id, b"", end_stream=True)
+    pair.client.reset_stream(stream_id, 1)
+    pair.wire.run(1)
+    assert pair.at_server.data(stream_id) == b"unwanted"
+
+
+def test_operations_on_a_finished_stream_are_ignored(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"x", end_stream=True)
+    pair.wire.run(1)
+    pair.server.send_stream_data(stream_id, b"y", end_stream=True)
+    pair.wire.run(1)
+    for engine in (pair.client, pair.server):
+        engine.send_stream_data(stream_id, b"late")
+        engine.reset_stream(stream_id, 1)
+        engine.stop_stream(stream_id, 1)
+    pair.wire.run(1)
+    assert not pair.at_client.named("terminated")
+    assert not pair.at_server.named("terminated")
+
+
+def test_datagrams_of_the_largest_allowed_size_go_both_ways(pair):
+    largest = b"d" * limits.MAX_DATAGRAM_FRAME
+    pair.client.send_datagram_frame(largest)
+    pair.server.send_datagram_frame(b"tiny")
+    pair.wire.run(1)
+    assert ("datagram", largest) in pair.at_server.events
+    assert ("datagram", b"tiny") in pair.at_client.events
+
+
+def test_a_ping_is_acknowledged_by_its_number(pair):
+    pair.client.send_ping(77)
+    pair.wire.run(1)
+    assert ("ping_acknowledged", 77) in pair.at_client.events
+
+
+def test_the_round_trip_time_is_measured(pair):
+    pair.client.send_ping(1)
+    pair.wire.run(1)
+    assert pair.client.rtt() == pytest.approx(2 * pair.wire.delay, abs=0.03)
+
+
+def test_a_close_arrives_with_code_and_reason(pair):
+    pair.client.close(0x103, "too many guests")
+    pair.wire.run(5)
+    assert pair.at_server.named("terminated") == [("terminated", 0x103, "too many guests")]
+
+
+def test_calls_after_close_are_ignored(pair):
+    pair.client.close(0x100, "")
+    pair.client.send_stream_data(4, b"x")
+    pair.client.reset_stream(4, 1)
+    pair.client.stop_stream(4, 1)
+    pair.client.send_datagram_frame(b"x")
+    pair.client.send_ping(3)
+    pair.client.close(0x100, "again")
+    pair.wire.run(5)
+    assert len(pair.at_server.named("terminated")) == 1
+
+
+@pytest.mark.parametrize("names", PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def test_silence_ends_the_connection_with_a_code_below_256(names):
+    pair = EnginePair(*names, idle_timeout=5.0)
+    pair.handshake()
+    pair.wire.is_down = True
+    pair.client.send_ping(1)
+    pair.wire.run(30)
+    for recorder in (pair.at_client, pair.at_server):
+        (terminated,) = recorder.named("terminated")
+        assert terminated[1] < 256
+
+
+def test_more_streams_than_an_engines_default_run_at_once(pair):
+    ids = []
+    for _ in range(1500):
+        stream_id = pair.client.open_stream()
+        assert stream_id is not None
+        pair.client.send_stream_data(stream_id, b"hi")
+        ids.append(stream_id)
+    pair.wire.run(10)
+    assert {event[1] for event in pair.at_server.named("stream_data")} == set(ids)
+
+
+def test_the_limit_of_streams_is_told_and_moves_when_streams_end(pair):
+    for _ in range(limits.MAX_STREAMS):
+        stream_id = pair.client.open_stream()
+        assert stream_id is not None
+        pair.client.send_stream_data(stream_id, b"hi", end_stream=True)
+    assert pair.client.open_stream() is None
+    pair.wire.run(10)
+    for stream_id in range(0, 4 * limits.MAX_STREAMS, 4):
+        pair.server.send_stream_data(stream_id, b"", end_stream=True)
+    pair.wire.run(10)
+    assert pair.client.open_stream() is not None
+
+
+def test_a_megabyte_arrives_whole_through_loss(pair):
+    pair.wire.loss = 0.03
+    data = Random(7).randbytes(1_000_000)
+    stream_id = pair.server.open_stream()
+    pair.server.send_stream_data(stream_id, data, end_stream=True)
+    pair.wire.run(120, lambda: len(pair.at_client.data(stream_id)) == len(data))
+    assert pair.at_client.data(stream_id) == data
+
+
+@pytest.mark.parametrize("names", PAIRS, ids=["-".join(pair) for pair in PAIRS])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_handshake_gets_through_a_fifth_of_loss(names, seed):
+    pair = EnginePair(*names, wire=Wire(loss=0.2, seed=seed))
+    pair.handshake(30)
+
+
+def test_after_a_long_blackout_a_poke_brings_the_connection_back_at_once(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"before")
+    pair.wire.run(1)
+    pair.wire.is_down = True
+    pair.client.send_stream_data(stream_id, b" after")
+    pair.wire.run(20)
+    assert pair.client.probe_timeouts() >= limits.SUSPECT_PROBES
+    pair.wire.is_down = False
+    pair.client.poke()
+    pair.wire.run(0.5)
+    assert pair.at_server.data(stream_id) == b"before after"
+    assert pair.client.probe_timeouts() == 0
+
+
+def test_unsent_bytes_are_told_where_the_engine_can(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"x" * 1_000_000)
+    if pair.client_name == "qh3":
+        assert pair.client.unsent_bytes() == 1_000_000
+    pair.wire.run(5)
+    assert pair.client.unsent_bytes() == 0
+
+
+def test_congestion_is_told_while_datagrams_wait(pair):
+    assert not pair.client.is_congested()
+    for _ in range(500):
+        pair.client.send_datagram_frame(b"x" * 1000)
+    pair.wire.transmit()
+    assert pair.client.is_congested()
+    pair.wire.run(5)
+    assert not pair.client.is_congested()
+    assert len(pair.at_server.named("datagram")) == 500
+
+
+def test_junk_and_mutated_datagrams_change_nothing(pair):
+    random = Random(3)
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"ping")
+    samples = pair.client.datagrams_to_send(pair.wire.now)
+    for _ in range(3000):
+        sample = bytearray(random.choice(samples))
+        kind = random.randrange(4)
+        if kind == 0:
+            sample = bytearray(random.randbytes(random.randrange(1, 1500)))
+        elif kind == 1:
+            del sample[random.randrange(1, len(sample)) :]
+        else:
+            sample[random.randrange(len(sample))] ^= 1 << random.randrange(8)
+        pair.server.receive_datagrams([bytes(sample)], pair.wire.now)
+        pair.server.drain_events(pair.at_server)
+    pair.wire.run(3)
+    assert pair.at_server.data(stream_id) == b"ping"
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_a_server_engine_survives_junk_as_its_first_datagram(name):
+    random = Random(5)
+    for _ in range(200):
+        engine = make_factory(name).server(
+            make_certificate_once(),
+            60.0,
+            original_destination_connection_id=random.randbytes(8),
+            retry_source_connection_id=None,
+        )
+        engine.receive_datagrams([b"\xc0\x00\x00\x00\x01" + random.randbytes(1195)], 1.0)
+        assert engine.datagrams_to_send(1.0) == []
+
+
+def make_certificate_once(cache=[]):  # noqa: B006 - one certificate is enough for all of them
+    from tunnels.quic.certificates import make_certificate
+
+    if not cache:
+        cache.append(make_certificate(ALICE))
+    return cache[0]
