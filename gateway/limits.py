@@ -112,3 +112,85 @@ CONTROL_LOG_LINES: Final = 10_000
 
 CONTROL_REPLY_BYTES: Final = 64 * 1024 * 1024
 """Largest reply a command reads: the status of a gateway with every table full."""
+
+DASHBOARD_CONNECTIONS: Final = 64
+"""Connections to the dashboard: a browser opens six at most."""
+
+SERVICES: Final = 256
+"""Services of one endpoint: more than a person names, and their list fits one answer."""
+
+SERVICE_PORTS: Final = 1024
+"""Ports of one service's range: each becomes a listener on the machines that use it."""
+
+SERVICE_ALLOWED: Final = 1024
+"""Entries in a service's list of who may use it; beyond that `contacts` or `--public` is what is meant."""
+
+HEADER_BODY_BYTES: Final = 1024
+"""Body of a stream header: a name, a reason and room for what later versions add."""
+
+HEADER_REASON_BYTES: Final = 255
+"""Reason in an answer: one line, and its length is one byte."""
+
+SERVICE_LIST_BYTES: Final = 64 * 1024
+"""The list of another endpoint's services: SERVICES of the longest name take less than half of it."""
+
+HEADER_SECONDS: Final = 10.0
+"""For a stream's header to arrive: it is sent with the stream itself, so even a slow path needs one round trip."""
+
+TARGET_CONNECT_SECONDS: Final = 10.0
+"""For the target of a service to accept: targets are near, and the caller's own patience ends soon after."""
+
+ANSWER_SECONDS: Final = 25.0
+"""For the far side's answer: its header and target deadlines, and round trips over a slow relay."""
+
+STREAMS_PENDING_PER_ENDPOINT: Final = 1024
+"""Streams of one endpoint without an answer yet: a burst of a thousand connections is opened at once by real clients."""
+
+STREAMS_PENDING: Final = 4096
+"""Streams of all endpoints without an answer yet: about 4 KB each."""
+
+STREAMS_PER_ENDPOINT: Final = 4096
+"""Streams that one endpoint holds open to our services: each holds a descriptor here."""
+
+STREAMS: Final = 16384
+"""Streams of all endpoints to our services; where the system allows fewer descriptors, it says so first."""
+
+DATAGRAM_BYTES: Final = 65507
+"""Largest UDP payload over IPv4: 65535 less the IP and UDP headers."""
+
+FLOW_IDLE_SECONDS: Final = 60.0
+"""A UDP flow without a datagram either way ends: above the 30 s that DNS and most games keep quiet, RFC 4787 asks
+for 120 s of NATs, whose tables are not so small as a process's descriptors."""
+
+FLOWS_PER_ENDPOINT: Final = 1024
+"""UDP flows with one endpoint, each a socket at the serving side; the one idle longest makes room for a new one."""
+
+FLOWS: Final = 4096
+"""UDP flows with all endpoints."""
+
+FLOW_EARLY_DATAGRAMS: Final = 16
+"""Datagrams sent before the answer is there: the first flight of QUIC or DTLS has fewer."""
+
+FLOW_EARLY_BYTES: Final = 32 * 1024
+"""Bytes of the datagrams sent before the answer is there."""
+
+LISTENERS: Final = 1024
+"""Loopback listeners, a descriptor each; those used longest ago give way."""
+
+LISTENER_CONNECTIONS: Final = 8192
+"""Connections accepted by all loopback listeners together: anybody on this machine may connect."""
+
+LISTENER_DIALS: Final = 2048
+"""Connections on loopback listeners that wait for the far side to answer."""
+
+LISTENER_SOURCES: Final = 256
+"""Sources (address and port) that one UDP listener serves at once; a resolver uses a new port per question."""
+
+LISTENER_SOURCES_TOTAL: Final = 4096
+"""Sources that all UDP listeners serve at once."""
+
+REMOTE_SERVICES_KNOWN: Final = 1024
+"""Endpoints whose list of services is remembered."""
+
+REMOTE_SERVICES_FRESH: Final = 60.0
+"""Seconds after which a list of services is asked for again; the old one serves meanwhile."""

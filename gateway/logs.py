@@ -264,12 +264,18 @@ class _File(logging.handlers.RotatingFileHandler):
         )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Tell of the failure once."""
+        """Tell of the failure once; the next line tries the file again from the start, the disk may have room then."""
         if not self._failed:
             self._failed = True
             error = sys.exc_info()[1]
             text = f"the log file {self.baseFilename} cannot be written ({error}); logging goes on here only"
             self._terminal.handle(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None))
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go, with what could not be written to it."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def _fields(record: logging.LogRecord) -> list[tuple[str, object]]:

@@ -28,7 +28,12 @@ class Splice:
     __slots__ = ("_halves", "closed")
 
     def __init__(
-        self, first: asyncio.Transport, second: asyncio.Transport, *, from_first: bytes = b"", from_second: bytes = b""
+        self,
+        first: asyncio.Transport,
+        second: asyncio.Transport,
+        *,
+        from_first: bytes = b"",
+        from_second: bytes = b"",
     ) -> None:
         """Join the two; `from_first` was already read from `first` and is owed to `second`, and vice versa."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -97,6 +102,7 @@ class _Half(asyncio.Protocol):
         self.lost = False  # the transport is gone
 
     def attach(self) -> None:
+        self.transport.pause_reading()
         self.transport.set_protocol(self)
         self.transport.set_write_buffer_limits(high=SPLICE_WRITE_BUFFER)
         # A protocol that was paused before us has heard of it; we only hear when it may go on.
@@ -156,6 +162,36 @@ class _Half(asyncio.Protocol):
             else:
                 reset(other.transport)
         self._splice.on_half_lost()
+
+
+class Held(asyncio.Protocol):
+    """A socket held still until what it is to be spliced with is there.
+
+    At most one read of the loop is taken from it, into `early`; an end that comes this soon is met again by
+    whoever reads next. (Pausing in `connection_made` would be simpler, but uvloop undoes it.)
+    """
+
+    __slots__ = ("early", "lost", "transport")
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.early = b""
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = as_transport(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.early += data
+        self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self.transport.pause_reading()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
 
 
 async def splice(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEADER: Final = struct.Struct(">HHHHHH")
+HEADER_BYTES: Final = _HEADER.size
+"""What is shorter is no message."""
 _QUESTION: Final = struct.Struct(">HH")
 _ENTRY: Final = struct.Struct(">HHBBHH")
 """Type, class, and the TTL as an OPT record has it (extended rcode, version, flags), then the data's length."""
@@ -126,14 +128,8 @@ def parse_query(data: bytes) -> Query | bytes | None:
     if questions != 1 or len(data) > QUERY_BYTES:
         return _bare_reply(message_id, flags, Rcode.FORMERR)
     try:
-        labels, offset = _read_name(data, _HEADER.size)
-        if len(data) < offset + _QUESTION.size:
-            raise _FormatError
-        kind, kind_class = _QUESTION.unpack_from(data, offset)
-        offset += _QUESTION.size
-        version, udp_size, dnssec_ok = 0, None, False
-        if answers or authorities or additionals or len(data) != offset:
-            version, udp_size, dnssec_ok = _read_edns(data, offset, answers + authorities, additionals)
+        labels, kind, kind_class, offset = _read_question(data)
+        version, udp_size, dnssec_ok = _read_edns(data, offset, answers + authorities, additionals)
     except _FormatError:
         return _bare_reply(message_id, flags, Rcode.FORMERR)
     query = Query(message_id, flags, labels, kind, udp_size, dnssec_ok)
@@ -192,9 +188,43 @@ def reply_limit(query: Query, *, over_tcp: bool) -> int:
     return TCP_BYTES if over_tcp else query.udp_limit
 
 
+def is_reply_to(query: bytes, reply: bytes) -> bool:
+    """Whether `reply` has the id and, letter by letter, the question of `query`, which `parse_query` has taken."""
+    if len(reply) < _HEADER.size:
+        return False
+    message_id, flags, questions, *_ = _HEADER.unpack_from(reply)
+    end = _read_question(query)[-1]
+    return (
+        message_id == int.from_bytes(query[:2])
+        and bool(flags & _QR)
+        and not flags & _OPCODE
+        and questions == 1
+        and reply[_HEADER.size : end] == query[_HEADER.size : end]
+    )
+
+
+def is_truncated(reply: bytes) -> bool:
+    """Whether the reply says that the rest is to be had over TCP."""
+    return bool(int.from_bytes(reply[2:4]) & _TC)
+
+
+def rcode_of(reply: bytes) -> int:
+    """The four bits of the response code in the header."""
+    return reply[3] & 15
+
+
 def _bare_reply(message_id: int, flags: int, rcode: Rcode) -> bytes:
     """A reply without question, to what has none we could read."""
     return _HEADER.pack(message_id, _QR | flags & (_OPCODE | _RD) | rcode, 0, 0, 0, 0)
+
+
+def _read_question(data: bytes) -> tuple[tuple[bytes, ...], int, int, int]:
+    """Labels, type and class of the one question, and the offset behind it."""
+    labels, offset = _read_name(data, _HEADER.size)
+    if len(data) < offset + _QUESTION.size:
+        raise _FormatError
+    kind, kind_class = _QUESTION.unpack_from(data, offset)
+    return labels, kind, kind_class, offset + _QUESTION.size
 
 
 def _read_name(data: bytes, offset: int) -> tuple[tuple[bytes, ...], int]:

@@ -22,7 +22,7 @@ from dnslib import QTYPE, RR, SRV, TXT, DNSError, DNSHeader, DNSRecord
 from dnslib.buffer import BufferError as DNSBufferError
 from dnslib.label import DNSLabel, DNSLabelError
 
-from resolver.errors import ForeignVersion, InvalidName, MalformedRecord, RecordExpired, RecordTooLarge
+from resolver.errors import ForeignVersion, InvalidName, MalformedRecord, RecordExpired
 from resolver.limits import NICKNAME_BYTES, OWN_PACKET_BYTES, RECORD_ADDRESSES, RECORD_SERVICES, RECORD_TTL
 from resolver.names import ServiceProtocol, check_service_name
 from resolver.signed_packets import SignedPacket
@@ -120,15 +120,10 @@ class EndpointRecord:
         return bytes(packet.pack())
 
     def fitted(self) -> EndpointRecord:
-        """The record with the least important parts left out until it fits: last services, then last addresses."""
+        """The record without those of its last services that do not fit; addresses and nickname always do."""
         record = self
-        while len(record.encode()) > OWN_PACKET_BYTES:
-            if record.services:
-                record = replace(record, services=record.services[:-1])
-            elif record.addresses:
-                record = replace(record, addresses=record.addresses[:-1])
-            else:  # unreachable: version, expiry and a nickname always fit
-                raise RecordTooLarge(len(record.encode()) - OWN_PACKET_BYTES)
+        while record.services and len(record.encode()) > OWN_PACKET_BYTES:
+            record = replace(record, services=record.services[:-1])
         return record
 
     def check_fresh(self, now: float) -> None:
@@ -143,10 +138,7 @@ def check_nickname(text: str) -> str:
     """A nickname that fits into a line and a record; ValueError says why not."""
     if not text or not text.isprintable() or text != text.strip():
         raise ValueError("a nickname is one line of printable text without spaces around it")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise ValueError("a nickname is Unicode text; this one has half a character") from None
+    size = len(text.encode())  # printable text has no lone surrogates
     if size > NICKNAME_BYTES:
         raise ValueError(f"the nickname has {size} bytes; it may have at most {NICKNAME_BYTES}")
     return text

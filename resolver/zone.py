@@ -11,11 +11,12 @@ methods makes the reply of what was found.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import Final, assert_never
 
 from dnslib import HTTPS, NS, PTR, RD, RR, SOA, SRV, TXT, A
 from dnslib.label import DNSLabel
@@ -31,6 +32,7 @@ from resolver.well_known import WELL_KNOWN_PORTS, is_known_as
 _BUILT_IN: Final = frozenset({"dns", "gateway", "proxy"})
 """Names of this gateway's own doors; no contact can have them."""
 _REVERSE: Final = ("in-addr", "arpa")
+_OCTET: Final = re.compile("0|[1-9][0-9]{0,2}")
 _TEXT_BYTES: Final = 255  # one character string, RFC 1035 §3.3
 _SVC_PORT: Final = 3  # SvcParamKeys, RFC 9460 §14.3.2
 _SVC_IPV4_HINT: Final = 4
@@ -103,12 +105,12 @@ class Zone:
                 )
             case Fixed.APEX:
                 nameserver = _label("dns", TOP_LABEL)
-                available = {
-                    Kind.SOA: RR(DNSLabel(query.labels), Kind.SOA, ttl=NAME_TTL, rdata=self._soa_rdata),
-                    Kind.NS: RR(DNSLabel(query.labels), Kind.NS, ttl=NAME_TTL, rdata=NS(nameserver)),
-                }
+                available = [
+                    RR(DNSLabel(query.labels), Kind.SOA, ttl=NAME_TTL, rdata=self._soa_rdata),
+                    RR(DNSLabel(query.labels), Kind.NS, ttl=NAME_TTL, rdata=NS(nameserver)),
+                ]
                 additional = [_a(nameserver, LOCALHOST)] if query.kind == Kind.NS else []
-                return self._answer(query, [*available.values()], limit, additional)
+                return self._answer(query, available, limit, additional)
             case Fixed.BUILT_IN:
                 return self._answer(query, [_a(DNSLabel(query.labels), LOCALHOST)], limit)
             case Fixed.NOWHERE:
@@ -160,13 +162,14 @@ class Zone:
         """The address or node that `labels` before `in-addr.arpa` stand for."""
         octets = labels[::-1]
         network = self._network
-        good = all(
-            octet.isascii() and octet.isdigit() and str(int(octet)) == octet for octet in map(_short, octets)
-        )
-        if network is None or not self._reverse_octets <= len(octets) or not good:
+        if (
+            network is None
+            or len(octets) < self._reverse_octets
+            or not all(map(_OCTET.fullmatch, octets[:4]))
+        ):
             return Fixed.OUTSIDE
         try:
-            first = IPv4Address(".".join([*octets[:4], "0", "0", "0"][:4]))
+            first = IPv4Address(".".join([*octets, "0", "0", "0"][:4]))
         except ValueError:
             return Fixed.OUTSIDE
         if first not in network:
@@ -287,8 +290,3 @@ def _label(*labels: str) -> DNSLabel:
 
 def _label_of(name: OverlayName) -> DNSLabel:
     return _label(*str(name).split("."))
-
-
-def _short(octet: str) -> str:
-    """The octet, or something that is none if it has more digits than an octet."""
-    return octet if len(octet) <= 3 else "x"

@@ -21,13 +21,14 @@ def stream_window(streams: int) -> int:
 class Outgoing:
     """The writing half of a stream: what was sent, what may be sent, what waits."""
 
-    __slots__ = ("end_requested", "ended", "limit", "pending", "pending_bytes", "sent")
+    __slots__ = ("_head", "end_requested", "ended", "limit", "pending", "pending_bytes", "sent")
 
     def __init__(self) -> None:
         self.sent = 0
         self.limit = MIN_STREAM_WINDOW
         self.pending: deque[bytes] = deque()
         self.pending_bytes = 0
+        self._head = 0  # bytes of the first pending piece that are sent already
         self.end_requested = False
         self.ended = False
 
@@ -41,24 +42,25 @@ class Outgoing:
         room = min(room, self.limit - self.sent, self.pending_bytes)
         if room <= 0:
             return b""
-        first = self.pending[0]
-        if len(first) == room:
-            taken = self.pending.popleft()
-        elif len(first) > room:
-            taken, self.pending[0] = first[:room], first[room:]
-        else:
-            chunks, missing = [], room
-            while missing:
-                chunk = self.pending.popleft()
-                if len(chunk) > missing:
-                    self.pending.appendleft(chunk[missing:])
-                    chunk = chunk[:missing]
-                chunks.append(chunk)
-                missing -= len(chunk)
-            taken = b"".join(chunks)
+        chunks, missing = [], room
+        while missing:
+            first = self.pending[0]
+            chunk = first[self._head : self._head + missing]  # the whole piece is not copied
+            self._head += len(chunk)
+            if self._head == len(first):
+                self.pending.popleft()
+                self._head = 0
+            chunks.append(chunk)
+            missing -= len(chunk)
         self.sent += room
         self.pending_bytes -= room
-        return taken
+        return b"".join(chunks)
+
+    def stop(self) -> None:
+        """The reader wants no more: what waits is dropped, and nothing can be added in effect."""
+        self.pending.clear()
+        self.pending_bytes = self._head = 0
+        self.end_requested = self.ended = True
 
     @property
     def wants_to_send(self) -> bool:

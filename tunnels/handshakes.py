@@ -1,15 +1,16 @@
-"""Whether to answer a stranger's first packet: bounds on unproven connections, and when to ask for a token. Sans-IO."""
+"""Whether to answer a stranger's first packet: bounds on unproven connections, and when to ask for a token. Sans-IO.
+
+Handshakes whose client echoed a token are counted apart from the others: sources can be forged only without one,
+so forged packets use up nothing that a real client needs, they only make it come again with a token.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from enum import Enum
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Address, IPv6Address
 
 from tunnels import limits
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
 
 
 class Admission(Enum):
@@ -24,30 +25,47 @@ class Admission(Enum):
 
 
 class HandshakeTable:
-    """Counts connections whose client has not proved its id, in all and per ip."""
+    """Counts connections whose client has not proved its id: those of any source, and those per proved source."""
 
-    __slots__ = ("_per_ip", "total")
+    __slots__ = ("_per_source", "proved", "unproved")
 
     def __init__(self) -> None:
-        self._per_ip: Counter[IPv4Address | IPv6Address] = Counter()
-        self.total = 0
+        self._per_source: Counter[int] = Counter()
+        self.proved = 0
+        self.unproved = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.proved + self.unproved
 
     def admit(self, ip: IPv4Address | IPv6Address, *, address_proved: bool) -> Admission:
         """Decide about a first packet from `ip`, whose sender may have echoed our token."""
-        if self._per_ip[ip] >= limits.MAX_HANDSHAKES_PER_ADDRESS or self.total >= limits.MAX_HANDSHAKES:
-            return Admission.DROP
-        if self.total >= limits.RETRY_ABOVE and not address_proved:
-            return Admission.RETRY
-        return Admission.ACCEPT
+        if not address_proved:
+            return Admission.ACCEPT if self.unproved < limits.RETRY_ABOVE else Admission.RETRY
+        full = self._per_source[_source(ip)] >= limits.MAX_HANDSHAKES_PER_ADDRESS
+        return Admission.DROP if full or self.proved >= limits.MAX_HANDSHAKES else Admission.ACCEPT
 
-    def begin(self, ip: IPv4Address | IPv6Address) -> None:
+    def begin(self, ip: IPv4Address | IPv6Address, *, address_proved: bool) -> None:
         """A handshake began."""
-        self._per_ip[ip] += 1
-        self.total += 1
+        if address_proved:
+            self._per_source[_source(ip)] += 1
+            self.proved += 1
+        else:
+            self.unproved += 1
 
-    def end(self, ip: IPv4Address | IPv6Address) -> None:
+    def end(self, ip: IPv4Address | IPv6Address, *, address_proved: bool) -> None:
         """A handshake that had begun was proved, or is over."""
-        self._per_ip[ip] -= 1
-        if self._per_ip[ip] <= 0:
-            del self._per_ip[ip]
-        self.total -= 1
+        if not address_proved:
+            self.unproved -= 1
+            return
+        source = _source(ip)
+        self._per_source[source] -= 1
+        if self._per_source[source] <= 0:
+            del self._per_source[source]
+        self.proved -= 1
+
+
+def _source(ip: IPv4Address | IPv6Address) -> int:
+    """What one attacker has one of: an IPv4 address, or an IPv6 /64 (kept apart by the bits of IPv6)."""
+    return int(ip) if isinstance(ip, IPv4Address) else int(ip) >> 64 | 1 << 64

@@ -31,6 +31,8 @@ def zbase32_encode(data: bytes) -> str:
 
 def zbase32_decode(text: str) -> bytes:
     """Read z-base-32, upper or lower case; ValueError for a foreign character, a wrong length or padding."""
+    if not text.isascii():  # lower() below makes ASCII letters of some others
+        raise ValueError("z-base-32 is written in ASCII letters and digits")
     number = 0
     for character in text.lower():
         try:

@@ -50,11 +50,18 @@ SUSPECT_PROBES: Final = 3
 """Seconds of silence and QUIC probes without an answer after which a fresh connection is tried beside this one:
 a restarted peer is noticed within seconds, and a path that only stalled loses nothing."""
 
+PATH_SILENT_AFTER: Final = 2.0
+"""Seconds after which a confirmed path counts as silent while another one is heard."""
+
 SUPERSEDED_LINGER: Final = 5.0
-"""Seconds a superseded connection is kept for streams the peer opened before it knew."""
+"""Seconds a superseded connection is kept for streams the peer opened before it knew, and to fall silent no more."""
 
 CLOSE_LINGER: Final = 3.0
-"""Seconds a closed connection's ids stay known, so that late datagrams are not taken for new ones."""
+"""Seconds a closed connection's ids stay known: late datagrams are not taken for new ones, and a peer that missed
+the close is told again."""
+
+FAREWELLS: Final = 8
+"""How often a close is told again at most (RFC 9000 §10.2.1 asks for a bound): losing all of them is unlikely."""
 
 BACKOFF_FIRST: Final = 1.0
 BACKOFF_MAX: Final = 60.0
@@ -68,14 +75,16 @@ RECONNECT_ATTEMPTS: Final = 10
 MAX_TUNNELS: Final = 1024
 """Connections in all: about 40 KB each in qh3; beyond it the longest unused one makes room, or nobody gets in."""
 
+RETRY_ABOVE: Final = 32
+"""Connections begun without a token whose client has not proved its id yet; above it a client must first echo a
+token (RFC 9000 §8.1.2), which forged sources cannot."""
+
 MAX_HANDSHAKES: Final = 256
-"""Connections whose client has not proved its id yet."""
+"""The same begun with a token."""
 
 MAX_HANDSHAKES_PER_ADDRESS: Final = 32
-"""The same from one ip: a household behind one NAT still fits, a single flooder does not fill the table."""
-
-RETRY_ABOVE: Final = 32
-"""Unproven connections above which a client must first echo a token (RFC 9000 §8.1.2): spoofed sources stay out."""
+"""The same with a token from one IPv4 address or one IPv6 /64: a household behind one NAT still fits, a single
+flooder does not fill the table."""
 
 RETRY_TOKEN_LIFETIME: Final = 30.0
 """Seconds a Retry token is good for: clients return it at once."""

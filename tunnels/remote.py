@@ -44,17 +44,17 @@ class Connection:
     """Who dialled."""
     incarnation: bytes
     """The peer's run of the program."""
-    opened_at: float
-    """When it opened here."""
+    order: int
+    """The how-manieth connection it is that opened here."""
 
 
 def is_better(new: Connection, current: Connection) -> bool:
-    """Whether new streams should go on `new` rather than `current`; both ends decide alike.
+    """Whether new streams should go on `new` rather than `current`, when both work; both ends decide alike.
 
     1. Of two runs of the peer's program the later one: the earlier is dead.
     2. Dialled by the same side: the later one, which was dialled because the earlier seemed stuck.
     3. Dialled by both sides at once: the one whose client has the smaller endpoint id.
     """
     if new.incarnation != current.incarnation or new.client == current.client:
-        return new.opened_at >= current.opened_at and new is not current
+        return new.order > current.order
     return new.client < current.client

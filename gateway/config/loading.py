@@ -33,7 +33,7 @@ _NAMED: Final = {"services": check_label, "contacts": check_petname}
 """The sections whose keys are names of the owner's own choosing, and what a name may be."""
 
 
-class InvalidConfiguration(ConfigurationError):  # noqa: N818 - like its siblings
+class InvalidConfiguration(ConfigurationError):
     """Everything that is wrong with the settings; str() tells the first and how many more there are."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:

@@ -5,13 +5,14 @@ What each key is for, and why it has its default, is told in `configs/gateway.to
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from gateway.config.checks import check_ip, check_label, check_upstream, check_visible
+from gateway.config.checks import check_ip, check_petname, check_upstream, check_visible
 from tunnels.addresses import Address
 from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
 
@@ -23,9 +24,6 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0.1, le=86400)]
 LoginText: TypeAlias = Annotated[str, Meta(max_length=255)]
 """RFC 1929 gives user name and password one length byte each."""
 
-PETNAME_OF_HOST: Final = ""
-"""The nickname that stands for the first label of this machine's name."""
-
 
 class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One section."""
@@ -34,13 +32,22 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class GatewaySettings(_Settings, frozen=True, kw_only=True):
     """[gateway]: this gateway as a whole."""
 
-    nickname: Annotated[str, Meta(max_length=63)] = PETNAME_OF_HOST
+    nickname: Annotated[str, Meta(max_length=63)] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
         if self.nickname:
-            check_label(self.nickname)
+            check_petname(self.nickname)
+
+    def nickname_for(self, hostname: str) -> str:
+        """The nickname in force: the one that is set, else the first label of `hostname`, made a label of ours."""
+        label = re.sub("[^a-z0-9-]", "-", hostname.partition(".")[0].lower())[:63].strip("-")
+        try:
+            check_petname(self.nickname or label)
+        except ValueError:
+            return "endpoint"
+        return self.nickname or label
 
 
 class TunnelSettings(_Settings, frozen=True, kw_only=True):

@@ -15,11 +15,19 @@ from tunnels.identity import EndpointId
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+def _read_network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f"expected a network such as 127.64.0.0/10: {error}") from None
+
+
 _PARSERS: Final[dict[object, Callable[[str], object]]] = {
     Address: Address.parse,
     DnsServer: DnsServer.parse,
     EndpointId: EndpointId.parse,
-    IPv4Network: IPv4Network,
+    IPv4Network: _read_network,
 }
 
 _WORDS: Final = {

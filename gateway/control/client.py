@@ -18,7 +18,7 @@ import msgspec
 
 import gateway as package
 from gateway.control import api
-from gateway.control.errors import ErrorReply, error_of
+from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.errors import GatewayError, NotRunning
 from gateway.limits import CONTROL_REPLY_BYTES
 
@@ -97,18 +97,6 @@ class ControlClient:
         """See `Gateway.down`."""
         self._call("POST", "/down", dict[str, object])
 
-    def logs(self, *, lines: int, follow: bool) -> Iterator[str]:
-        """The daemon's last log lines, and with `follow` each new one as it comes."""
-        with self._connected(None if follow else self._timeout) as connection:
-            reply = self._ask(connection, "GET", f"/logs?lines={lines}&follow={int(follow)}", None)
-            if reply.status != 200:
-                raise self._refusal(reply, reply.read(CONTROL_REPLY_BYTES))
-            try:
-                for line in reply:
-                    yield line.decode("utf-8", errors="replace").rstrip("\n")
-            except (OSError, http.client.HTTPException) as error:
-                raise self._broken(error) from None
-
     def _call(
         self, method: str, path: str, kind: type[T], request: api.Request | None = None, *, extra: float = 0.0
     ) -> T:
@@ -117,6 +105,8 @@ class ControlClient:
             reply = self._ask(connection, method, path, body)
             try:
                 data = reply.read(CONTROL_REPLY_BYTES)
+                if reply.length:  # read(n) does not tell of an end that comes too early
+                    raise ConnectionError("its answer is cut short")
             except (OSError, http.client.HTTPException) as error:
                 raise self._broken(error) from None
         if reply.status != 200:
@@ -129,7 +119,7 @@ class ControlClient:
             ) from None
 
     @contextlib.contextmanager
-    def _connected(self, timeout: float | None) -> Iterator[http.client.HTTPConnection]:
+    def _connected(self, timeout: float) -> Iterator[http.client.HTTPConnection]:
         connection = _UnixConnection(os.fspath(self._path), timeout)
         try:
             connection.connect()
@@ -160,15 +150,13 @@ class ControlClient:
     def _refusal(self, reply: http.client.HTTPResponse, data: bytes) -> GatewayError:
         """The error that the daemon answered with."""
         try:
-            error = error_of(msgspec.json.decode(data, type=ErrorReply))
+            refusal = msgspec.json.decode(data, type=ErrorReply)
         except ValueError:
-            return GatewayError(
-                f"control: the daemon answered {reply.status} {reply.reason}{self._skew(reply) or '; see `overlay logs`'}"
-            )
-        skew = (
-            self._skew(reply) if reply.status in (404, 405) and "this daemon knows no" in str(error) else ""
-        )
-        return type(error)(f"{error}{skew}") if skew else error
+            reason = self._skew(reply) or "; see `overlay logs`"
+            return GatewayError(f"control: the daemon answered {reply.status} {reply.reason}{reason}")
+        if refusal.code == UNKNOWN_PATH:
+            return GatewayError(f"{refusal.error}{self._skew(reply)}")
+        return error_of(refusal)
 
     def _skew(self, reply: http.client.HTTPResponse) -> str:
         """What to do when the daemon is of another version than this command; empty when it is not."""
@@ -189,7 +177,7 @@ class ControlClient:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP to a socket file."""
 
-    def __init__(self, path: str, timeout: float | None) -> None:
+    def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 

@@ -18,6 +18,9 @@ _CLASSES: Final[dict[str, tuple[type[GatewayError], int]]] = {
 }
 """Code, class and HTTP status; a class stands before its bases."""
 
+UNKNOWN_PATH: Final = "unknown-path"
+"""The code of a daemon that has never heard of the request: it is of another version than the caller."""
+
 _DIAL: Final = "dial-"
 _DIAL_STATUS: Final = {
     Failure.UNKNOWN_NAME: 404,
@@ -34,7 +37,7 @@ class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     """The line for people."""
     code: str
-    """The kind, for machines: `usage`, `configuration`, `state`, `failure`, or `dial-` and a Failure."""
+    """The kind, for machines: `usage`, `configuration`, `state`, `failure`, `unknown-path`, or `dial-` and a Failure."""
 
 
 def reply_of(error: GatewayError) -> tuple[int, ErrorReply]:

@@ -172,6 +172,8 @@ async def _send_logs(request: web.Request, log_file: Path) -> web.StreamResponse
             if request.query.get("follow") != "1":
                 break
             await asyncio.sleep(_LOG_POLL_SECONDS)
+            if request.transport is None:  # the caller hung up while there was nothing to tell
+                break
             lines = await asyncio.to_thread(tail.added)
         await response.write_eof()
     except ConnectionError:

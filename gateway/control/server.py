@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from gateway.control.errors import UNKNOWN_PATH
 from gateway.control.routes import refuse, routes
 from gateway.errors import StateError
 from gateway.home import state_error
@@ -50,6 +51,7 @@ class ControlServer:
             access_log=None,
             handle_signals=False,
             keepalive_timeout=CONTROL_KEEPALIVE_SECONDS,
+            lingering_time=0.0,  # the rest of a refused body is not waited for
             shutdown_timeout=CONTROL_SHUTDOWN_SECONDS,
         )
         self._server: asyncio.Server | None = None
@@ -101,7 +103,7 @@ class ControlServer:
         try:
             return await handler(request)
         except web.HTTPNotFound:
-            return refuse(404, f"control: this daemon knows no {request.path[:100]}", "failure")
+            return refuse(404, f"control: this daemon knows no {request.path[:100]}", UNKNOWN_PATH)
         except web.HTTPMethodNotAllowed:
             return refuse(405, f"control: {request.path[:100]} takes no {request.method}", "usage")
 

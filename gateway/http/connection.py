@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import TYPE_CHECKING
 
 from gateway.dialing import OpenedStream
+from gateway.http.authority import split_absolute
 from gateway.http.exchange import (
     CloseClient,
     Dial,
@@ -22,13 +24,14 @@ from gateway.http.exchange import (
     Place,
     ResetClient,
 )
-from gateway.http.authority import split_absolute
-from gateway.http.heads import RequestHead
 from gateway.http.lingering import Lingering
 from gateway.http.problems import HttpError, Problem, bad_request, plain_answer
-from gateway.http.rewriting import HeaderRewrite
 from gateway.limits import HTTP_IDLE_SECONDS, PROXY_HANDSHAKE_SECONDS, SPLICE_WRITE_BUFFER
 from gateway.splice import Splice, reset
+
+if TYPE_CHECKING:
+    from gateway.http.heads import RequestHead
+    from gateway.http.rewriting import HeaderRewrite
 
 Open = Callable[[Place], Awaitable[OpenedStream]]
 """Opens a place; raises HttpError with the answer for the client."""
@@ -40,7 +43,15 @@ FIXED = Place("", 0)
 class HttpConnection(asyncio.Protocol):
     """One client connection; `run` returns when it has ended."""
 
-    def __init__(self, client: asyncio.Transport, machine: Forwarding, opener: Open | None) -> None:
+    def __init__(
+        self,
+        client: asyncio.Transport,
+        machine: Forwarding,
+        opener: Open | None,
+        *,
+        head_seconds: float = PROXY_HANDSHAKE_SECONDS,
+    ) -> None:
+        """`opener` is None for a machine whose upstream is fixed; a head may take `head_seconds` to arrive."""
         self._client = client
         self._machine = machine
         self._opener = opener
@@ -55,8 +66,9 @@ class HttpConnection(asyncio.Protocol):
         self._splice: Splice | None = None
         self._wake = asyncio.Event()
         self._in_head = True
-        self._deadline = self._loop.time() + PROXY_HANDSHAKE_SECONDS
-        self._timer = self._loop.call_later(PROXY_HANDSHAKE_SECONDS, self._tick)
+        self._head_seconds = head_seconds
+        self._deadline = self._loop.time() + head_seconds
+        self._timer = self._loop.call_later(head_seconds, self._tick)
 
     async def run(self, *, early: bytes = b"", upstream: asyncio.Transport | None = None) -> None:
         """Serve the client until its connection ends; `early` was already read from it. Cancelling resets it."""
@@ -94,8 +106,10 @@ class HttpConnection(asyncio.Protocol):
                 opened = await self._opener(dial.place)
         except HttpError as error:
             self._machine.upstream_failed(error.problem)
-        except TimeoutError:  # the client went away meanwhile
-            return
+        except TimeoutError:
+            if not self._lost:
+                raise
+            return  # the client went away meanwhile
         else:
             self._attach(opened.transport)
             self._machine.upstream_opened(opened.early)
@@ -110,8 +124,7 @@ class HttpConnection(asyncio.Protocol):
         upstream = self._upstream = _Upstream(self, transport)
         transport.set_protocol(upstream)
         transport.set_write_buffer_limits(high=SPLICE_WRITE_BUFFER)
-        if not self._client_full:
-            transport.resume_reading()
+        self._adjust_upstream()
 
     # The client's transport
 
@@ -129,15 +142,13 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly: stop what would be written to it."""
         self._client_full = True
-        if self._upstream is not None:
-            self._upstream.transport.pause_reading()
+        self._adjust_upstream()
         self._adjust_reading()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._client_full = False
-        if self._upstream is not None:
-            self._upstream.transport.resume_reading()
+        self._adjust_upstream()
         self._adjust_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -164,7 +175,7 @@ class HttpConnection(asyncio.Protocol):
             self._machine.upstream_ended(reset=abruptly)
             self._flush()
 
-    def upstream_full(self, upstream: _Upstream, full: bool) -> None:  # noqa: FBT001 - one state, told by two callbacks
+    def upstream_full(self, upstream: _Upstream, full: bool) -> None:
         """The upstream reads too slowly, or has caught up."""
         upstream.full = full
         self._adjust_reading()
@@ -242,12 +253,20 @@ class HttpConnection(asyncio.Protocol):
             else:
                 self._client.resume_reading()
 
+    def _adjust_upstream(self) -> None:
+        if self._upstream is None or self._upstream.transport.is_closing():
+            return
+        if self._client_full:
+            self._upstream.transport.pause_reading()
+        else:
+            self._upstream.transport.resume_reading()
+
     def _set_deadline(self) -> None:
         if self._machine.phase is not Phase.IDLE:
             self._deadline, self._in_head = inf, False
         elif self._machine.in_head:
             if not self._in_head:  # from its first byte on, however slowly the others follow
-                self._deadline, self._in_head = self._loop.time() + PROXY_HANDSHAKE_SECONDS, True
+                self._deadline, self._in_head = self._loop.time() + self._head_seconds, True
         elif self._deadline == inf:
             self._deadline = self._loop.time() + HTTP_IDLE_SECONDS
 
@@ -257,7 +276,7 @@ class HttpConnection(asyncio.Protocol):
             self._machine.timed_out()
             self._flush()
         elif not self._lost:
-            wait = min(self._deadline - now, PROXY_HANDSHAKE_SECONDS)
+            wait = min(self._deadline - now, self._head_seconds)
             self._timer = self._loop.call_later(max(wait, 0.01), self._tick)
 
 

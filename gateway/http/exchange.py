@@ -331,11 +331,13 @@ class Forwarding:
         body = request_body(head, plan.rewrite.drop)
         close = not persists(head)
         wire = request_bytes(head, plan.target, body, plan.rewrite, host=plan.host, close=close)
-        exchange = self._exchange = _Exchange(head, plan, body, wire)
+        exchange = _Exchange(head, plan, body, wire)
         if self._upstream == plan.place:
+            self._exchange = exchange
             self._begin(exchange)
             return
         self._drop_upstream()
+        self._exchange = exchange
         self.phase = Phase.DIALING
         self._commands.append(Dial(plan.place))
 

@@ -25,7 +25,10 @@ class Lingering(asyncio.Protocol):
         self._timer = self._loop.call_later(LINGER_SECONDS, self._close)
         transport.set_protocol(self)
         if transport.can_write_eof() and not transport.is_closing():
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # it has reset the connection, and asyncio has not noticed yet
+                transport.abort()
         if not transport.is_closing():
             transport.resume_reading()
 

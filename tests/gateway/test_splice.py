@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from gateway.limits import SPLICE_WRITE_BUFFER
-from gateway.splice import Splice, reset, splice
+from gateway.splice import Held, Splice, as_transport, reset, splice
 from tests.lab.streams import take, tcp_pair, tunnel_pair
 
 if TYPE_CHECKING:
@@ -256,9 +256,9 @@ def test_a_unix_socket_is_reset_by_closing(run, tmp_path) -> None:
         server = await loop.create_unix_server(_Server, str(tmp_path / "s"))
         transport, _ = await loop.create_unix_connection(asyncio.Protocol, str(tmp_path / "s"))
         far = await accepted
-        assert isinstance(far, asyncio.Transport)
         reset(transport)
-        await take(far).loses()
+        await take(as_transport(far)).ends()
+        far.close()
         server.close()
         await server.wait_closed()
 
@@ -292,3 +292,34 @@ def test_a_thousand_connections_at_once(run) -> None:
     run(scenario())
     gc.collect()
 
+
+@pytest.mark.parametrize("farewell", [b"", b"banner"])
+def test_a_held_socket_loses_neither_bytes_nor_its_end(run, farewell: bytes) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        held: asyncio.Queue[Held] = asyncio.Queue()
+
+        class _Accepting(Held):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                held.put_nowait(self)
+
+        server = await loop.create_server(_Accepting, "127.0.0.1", 0)
+        client, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+        client.write(farewell)
+        client.write_eof()
+        waiting = await held.get()
+        await asyncio.sleep(0.05)  # long enough for both to arrive and be held
+        assert waiting.early == farewell
+        inner, far = await tcp_pair()
+        seen = take(far)
+        joined = Splice(waiting.transport, inner, from_first=waiting.early)
+        await seen.ends()
+        assert seen.data == farewell
+        far.close()
+        await asyncio.wait_for(joined.wait_closed(), 10)
+        client.close()
+        server.close()
+        await server.wait_closed()
+
+    run(scenario())

@@ -48,7 +48,7 @@ class LabStream(asyncio.Transport):
         if received is not None and not self.is_closing():
             received(data)
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # as asyncio has it
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._peer_id if name == "endpoint_id" else default
 
     def abort(self) -> None:
@@ -91,14 +91,6 @@ class LabStream(asyncio.Transport):
         return self._transport.get_write_buffer_size()
 
 
-class _Paused(asyncio.Protocol):
-    """Holds a new transport still until somebody takes it."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
-
-
 async def tcp_pair() -> tuple[asyncio.Transport, asyncio.Transport]:
     """Two connected TCP transports on loopback, both paused."""
     loop = asyncio.get_running_loop()
@@ -110,9 +102,10 @@ async def tcp_pair() -> tuple[asyncio.Transport, asyncio.Transport]:
         client.setblocking(False)
         await loop.sock_connect(client, listener.getsockname())
         server, _ = await loop.sock_accept(listener)
-    first, _ = await loop.create_connection(_Paused, sock=client)
-    second, _ = await loop.create_connection(_Paused, sock=server)
-    return first, second
+    pair = [(await loop.create_connection(asyncio.Protocol, sock=sock))[0] for sock in (client, server)]
+    for transport in pair:
+        transport.pause_reading()  # uvloop undoes a pause made in connection_made
+    return pair[0], pair[1]
 
 
 async def tunnel_pair(

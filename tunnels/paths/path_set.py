@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from tunnels.addresses import Address
 
-SILENT_AFTER = 2.0
-"""Seconds after which a confirmed path counts as silent while another one is heard."""
-
-
 class PathSet:
     """The candidate paths of one connection, and the confirmed one."""
 
@@ -45,7 +41,7 @@ class PathSet:
         """A datagram of this connection came from `address`."""
         if address == self.confirmed:
             self._heard_at = now
-        elif address in self._candidates and (self.confirmed is None or now - self._heard_at > SILENT_AFTER):
+        elif address in self._candidates and (self.confirmed is None or now - self._heard_at > limits.PATH_SILENT_AFTER):
             self.confirmed = address
             self._heard_at = now
 

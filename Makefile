@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` shows the product, `make test` checks everything. Both set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check format bench setup packages clean
+
+help:
+	@echo "make demo    two gateways on this machine, one service, opened in every way"
+	@echo "make test    every test this machine allows (as root: installs Debian packages, uses network namespaces)"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   measure this machine (unprivileged, loopback)"
+	@echo "make setup   the virtual environment in $(VENV)"
+
+setup: $(BIN)/.installed
+
+$(BIN)/.installed: setup.cfg pyproject.toml
+	@PYTHON="$(PYTHON)" sh scripts/setup "$(VENV)"
+	@touch $@
+
+packages:
+	@sh scripts/debian-packages
+
+demo: setup
+	@$(BIN)/python scripts/demo.py
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: setup packages check
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+
+bench: setup
+	$(BIN)/python scripts/bench.py $(BENCH)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

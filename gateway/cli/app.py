@@ -1,0 +1,246 @@
+"""The `overlay` command: its options, its list of commands, and how every error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gateway import __version__
+from gateway.errors import ConfigurationError, GatewayError, StateError
+from tunnels.errors import ConfigurationError as TunnelConfigurationError
+from tunnels.errors import KeyFileError, TunnelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from gateway.control.client import ControlClient
+    from gateway.home import Home
+
+COMMANDS: Final = {
+    "up": "running",
+    "down": "running",
+    "status": "running",
+    "reload": "running",
+    "logs": "logs",
+    "id": "identity",
+    "expose": "services",
+    "unexpose": "services",
+    "services": "services",
+    "contacts": "contacts",
+    "ticket": "tickets",
+    "join": "tickets",
+    "ping": "names",
+    "resolve": "names",
+    "config": "configuration",
+    "completion": "completion",
+}
+"""Each command, and the module beside this one that holds it as `<name>_command`."""
+
+_TUNNEL_ERRORS: Final[dict[type[TunnelError], tuple[str, int]]] = {
+    KeyFileError: ("state", StateError.exit_code),
+    TunnelConfigurationError: ("configuration", ConfigurationError.exit_code),
+    TunnelError: ("failure", GatewayError.exit_code),
+}
+"""Errors of the package below that reach us at the start; a class stands before its bases."""
+
+EPILOG: Final = """\b
+Exit codes:
+  0    it is done
+  1    it failed
+  2    what was asked for makes no sense
+  3    the configuration is wrong
+  4    the home directory is locked, full, read-only or corrupt
+  5    no gateway runs on this home directory
+  130  interrupted
+
+\b
+Options and variables:
+  --home DIR, or $OVERLAY_HOME, holds the identity, the configuration and the
+  state; several gateways run side by side, each with its own.
+  $OVERLAY_<SECTION>_<KEY> sets a key of gateway.toml; NO_COLOR is honoured.
+"""
+
+
+class Session:
+    """What every command shares: which home is meant, and how it was named."""
+
+    def __init__(self) -> None:
+        self.directory: str | None = None
+
+    @property
+    def home(self) -> Home:
+        """The home directory of this command."""
+        from gateway.home import Home
+
+        return Home.find(self.directory, os.environ)
+
+    @property
+    def command(self) -> str:
+        """How the person calls us, for commands that we print: `overlay`, or `overlay --home DIR`."""
+        return "overlay" if self.directory is None else f"overlay --home {shlex.quote(self.directory)}"
+
+    def client(self) -> ControlClient:
+        """The control socket of the gateway that runs on this home."""
+        from gateway.control.client import ControlClient
+
+        return ControlClient(self.home)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def _remember_home(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Session).directory = value
+
+
+def _home_option(*, hidden: bool) -> click.Option:
+    return click.Option(
+        ["--home"],
+        metavar="DIR",
+        expose_value=False,
+        is_eager=True,
+        callback=_remember_home,
+        hidden=hidden,
+        help="Where identity, configuration and state are.",
+    )
+
+
+class Command(click.Command):
+    """A command that also takes `--home` after its name, where people type it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*args, **kwargs)
+        self.params.append(_home_option(hidden=True))
+
+
+class Group(click.Group):
+    """A group whose commands are of our kind, and that takes `--home` too."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*args, **kwargs)
+        self.params.append(_home_option(hidden=True))
+
+
+class _Overlay(click.Group):
+    """The top group: imports the module of a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of COMMANDS, which is the order one meets them in."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(f"gateway.cli.{module}"), f"{cmd_name}_command"
+        )
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest command named in the error."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "see `overlay --help`"
+            raise click.UsageError(f"{args[0]!r} is no command; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+overlay = _Overlay(
+    "overlay",
+    params=[
+        _home_option(hidden=False),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=lambda context, _, value: _show_version(context) if value else None,
+            help="Print the version and exit.",
+        ),
+    ],
+    help="A name for every machine that nobody hands out, and its services reachable under it.",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(context: click.Context) -> None:
+    click.echo(f"overlay {__version__} (Python {sys.version.split()[0]})")
+    context.exit()
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; whatever fails is one line on stderr."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = overlay.main(words, prog_name="overlay", standalone_mode=False, color=_colour())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except click.UsageError as error:
+        place = error.ctx.command_path if error.ctx is not None else "overlay"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        see = "" if ";" in message else f"; see `{place} --help`"
+        return _fail(f"{_about(place)}{message}{see}", "usage", 2, words)
+    except click.ClickException as error:
+        return _fail(error.format_message(), "failure", error.exit_code, words)
+    except GatewayError as error:
+        from gateway.control.errors import code_of
+
+        return _fail(str(error), code_of(error), error.exit_code, words)
+    except TunnelError as error:
+        code, exit_code = next(answer for kind, answer in _TUNNEL_ERRORS.items() if isinstance(error, kind))
+        return _fail(str(error), code, exit_code, words)
+    except OSError as error:
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", "failure", 1, words)
+    return result if isinstance(result, int) else 0
+
+
+def _about(place: str) -> str:
+    """The command an error is about, as the head of its line."""
+    command = place.removeprefix("overlay").strip()
+    return f"{command}: " if command else ""
+
+
+def _fail(message: str, code: str, exit_code: int, words: Sequence[str]) -> int:
+    if "--json" in words:
+        import json
+
+        click.echo(json.dumps({"error": message, "code": code}), err=True)
+    else:
+        click.echo(f"overlay: {' '.join(message.splitlines())}", err=True)
+    return exit_code
+
+
+def _colour() -> bool | None:
+    """False when the person wants none; else None, which is: on a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def tell_internal_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A mistake of ours: one line with the place, and no page of traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+    click.echo(f"overlay: internal error: {kind.__name__}: {error}{place}; please report this", err=True)

@@ -1,0 +1,94 @@
+"""How the command line prints: lines and tables for people, JSON for programs, never a terminal's control codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def say(text: str = "") -> None:
+    """Print a line; what others chose of it cannot command the terminal."""
+    click.echo(visible(text))
+
+
+def head(text: str) -> None:
+    """Print a line that stands out on a terminal."""
+    click.secho(visible(text), bold=True)
+
+
+def aside(text: str) -> None:
+    """Print a line on stderr, so that stdout holds only the answer."""
+    click.secho(visible(text), err=True, dim=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    click.echo(f"{click.style('warning:', fg='yellow')} {visible(text)}", err=True)
+
+
+def echo_json(value: object) -> None:
+    """Print a report, or a list of them, as JSON."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values under each other."""
+    shown = list(rows)
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"  {click.style(visible(name).ljust(width), dim=True)}  {visible(value)}")
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns; on a terminal they fit its width, in a pipe each row is one line."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    options: dict[str, Any] = {} if terminal else {"width": 10_000, "color_system": None}
+    columns = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim" if terminal else "")
+    for title in titles:
+        columns.add_column(title, overflow="fold")
+    for row in rows:
+        columns.add_row(*(Text(visible(cell)) for cell in row))
+    console = Console(highlight=False, markup=False, **options)
+    with console.capture() as captured:
+        console.print(columns)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def visible(text: str) -> str:
+    """Text with control characters written out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def amount(size: int) -> str:
+    """Bytes for people: `1.5 MB`."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A duration for people, in its two largest units: `2 h 5 min`."""
+    left = int(seconds)
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

@@ -1,0 +1,228 @@
+"""`overlay up`, `down`, `status`, `reload`: the life of the daemon."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gateway.cli import output
+from gateway.cli.app import Command, Session, pass_session
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gateway.control.api import StatusReport
+
+_STOP_SECONDS: Final = 15.0
+"""How long `down` waits for the daemon to end: it gives open streams a moment."""
+
+_PORT: Final = click.IntRange(0, 65535)
+
+_FLAGS: Final = {
+    "nickname": "gateway.nickname",
+    "log_level": "gateway.log_level",
+    "log_format": "gateway.log_format",
+    "quic_engine": "tunnels.quic_engine",
+    "tunnel_port": "tunnels.port",
+    "bind": "tunnels.bind",
+    "address": "tunnels.addresses",
+    "proxy_port": "proxy.port",
+    "dns_port": "dns.port",
+    "dashboard_port": "dashboard.port",
+}
+"""The flag of each key that has one; `--no-…` flags are below."""
+
+_SWITCHES: Final = ("proxy", "dns", "loopback", "dashboard")
+
+
+@click.command("up", cls=Command, short_help="Run the gateway in the foreground.")
+@click.option("--proxy-port", type=_PORT, help="SOCKS and HTTP proxy; 0 for any free port.")
+@click.option("--dns-port", type=_PORT, help="DNS server for .overlay; 0 for any free port.")
+@click.option("--dashboard-port", type=_PORT, help="Pages and proxy.pac; 0 for any free port.")
+@click.option(
+    "--tunnel-port", type=_PORT, help="UDP port of tunnels; 0 for one that is picked once and kept."
+)
+@click.option("--bind", multiple=True, metavar="IP", help="Listen for tunnels there (repeatable).")
+@click.option(
+    "--address", multiple=True, metavar="IP:PORT", help="Public address to put into tickets (repeatable)."
+)
+@click.option("--no-proxy", is_flag=True, help="No proxy.")
+@click.option("--no-dns", is_flag=True, help="No DNS server.")
+@click.option("--no-loopback", is_flag=True, help="No loopback addresses.")
+@click.option("--no-dashboard", is_flag=True, help="No pages and no proxy.pac.")
+@click.option("--nickname", metavar="NAME", help="What joining contacts call this gateway.")
+@click.option("--quic-engine", type=click.Choice(["qh3", "aioquic"]))
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", type=click.Choice(["text", "json"]))
+@pass_session
+def up_command(session: Session, /, **flags: object) -> None:
+    """Run the gateway in the foreground, until Ctrl+C or `overlay down`."""
+    import asyncio
+
+    from gateway.daemon import run
+
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(
+            run(
+                session.home,
+                overrides_of(flags),
+                on_ready=lambda report: first_screen(session.command, report),
+            )
+        )
+
+
+@click.command("down", cls=Command, short_help="Stop the running gateway.")
+@pass_session
+def down_command(session: Session) -> None:
+    """Stop the running gateway."""
+    session.client().down()
+    home = session.home
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (pid := home.running_pid()) is not None:
+        if time.monotonic() > deadline:
+            raise GatewayError(
+                f"down: process {pid} is still ending; see `{session.command} logs`, or kill it"
+            )
+        time.sleep(0.05)
+    output.say("Stopped.")
+
+
+@click.command("status", cls=Command, short_help="What listens, is exposed, is connected.")
+@output.json_option
+@pass_session
+def status_command(session: Session, *, as_json: bool) -> None:
+    """What the running gateway listens on, exposes, knows and is connected to."""
+    report = session.client().status()
+    if as_json:
+        output.echo_json(report)
+        return
+    output.head(f"overlay {report.version}, up for {output.duration(report.uptime)} (process {report.pid})")
+    output.pairs(_doors(report))
+    if report.services:
+        _section("Services")
+        rows = [(s.name, s.port, ", ".join(s.settings.protocols), s.settings.target) for s in report.services]
+        output.table(("name", "port", "protocol", "target"), rows)
+    if report.tunnels:
+        _section("Tunnels")
+        output.table(("with", "path", "round trip", "streams", "in", "out", "for"), _tunnel_rows(report))
+    if report.loopback:
+        _section("Loopback addresses")
+        output.table(("name", "address", "ports"), _loopback_rows(report))
+    for warning in report.warnings:
+        output.warn(warning)
+
+
+@click.command("reload", cls=Command, short_help="Apply what changed in gateway.toml.")
+@output.json_option
+@pass_session
+def reload_command(session: Session, *, as_json: bool) -> None:
+    """Read gateway.toml again and apply what changed, without touching what did not."""
+    report = session.client().reload()
+    if as_json:
+        output.echo_json(report)
+        return
+    if not report.applied and not report.restart:
+        output.say("Nothing has changed.")
+    if report.applied:
+        output.say(f"Applied: {', '.join(report.applied)}.")
+    if report.restart:
+        output.warn(f"{', '.join(report.restart)}: changed, and in force after the next start")
+
+
+def overrides_of(flags: Mapping[str, object]) -> dict[str, object]:
+    """The flags that were given, as dotted keys of the configuration."""
+    given = {
+        _FLAGS[flag]: value for flag, value in flags.items() if flag in _FLAGS and value not in (None, ())
+    }
+    return given | {f"{section}.enabled": False for section in _SWITCHES if flags.get(f"no_{section}")}
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def first_screen(command: str, report: StatusReport) -> None:
+    """What a person needs next, once everything listens."""
+    output.head(f"overlay {report.version} is up; Ctrl+C or `{command} down` stops it.")
+    output.pairs(_doors(report))
+    proxy, dns = report.listener("proxy"), report.listener("dns")
+    _section("Next, in another terminal")
+    steps = [
+        (f"{command} expose web 127.0.0.1:8000", "offer a local server to others"),
+        (f"{command} ticket", "what others need to find you"),
+        (f"{command} join TICKET", "reach somebody who gave you theirs"),
+    ]
+    if proxy:
+        steps.append((f"curl --proxy socks5h://{proxy} http://web.NAME.overlay/", "open a service of theirs"))
+    if dns:
+        host, _, port = dns.rpartition(":")
+        steps.append(
+            (f"dig @{host.strip('[]')} -p {port} web.NAME.overlay +short", "its address on this machine")
+        )
+    output.pairs(steps)
+    for warning in report.warnings:
+        output.warn(warning)
+    sys.stdout.flush()
+
+
+def _section(title: str) -> None:
+    output.say()
+    output.head(title)
+
+
+def _doors(report: StatusReport) -> list[tuple[str, str]]:
+    """Who this gateway is, and where it listens."""
+    rows = [("id", report.endpoint_id), ("nickname", report.nickname)]
+    titles = {"proxy": "SOCKS and HTTP", "dns": "names under .overlay", "tunnels": report.quic_engine}
+    for listener in report.listeners:
+        where = _where(listener.addresses) or ("off" if not listener.enabled else "not listening")
+        if listener.name == "dashboard" and listener.addresses:
+            rows.append(("pac", f"http://{listener.addresses[0]}/proxy.pac"))
+        else:
+            about = listener.note or (titles.get(listener.name, "") if listener.addresses else "")
+            rows.append((listener.name, f"{where}  ({about})" if about else where))
+    rows += [("reachable at", _where(report.addresses))] if report.addresses else []
+    return [*rows, ("home", report.home)]
+
+
+def _where(addresses: Sequence[str]) -> str:
+    return ", ".join(addresses)
+
+
+def _tunnel_rows(report: StatusReport) -> list[tuple[str, ...]]:
+    return [
+        (
+            tunnel.petname or tunnel.endpoint_id[:8],
+            f"{tunnel.path} {tunnel.address}",
+            "" if tunnel.rtt_ms is None else f"{tunnel.rtt_ms:.1f} ms",
+            str(tunnel.streams),
+            output.amount(tunnel.bytes_in),
+            output.amount(tunnel.bytes_out),
+            output.duration(tunnel.seconds),
+        )
+        for tunnel in report.tunnels
+    ]
+
+
+def _loopback_rows(report: StatusReport) -> list[tuple[str, str, str]]:
+    return [
+        (
+            entry.name,
+            entry.ip,
+            ", ".join(
+                f"{o.offered}/{o.protocol}" + (f" for {o.port}" if o.offered != o.port else "")
+                for o in entry.offers
+            ),
+        )
+        for entry in report.loopback
+    ]

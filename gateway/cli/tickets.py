@@ -1,0 +1,84 @@
+"""`overlay ticket`, `overlay join`: passing on where an endpoint is."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from gateway.cli import output
+from gateway.cli.app import Command, Session, pass_session
+from gateway.control.api import JoinRequest, TicketRequest
+from gateway.errors import UsageError
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONGEST: Final = 366 * 86400
+
+
+class _Duration(click.ParamType[float]):
+    """`90s`, `30m`, `12h`, `30d`, `4w` as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, or a usage error that tells the form."""
+        text = str(value)
+        number, unit = text[:-1], text[-1:]
+        if not (number.isascii() and number.isdigit()) or unit not in _UNITS or len(number) > 9:
+            self.fail(f"{text!r} is no duration; write 12h, 30d or 4w", param, ctx)
+        seconds = int(number) * _UNITS[unit]
+        if not 0 < seconds <= _LONGEST:
+            self.fail(f"{text!r} is out of range; a ticket lasts from 1s to 366d", param, ctx)
+        return float(seconds)
+
+
+@click.command("ticket", cls=Command, short_help="Print where this endpoint is.")
+@click.option("--expires", type=_Duration(), metavar="30d", help="How long it is good for.")
+@output.json_option
+@pass_session
+def ticket_command(session: Session, *, expires: float | None, as_json: bool) -> None:
+    """Print where this endpoint is, as text to give to others. It holds no secret and grants nothing."""
+    report = session.client().ticket(TicketRequest(expires_in=expires))
+    if as_json:
+        output.echo_json(report)
+        return
+    output.say(report.ticket)
+    if sys.stdout.isatty():
+        output.aside(
+            f"Good until {_day(report.expires)}; at {', '.join(report.addresses) or 'no known address'}."
+        )
+        output.aside(f"They run: {report.command or f'overlay join {report.ticket}'}")
+
+
+@click.command("join", cls=Command, short_help="Take somebody's ticket.")
+@click.argument("ticket", metavar="TICKET|-")
+@click.option("--name", metavar="NAME", default="", help="What to call it; else the name it suggests.")
+@click.option("--preview", is_flag=True, help="Tell what the ticket says and change nothing.")
+@output.json_option
+@pass_session
+def join_command(session: Session, *, ticket: str, name: str, preview: bool, as_json: bool) -> None:
+    """Take somebody's TICKET: its endpoint becomes a contact, with a name of yours."""
+    text = sys.stdin.read(8192).strip() if ticket == "-" else ticket.strip()
+    if not text:
+        raise UsageError("join: this ticket is empty; ask for the output of `overlay ticket`")
+    report = session.client().join(JoinRequest(ticket=text, petname=name, preview=preview))
+    if as_json:
+        output.echo_json(report)
+        return
+    contact = report.contact
+    verb = "would be called" if preview else "is still called" if report.known else "is now called"
+    output.head(f"{contact.endpoint_id[:8]}… {verb} {contact.petname}.")
+    rows = [("id", contact.endpoint_id), ("name", f"{contact.petname}.overlay")]
+    rows += [("services", ", ".join(contact.services))] if contact.services else []
+    rows += [("opens as", url) for url in report.urls]
+    rows += [("or locally", f"{entry.name} at {entry.ip}") for entry in report.loopback]
+    rows += [("addresses", ", ".join(contact.addresses)), ("ticket until", _day(report.expires))]
+    if not preview:
+        rows.append(("undo", f"{session.command} contacts rm {contact.petname}"))
+    output.pairs(rows)
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,108 @@
+"""The address book of a running gateway: what commands added and is saved, with what the configuration names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gateway.errors import StateError, UsageError
+from resolver.contacts import AddressBook, Contact
+from resolver.errors import InvalidState, ResolverError
+from resolver.names import check_petname
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.config import ContactSettings
+    from gateway.home import Home
+    from tunnels.identity import EndpointId
+
+_STATE: Final = "contacts"
+
+Result = TypeVar("Result")
+
+
+class ContactBook:
+    """Contacts from both origins in one `AddressBook`; a change is saved before it counts."""
+
+    def __init__(self, home: Home, configured: Mapping[str, ContactSettings]) -> None:
+        """Read the saved contacts; StateError when the file is damaged."""
+        self._home = home
+        self._lock = asyncio.Lock()
+        try:
+            self._saved = AddressBook.from_json(home.load_state(_STATE, dict, _empty))
+        except InvalidState as error:
+            raise StateError(f"state: {home.state_file(_STATE)}: {error}") from None
+        self.warnings: tuple[str, ...] = ()
+        self.configured: frozenset[str] = frozenset()
+        self.book = AddressBook()
+        self.configure(configured)
+
+    def configure(self, configured: Mapping[str, ContactSettings]) -> None:
+        """Take the contacts of a configuration in place of those of the last one; they win over saved ones."""
+        self._configuration = dict(configured)
+        self.configured = frozenset(name.lower() for name in configured)
+        self.book, warnings = self._merged(self._saved)
+        self.warnings = tuple(warnings)
+
+    def id_of(self, petname: str) -> EndpointId | None:
+        """The endpoint that goes by this petname here."""
+        contact = self.book.find(petname)
+        return None if contact is None else contact.endpoint_id
+
+    def is_contact(self, endpoint_id: EndpointId) -> bool:
+        """Whether the endpoint is in the address book."""
+        return self.book.find_id(endpoint_id) is not None
+
+    async def change(self, act: Callable[[AddressBook], Result]) -> Result:
+        """Let `act` change the saved contacts, save them, and make the change count; or nothing has changed.
+
+        UsageError when the book refuses, StateError when it cannot be saved.
+        """
+        async with self._lock:
+            trial = AddressBook(tuple(self._saved))
+            try:
+                result = act(trial)
+                merged, warnings = self._merged(trial)
+            except ResolverError as error:
+                raise UsageError(f"contacts: {error}") from None
+            clash = next((warning for warning in warnings if warning not in self.warnings), None)
+            if clash is not None:
+                raise UsageError(f"contacts: {clash}")
+            await asyncio.to_thread(self._home.save_state, _STATE, trial.to_json())
+            self._saved, self.book = trial, merged
+            return result
+
+    def refuse_configured(self, petname: str) -> None:
+        """UsageError if the contact stands in the configuration, where a command does not reach."""
+        if petname.lower() in self.configured:
+            raise UsageError(
+                f"contacts: {petname} stands in {self._home.config_file} as [contacts.{petname}]; "
+                "change it there, then: overlay reload"
+            )
+
+    def _merged(self, saved: AddressBook) -> tuple[AddressBook, list[str]]:
+        book, warnings = AddressBook(), []
+        for petname, settings in self._configuration.items():
+            name = check_petname(petname)
+            known = saved.find_id(settings.id)
+            packet = known.packet if known is not None else None
+            book.add(Contact(name, settings.id, settings.addresses, packet))
+        for contact in saved:
+            by_name, by_id = book.find(contact.petname), book.find_id(contact.endpoint_id)
+            if by_name is not None and by_name.endpoint_id != contact.endpoint_id:
+                warnings.append(
+                    f"{contact.petname} of {contact.endpoint_id.short}… gives way to [contacts.{contact.petname}] "
+                    f"of the configuration; rename one of them"
+                )
+            elif by_id is not None and by_id.petname != contact.petname:
+                warnings.append(
+                    f"{contact.petname} is [contacts.{by_id.petname}] in the configuration, and goes by that name"
+                )
+            else:
+                book.add(contact)
+        return book, warnings
+
+
+def _empty() -> dict[str, Any]:
+    return AddressBook().to_json()

@@ -1,0 +1,1 @@
+"""What a browser on this machine is served: the PAC file."""

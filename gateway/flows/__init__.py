@@ -1,0 +1,1 @@
+"""UDP over tunnel streams: each flow is a stream, its datagrams travel beside it and, when too large, on it."""

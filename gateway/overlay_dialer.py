@@ -1,0 +1,258 @@
+"""Opens streams and flows to services by their `.overlay` name: the Dialer behind the proxy and the listeners.
+
+A name becomes an endpoint id, the tunnel to it a stream, the stream's header a service, and every way this can
+fail a `DialError` that names the remedy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from gateway.dialing import DialError, Failure, OpenedStream
+from gateway.flows.dialed import DialedFlow
+from gateway.flows.keeper import FlowKeeper
+from gateway.limits import ANSWER_SECONDS, SERVICE_LIST_BYTES
+from gateway.splice import as_transport
+from gateway.stream_header import (
+    Answer,
+    AnswerParser,
+    HeaderError,
+    Kind,
+    ListedService,
+    Request,
+    Status,
+    decode_services,
+)
+from resolver.errors import InvalidName
+from resolver.names import OverlayName
+from tunnels.errors import (
+    ProtocolViolation,
+    StreamReset,
+    TooManyStreams,
+    TunnelClosed,
+    TunnelError,
+    WrongIdentity,
+)
+from tunnels.identity import EndpointId
+
+if TYPE_CHECKING:
+    from gateway.dialing import Flow
+
+OpenTransport = Callable[
+    [EndpointId, Callable[[], asyncio.Protocol]], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
+]
+"""Opens a tunnel stream whose protocol the factory makes; raises TunnelError."""
+
+_FAILURES: Final = {
+    Status.FORBIDDEN: Failure.FORBIDDEN,
+    Status.NO_SERVICE: Failure.NO_SERVICE,
+    Status.TARGET_REFUSED: Failure.TARGET_REFUSED,
+    Status.TARGET_UNREACHABLE: Failure.TARGET_UNREACHABLE,
+    Status.OVERLOADED: Failure.OVERLOADED,
+    Status.BAD_REQUEST: Failure.TARGET_UNREACHABLE,
+    Status.WRONG_VERSION: Failure.TARGET_UNREACHABLE,
+}
+_MEANINGS: Final = {
+    Status.FORBIDDEN: "its owner does not let you use it",
+    Status.NO_SERVICE: "nothing is exposed there to you under this name and port",
+    Status.TARGET_REFUSED: "the server behind it is not running",
+    Status.TARGET_UNREACHABLE: "the server behind it does not answer",
+    Status.OVERLOADED: "it carries as much as it may; try again later",
+    Status.BAD_REQUEST: "the other gateway did not understand us; update overlay on both sides",
+    Status.WRONG_VERSION: "the two gateways speak different versions; update overlay on the older side",
+}
+_TUNNEL_FAILURES: Final = (
+    (TooManyStreams, Failure.OVERLOADED, "the tunnel carries as many streams as it may; try again later"),
+    (WrongIdentity, Failure.OFFLINE, "somebody else answers at its address; ask its owner for a new ticket"),
+    (StreamReset, Failure.TARGET_UNREACHABLE, "the other gateway gave the stream up; try again"),
+    (
+        ProtocolViolation,
+        Failure.TARGET_UNREACHABLE,
+        "the two gateways do not understand each other; update both",
+    ),
+    (TunnelClosed, Failure.OFFLINE, "the tunnel closed; try again"),
+    (TunnelError, Failure.OFFLINE, "its gateway does not answer; is it up there?"),
+)
+
+
+class OverlayDialer:
+    """A `gateway.dialing.Dialer` for names under `.overlay`."""
+
+    def __init__(
+        self,
+        open_transport: OpenTransport,
+        id_of: Callable[[str], EndpointId | None],
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        """`id_of` says which endpoint a petname belongs to now."""
+        self._open_transport = open_transport
+        self._id_of = id_of
+        self._answer_seconds = answer_seconds
+        self._flows = FlowKeeper()
+
+    def __repr__(self) -> str:
+        return f"OverlayDialer({len(self._flows)} flows)"
+
+    def close(self) -> None:
+        """End all flows; streams belong to those who opened them."""
+        self._flows.close()
+
+    async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
+        """Connect to the TCP service `host:port`; raises DialError. `user` makes no difference."""
+        endpoint_id, service = self._resolve(host)
+        return await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), f"{host}:{port}")
+
+    async def open_flow(
+        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+    ) -> Flow:
+        """Open a UDP flow to `host:port`, usable before the far side has answered; raises DialError.
+
+        A refusal by the far side comes as `on_closed`, and its reason goes to the log.
+        """
+        endpoint_id, service = self._resolve(host)
+        label = f"{host}:{port}"
+        flow = DialedFlow(Request(Kind.UDP_FLOW, service, port), label, self._flows, on_datagram, on_closed)
+        await self._open(endpoint_id, lambda: flow, label)
+        if not flow.closed and not self._flows.add(flow, endpoint_id):
+            flow.close()
+            raise DialError(Failure.OVERLOADED, f"{label}: too many UDP flows are open; close some programs")
+        return flow
+
+    async def list_services(self, endpoint_id: EndpointId) -> list[ListedService]:
+        """The services of an endpoint that we may use; raises DialError."""
+        label = f"{endpoint_id.short}…"
+        opened = await self._ask(endpoint_id, Request(Kind.LIST_SERVICES), label)
+        collecting = _Collecting(opened.early, SERVICE_LIST_BYTES)
+        opened.transport.set_protocol(collecting)
+        opened.transport.resume_reading()
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                data = await collecting.result
+            return decode_services(data)
+        except (TimeoutError, HeaderError) as error:
+            reason = str(error) or "its list of services did not arrive in time; try again"
+            raise DialError(Failure.TARGET_UNREACHABLE, f"{label}: {reason}") from None
+        finally:
+            opened.transport.abort()
+
+    def _resolve(self, host: str) -> tuple[EndpointId, str]:
+        """Whose name this is, and the service in it, empty for none."""
+        try:
+            name = OverlayName.parse(host)
+        except InvalidName as error:
+            raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
+        if isinstance(name.owner, EndpointId):
+            return name.owner, name.service or ""
+        endpoint_id = self._id_of(name.owner)
+        if endpoint_id is None:
+            raise DialError(
+                Failure.UNKNOWN_NAME,
+                f"{host}: nobody is known as {name.owner}; "
+                f"add it with 'overlay join TICKET' or 'overlay contacts add {name.owner} ID'",
+            )
+        return endpoint_id, name.service or ""
+
+    async def _open(
+        self, endpoint_id: EndpointId, factory: Callable[[], asyncio.Protocol], label: str
+    ) -> asyncio.Transport:
+        try:
+            transport, _ = await self._open_transport(endpoint_id, factory)
+        except TunnelError as error:
+            failure, meaning = next(
+                (f, meaning) for kind, f, meaning in _TUNNEL_FAILURES if isinstance(error, kind)
+            )
+            raise DialError(failure, f"{label}: {meaning} ({error})") from error
+        return transport
+
+    async def _ask(self, endpoint_id: EndpointId, request: Request, label: str) -> OpenedStream:
+        """Open a stream and wait for a good answer to `request`."""
+        opening = _Opening(request)
+        transport = await self._open(endpoint_id, lambda: opening, label)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                answer = await opening.answer
+        except TimeoutError:
+            transport.abort()
+            raise DialError(
+                Failure.TARGET_UNREACHABLE,
+                f"{label}: the other gateway did not answer within {self._answer_seconds:.0f} s; try again",
+            ) from None
+        except asyncio.CancelledError:
+            transport.abort()
+            raise
+        if answer.status is Status.OK:
+            return OpenedStream(transport, opening.rest)
+        transport.abort()
+        reason = f" ({answer.reason})" if answer.reason else ""
+        raise DialError(_FAILURES[answer.status], f"{label}: {_MEANINGS[answer.status]}{reason}")
+
+
+class _Opening(asyncio.Protocol):
+    """Sends the request and waits for the answer; then the stream is held still for its next protocol."""
+
+    def __init__(self, request: Request) -> None:
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._request = request
+        self._parser = AnswerParser()
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the answer."""
+        return self._parser.rest
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = as_transport(transport)
+        self._transport.write(self._request.encode())
+
+    def data_received(self, data: bytes) -> None:
+        if self.answer.done():
+            return
+        try:
+            answer = self._parser.feed(data)
+        except HeaderError as error:
+            answer = Answer(error.status, str(error))
+        if answer is not None:
+            self._transport.pause_reading()
+            self.answer.set_result(answer)
+
+    def eof_received(self) -> bool:
+        self._gone("it ended the stream without an answer")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone(str(exc) if exc is not None else "the stream ended without an answer")
+
+    def _gone(self, reason: str) -> None:
+        if not self.answer.done():
+            self.answer.set_result(Answer(Status.TARGET_UNREACHABLE, reason))
+
+
+class _Collecting(asyncio.Protocol):
+    """Everything until the stream's end, up to a bound."""
+
+    def __init__(self, early: bytes, limit: int) -> None:
+        self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._data = bytearray(early)
+        self._limit = limit
+
+    def data_received(self, data: bytes) -> None:
+        if len(self._data) <= self._limit:  # one chunk more makes it too large, which the reader will tell
+            self._data += data
+        else:
+            self._done()
+
+    def eof_received(self) -> bool:
+        self._done()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._data.clear()  # cut short; no list is empty
+        self._done()
+
+    def _done(self) -> None:
+        if not self.result.done():
+            self.result.set_result(bytes(self._data))

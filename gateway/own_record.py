@@ -1,0 +1,55 @@
+"""Our own record: where we are and which services are public, signed, as tickets carry it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING, Final
+
+from resolver.errors import InvalidName
+from resolver.limits import RECORD_ADDRESSES, RECORD_SERVICES
+from resolver.names import check_petname
+from resolver.records import EndpointRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resolver.records import PublicService
+    from resolver.signed_packets import SignedPacket
+    from tunnels.addresses import Address
+    from tunnels.identity import SecretKey
+
+TICKET_LIFETIME: Final = 30 * 86400.0
+"""Seconds a ticket is good for unless asked otherwise: addresses of homes and laptops change about that often."""
+
+
+def own_record(
+    secret_key: SecretKey,
+    *,
+    nickname: str,
+    addresses: Sequence[Address],
+    services: Sequence[PublicService],
+    now: float,
+    lifetime: float = TICKET_LIFETIME,
+) -> tuple[EndpointRecord, SignedPacket]:
+    """The record as of `now` (unix seconds), and it signed; what does not fit is left out, the last first."""
+    record = EndpointRecord(
+        secret_key.endpoint_id,
+        timestamp=int(now * 1_000_000),
+        expires=int(now + lifetime),
+        nickname=nickname or None,
+        addresses=tuple(addresses[:RECORD_ADDRESSES]),
+        services=tuple(services[:RECORD_SERVICES]),
+    ).fitted()
+    return record, record.sign(secret_key)
+
+
+def nickname_of_host() -> str:
+    """A petname to suggest to others, made from this machine's name; empty if nothing usable is left of it."""
+    label = (
+        re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")[:50].strip("-")
+    )
+    try:
+        return check_petname(label)
+    except InvalidName:
+        return ""

@@ -1,0 +1,43 @@
+"""The Dialer the proxy uses: .overlay names go to one dialer, other hosts to another or nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from gateway.dialing import Dialer, DialError, Failure, Flow, OpenedStream
+from gateway.proxy.routing import OtherHosts, Route, route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class RoutedDialer:
+    """Chooses by name; `other_hosts` may be changed at any time and holds for what is opened from then on."""
+
+    def __init__(self, overlay: Dialer, direct: Dialer, other_hosts: OtherHosts = OtherHosts.DIRECT) -> None:
+        self._overlay = overlay
+        self._direct = direct
+        self.other_hosts = other_hosts
+
+    async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
+        """Open a TCP stream by the route of its host; raises DialError."""
+        return await self._choose(host).open_stream(host, port, user=user)
+
+    async def open_flow(
+        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+    ) -> Flow:
+        """Open a UDP flow by the route of its host; raises DialError."""
+        return await self._choose(host).open_flow(host, port, on_datagram, on_closed)
+
+    def _choose(self, host: str) -> Dialer:
+        match route(host, self.other_hosts):
+            case Route.OVERLAY:
+                return self._overlay
+            case Route.DIRECT:
+                return self._direct
+            case Route.REFUSE:
+                raise DialError(
+                    Failure.POLICY, f"{host} is not under .overlay, and this proxy refuses other hosts"
+                )
+            case never:
+                assert_never(never)

@@ -1,0 +1,90 @@
+"""What the HTTP proxy does with a request: CONNECT opens a tunnel, an absolute http:// target is sent on.
+
+The plan for one request at a time, without I/O; `gateway.http.exchange` carries it out.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from typing import TYPE_CHECKING, Final
+
+from gateway.http.authority import Authority, parse_authority, split_absolute
+from gateway.http.exchange import Forward, Place, Tunnel
+from gateway.http.problems import HttpError, Problem, bad_request
+from gateway.http.rewriting import KEEP
+
+if TYPE_CHECKING:
+    from gateway.http.heads import RequestHead
+    from gateway.proxy.requests import Credentials
+
+NOT_A_SITE: Final = Problem(
+    400,
+    "This is a proxy, not a web site",
+    "The overlay gateway speaks SOCKS4, SOCKS4a, SOCKS5 and HTTP here, on one port, for programs that are set up to use it.",
+    "Enter this address as SOCKS5 or HTTP proxy in your browser, or try `curl --proxy socks5h://ADDRESS http://web.NAME.overlay/`.",
+)
+NO_TLS: Final = Problem(
+    400,
+    "This proxy does not speak TLS",
+    "The connection began with a TLS handshake.",
+    "Write the proxy's address with http:// or socks5h://, not https://; pages with https:// go through it all the same.",
+)
+JUNK: Final = Problem(
+    400,
+    "Not understood",
+    "What was sent is none of SOCKS4, SOCKS4a, SOCKS5 and HTTP, which the overlay proxy speaks.",
+)
+_NEEDS_PASSWORD: Final = Problem(
+    407,
+    "This proxy asks for a password",
+    "The gateway on this computer is set up to let in only those who know its user name and password.",
+    "They are in gateway.toml under `[proxy]`.",
+    (("Proxy-Authenticate", 'Basic realm="overlay", charset="UTF-8"'),),
+)
+
+
+def plan_request(head: RequestHead, credentials: Credentials | None) -> Forward | Tunnel:
+    """Where the request goes; HttpError with the answer for one that cannot be served."""
+    user = _authenticate(head, credentials)
+    if head.method == b"CONNECT":
+        place = _authority(head.target, None)
+        return Tunnel(Place(place.host, place.port, user))
+    parts = split_absolute(head.target)
+    if parts is None:
+        raise HttpError(NOT_A_SITE)
+    scheme, raw_authority, path = parts
+    if scheme != b"http":
+        raise bad_request(
+            f"Targets of the kind {scheme.decode('ascii')}:// are not fetched here; a client opens https:// with CONNECT.",
+            status=501,
+        )
+    authority = _authority(raw_authority, 80)
+    if head.method == b"OPTIONS" and path == b"/" and not head.target.endswith(b"/"):
+        path = b"*"  # RFC 9112 §3.2.4
+    return Forward(Place(authority.host, authority.port, user), path, KEEP, host=authority.text)
+
+
+def _authority(raw: bytes, default_port: int | None) -> Authority:
+    try:
+        return parse_authority(raw, default_port)
+    except ValueError as error:
+        shown = raw[:80].decode("ascii", "replace")
+        raise bad_request(f"The host {shown!r} of the request cannot be used: {error}.") from None
+
+
+def _authenticate(head: RequestHead, credentials: Credentials | None) -> str | None:
+    """The user of the request, None when nobody is asked; HttpError 407 without the right password (RFC 7617)."""
+    if credentials is None:
+        return None
+    for value in head.values(b"proxy-authorization"):
+        scheme, _, encoded = value.partition(b" ")
+        if scheme.lower() != b"basic":
+            continue
+        try:
+            user, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
+        except binascii.Error:
+            continue
+        if colon and credentials.match(user, password):
+            return credentials.user
+    raise HttpError(_NEEDS_PASSWORD)

@@ -1,0 +1,125 @@
+"""What other endpoints told of their services: asked over the tunnel, remembered across restarts, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.dialing import DialError, Failure
+from gateway.errors import StateError
+from gateway.limits import REMOTE_SERVICES_FRESH, REMOTE_SERVICES_KNOWN
+from gateway.stream_header import ListedService
+from tunnels.identity import EndpointId
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from gateway.home import Home
+
+_STATE: Final = "remote-services"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownServices:
+    """What one endpoint last told us."""
+
+    services: tuple[ListedService, ...]
+    learned_at: float | None
+    """By the loop's clock; None when it was learned in an earlier run."""
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it need not be asked again."""
+        return self.learned_at is not None and now - self.learned_at < REMOTE_SERVICES_FRESH
+
+
+class RemoteServices:
+    """Lists of services by endpoint; the least recently asked for goes when there are too many."""
+
+    def __init__(
+        self,
+        home: Home,
+        ask: Callable[[EndpointId], Awaitable[list[ListedService]]],
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        on_change: Callable[[EndpointId], None],
+    ) -> None:
+        """`ask` asks an endpoint over its tunnel, raising DialError; `on_change` is told when a list changed."""
+        self._home = home
+        self._ask = ask
+        self._spawn = spawn
+        self._on_change = on_change
+        self._known: dict[EndpointId, KnownServices] = {}
+        self._asking: dict[EndpointId, asyncio.Future[KnownServices]] = {}
+        self._saving = False
+        saved = home.load_state(_STATE, dict, dict)
+        try:
+            for text, services in saved.items():
+                listed = tuple(msgspec.convert(services, list[ListedService]))
+                self._known[EndpointId.parse(str(text))] = KnownServices(listed, None)
+        except (ValueError, msgspec.ValidationError) as error:
+            raise StateError(
+                f"state: {home.state_file(_STATE)} is damaged ({error}); it can be removed without loss"
+            ) from None
+
+    def known(self, endpoint_id: EndpointId) -> KnownServices | None:
+        """What the endpoint last told us, however long ago."""
+        return self._known.get(endpoint_id)
+
+    def known_endpoints(self) -> tuple[EndpointId, ...]:
+        """Every endpoint that ever told us, the least recently asked first."""
+        return tuple(self._known)
+
+    async def fetch(self, endpoint_id: EndpointId) -> KnownServices:
+        """Ask the endpoint now; those who ask at the same time share the answer. DialError when it cannot be had."""
+        asking = self._asking.get(endpoint_id)
+        if asking is None:
+            asking = self._asking[endpoint_id] = asyncio.get_running_loop().create_future()
+            self._spawn(self._fetch(endpoint_id, asking), f"services of {endpoint_id.short}")
+        return await asyncio.shield(asking)
+
+    def refresh(self, endpoint_id: EndpointId) -> None:
+        """Ask in the background, unless it is being asked."""
+        if endpoint_id not in self._asking:
+            asking = self._asking[endpoint_id] = asyncio.get_running_loop().create_future()
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it
+            self._spawn(self._fetch(endpoint_id, asking), f"services of {endpoint_id.short}")
+
+    def forget(self, endpoint_id: EndpointId) -> None:
+        """Drop what was told."""
+        if self._known.pop(endpoint_id, None) is not None:
+            self._save_soon()
+
+    async def _fetch(self, endpoint_id: EndpointId, asking: asyncio.Future[KnownServices]) -> None:
+        try:
+            services = tuple(await self._ask(endpoint_id))
+            known = KnownServices(services, asyncio.get_running_loop().time())
+            self._learn(endpoint_id, known)
+            asking.set_result(known)
+        except DialError as error:
+            asking.set_exception(error)
+        finally:
+            self._asking.pop(endpoint_id, None)
+            if not asking.done():
+                asking.set_exception(DialError(Failure.OFFLINE, "the gateway is stopping"))
+                asking.exception()
+
+    def _learn(self, endpoint_id: EndpointId, known: KnownServices) -> None:
+        before = self._known.pop(endpoint_id, None)
+        if before is None and len(self._known) >= REMOTE_SERVICES_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[endpoint_id] = known
+        if before is None or before.services != known.services:
+            self._on_change(endpoint_id)
+            self._save_soon()
+
+    def _save_soon(self) -> None:
+        if not self._saving:
+            self._saving = True
+            self._spawn(self._save(), "save remote services")
+
+    async def _save(self) -> None:
+        self._saving = False
+        table = {str(known): msgspec.to_builtins(told.services) for known, told in self._known.items()}
+        await asyncio.to_thread(self._home.save_state, _STATE, table)

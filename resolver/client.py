@@ -1,0 +1,252 @@
+"""Where an endpoint is: asks all record sources at once, and uses what comes first until something newer comes.
+
+No source is needed and none is trusted. The first valid record answers the caller; the slower sources go on, so that
+the newest record is what the next caller gets. What was asked, and what came of it, can be explained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from resolver.errors import DiscoveryError, RecordError
+from resolver.limits import CONCURRENT_SEARCHES, DISCOVERY_SECONDS, EXPLAINED_SEARCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from resolver.discovery.base import RecordSource
+    from resolver.record_cache import CachedRecord, RecordCache
+    from resolver.signed_packets import SignedPacket
+    from tunnels.addresses import Address
+    from tunnels.identity import EndpointId
+
+
+class Finding(Enum):
+    """What came of asking one source."""
+
+    ASKING = "asking"
+    FOUND = "found"
+    """It has a record that is valid; perhaps not the newest."""
+    NOTHING = "nothing"
+    """It has no record of this endpoint."""
+    REFUSED = "refused"
+    """It has a record that cannot be used; `detail` says why."""
+    FAILED = "failed"
+    """It could not be asked; `detail` says why."""
+    TOO_SLOW = "too-slow"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFinding:
+    """What came of asking one source for one endpoint."""
+
+    source: str
+    finding: Finding
+    detail: str = ""
+    seconds: float = 0.0
+    """How long it took, or takes so far."""
+    timestamp: int | None = None
+    """Of the record found: microseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why we look for an endpoint where we do."""
+
+    endpoint_id: EndpointId
+    typed: tuple[Address, ...]
+    """Addresses that were typed by hand."""
+    cached: CachedRecord | None
+    """The record in use."""
+    findings: tuple[SourceFinding, ...]
+    """Of the last search, in the order of the sources; empty if there was none."""
+
+
+class ResolverClient:
+    """Finds records and addresses. `close` it once."""
+
+    def __init__(
+        self,
+        sources: Sequence[RecordSource],
+        cache: RecordCache,
+        *,
+        typed_addresses: Callable[[EndpointId], tuple[Address, ...]],
+        clock: Callable[[], float],
+        seconds: float = DISCOVERY_SECONDS,
+    ) -> None:
+        """`clock` gives unix seconds; `seconds` is how long a source may take."""
+        self._sources = tuple(sources)
+        self._cache = cache
+        self._typed_addresses = typed_addresses
+        self._clock = clock
+        self._seconds = seconds
+        self._searches: dict[EndpointId, _Search] = {}
+        self._findings: dict[EndpointId, dict[str, SourceFinding]] = {}
+
+    def __repr__(self) -> str:
+        return f"<ResolverClient {len(self._sources)} sources, {len(self._searches)} searches>"
+
+    async def addresses_of(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
+        """Where to look for the endpoint: addresses typed by hand first, then those of its record, in its order.
+
+        Waits for a search only if neither is known; empty if nobody knows any.
+        """
+        typed = self._typed_addresses(endpoint_id)
+        cached = self._cache.get(endpoint_id, self._clock())
+        if cached is None:
+            search = self._search(endpoint_id)
+            if not typed and search is not None:
+                cached = await search.first()
+        return tuple(dict.fromkeys((*typed, *(cached.record.addresses if cached is not None else ()))))
+
+    async def record_of(self, endpoint_id: EndpointId) -> CachedRecord | None:
+        """The endpoint's newest record known here, or the first that a source gives; None if none does."""
+        cached = self._cache.get(endpoint_id, self._clock())
+        if cached is None and (search := self._search(endpoint_id)) is not None:
+            cached = await search.first()
+        return cached
+
+    async def refresh(self, endpoint_id: EndpointId) -> CachedRecord | None:
+        """Ask all sources again, and wait for all of them: for when the known addresses did not answer."""
+        search = self._search(endpoint_id)
+        if search is not None:
+            await search.all()
+        return self._cache.get(endpoint_id, self._clock())
+
+    def learn(self, packet: SignedPacket, source: str) -> CachedRecord:
+        """Take a record that came by itself, as a ticket or from the endpoint; RecordError if it cannot be used."""
+        return self._cache.offer(packet, source, self._clock())
+
+    async def publish(self, packet: SignedPacket) -> dict[str, str]:
+        """Make our own record known at all sources at once; returns why it failed, by the names of those that did."""
+        failures: dict[str, str] = {}
+
+        async def publish_at(source: RecordSource) -> None:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await source.publish(packet)
+            except TimeoutError:
+                failures[source.name] = f"no answer within {self._seconds:g} s"
+            except (DiscoveryError, OSError) as error:
+                failures[source.name] = str(error)
+
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(publish_at(source), name=f"publish at {source.name}")
+        return failures
+
+    def explain(self, endpoint_id: EndpointId) -> Explanation:
+        """What is known of the endpoint, and what came of the last search for it."""
+        return Explanation(
+            endpoint_id,
+            self._typed_addresses(endpoint_id),
+            self._cache.get(endpoint_id, self._clock()),
+            tuple(self._findings.get(endpoint_id, {}).values()),
+        )
+
+    async def close(self) -> None:
+        """Give up all searches; those who wait for one get nothing."""
+        searches = tuple(self._searches.values())
+        self._searches.clear()
+        for search in searches:
+            await search.cancel()
+
+    def _search(self, endpoint_id: EndpointId) -> _Search | None:
+        """The search for the endpoint that is under way, or a new one; None if there are too many."""
+        search = self._searches.get(endpoint_id)
+        if search is None and self._sources and len(self._searches) < CONCURRENT_SEARCHES:
+            self._findings.pop(endpoint_id, None)
+            if len(self._findings) >= EXPLAINED_SEARCHES:
+                del self._findings[next(iter(self._findings))]
+            findings = self._findings[endpoint_id] = {
+                source.name: SourceFinding(source.name, Finding.ASKING) for source in self._sources
+            }
+            search = _Search(
+                [self._ask(source, endpoint_id, findings) for source in self._sources],
+                lambda: self._searches.pop(endpoint_id, None),
+            )
+            self._searches[endpoint_id] = search
+        return search
+
+    async def _ask(
+        self, source: RecordSource, endpoint_id: EndpointId, findings: dict[str, SourceFinding]
+    ) -> CachedRecord | None:
+        """Ask one source, keep what it has, and note what came of it."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def note(finding: Finding, detail: str = "", timestamp: int | None = None) -> None:
+            findings[source.name] = SourceFinding(
+                source.name, finding, detail, loop.time() - began, timestamp
+            )
+
+        try:
+            async with asyncio.timeout(self._seconds):
+                packet = await source.find(endpoint_id)
+        except TimeoutError:
+            note(Finding.TOO_SLOW, f"no answer within {self._seconds:g} s")
+        except RecordError as error:
+            note(Finding.REFUSED, str(error))
+        except (DiscoveryError, OSError) as error:
+            note(Finding.FAILED, str(error))
+        else:
+            if packet is None:
+                note(Finding.NOTHING)
+            elif packet.endpoint_id != endpoint_id:
+                note(Finding.REFUSED, f"its record is of another endpoint, {packet.endpoint_id.short}…")
+            else:
+                try:
+                    cached = self._cache.offer(packet, source.name, self._clock())
+                except RecordError as error:
+                    note(Finding.REFUSED, str(error), packet.timestamp)
+                else:
+                    note(Finding.FOUND, timestamp=packet.timestamp)
+                    return cached
+        return None
+
+
+class _Search:
+    """One search for one endpoint, shared by all who ask while it lasts."""
+
+    def __init__(
+        self, questions: list[Coroutine[None, None, CachedRecord | None]], on_end: Callable[[], object]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._first: asyncio.Future[CachedRecord | None] = loop.create_future()
+        self._ended = asyncio.Event()
+        self._on_end = on_end
+        self._tasks = {loop.create_task(question, name="record search") for question in questions}
+        for task in self._tasks:
+            task.add_done_callback(self._finish)
+
+    async def first(self) -> CachedRecord | None:
+        """The first valid record; None when no source has one."""
+        return await asyncio.shield(self._first)
+
+    async def all(self) -> None:
+        """Return when every source has answered or been given up."""
+        await self._ended.wait()
+
+    async def cancel(self) -> None:
+        """Give all sources up."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _finish(self, task: asyncio.Task[CachedRecord | None]) -> None:
+        self._tasks.discard(task)
+        found = None
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                found = task.result()  # a bug goes from here to the loop's exception handler
+        finally:
+            if not self._first.done() and (found is not None or not self._tasks):
+                self._first.set_result(found)
+            if not self._tasks:
+                self._ended.set()
+                self._on_end()

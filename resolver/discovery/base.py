@@ -1,0 +1,26 @@
+"""The seam to all places where signed records come from.
+
+No source is trusted: what it finds carries its owner's signature. Fakes are in `tests/lab/resolver_sources.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from resolver.signed_packets import SignedPacket
+    from tunnels.identity import EndpointId
+
+
+class RecordSource(Protocol):
+    """One place to find and publish records; may take its time, and be cancelled."""
+
+    @property
+    def name(self) -> str:
+        """What people call it: `contacts`, `local network`, `dht`, the URL of a beacon."""
+
+    async def find(self, endpoint_id: EndpointId) -> SignedPacket | None:
+        """The newest record it has of the endpoint, or None; DiscoveryError if it cannot be asked now."""
+
+    async def publish(self, packet: SignedPacket) -> None:
+        """Make our own record findable there, where that makes sense; DiscoveryError if it cannot be done now."""

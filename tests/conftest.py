@@ -1,0 +1,53 @@
+"""What holds for every test: blocking the event loop is an error, and a skip on CI is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEEDS = {
+    "root": (lambda: os.geteuid() == 0, "needs root: network namespaces are made"),
+    **{
+        program: (
+            lambda program=program: shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None,
+            f"needs the program {program}: `make packages` as root installs it",
+        )
+        for program in ("curl", "dig", "ssh", "sshd", "nc", "dnsmasq", "ip", "chromium")
+    },
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*what): skip, saying why, unless the machine has all of these")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("needs"):
+            for what in mark.args:
+                has, reason = NEEDS[what]
+                if not has():
+                    item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.skipped and os.environ.get("OVERLAY_TESTS_REQUIRE_ALL"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """A blocking call of ours on the event loop raises BlockingError."""
+    with blockbuster_ctx(scanned_modules=["gateway", "resolver", "tunnels"]):
+        yield

@@ -1,0 +1,51 @@
+"""`overlay contacts`: the address book, with an undo line for each change."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from tests.lab.control import ME
+
+if TYPE_CHECKING:
+    from tests.gateway.cli.conftest import Overlay
+
+
+async def test_contacts_are_added_listed_renamed_and_removed(overlay: Overlay) -> None:
+    done = await overlay("contacts", "add", "dave", ME, "--address", "192.0.2.9:1")
+    assert done.out.startswith(f"dave is {ME}; undo: overlay --home {overlay.home.path} contacts rm dave")
+    for words in (["contacts"], ["contacts", "ls"]):
+        assert [line.split()[0] for line in (await overlay(*words)).out.splitlines()] == [
+            "name",
+            "alice",
+            "dave",
+        ]
+    assert "dave is now david; undo: " in (await overlay("contacts", "rename", "dave", "david")).out
+    assert (await overlay("contacts", "ls", "--json")).json[1]["petname"] == "david"
+    done = await overlay("contacts", "rm", "david")
+    assert "david is forgotten" in done.out
+    assert list(overlay.gateway.book) == ["alice"]
+
+
+async def test_the_undo_line_of_a_removal_brings_the_contact_back(overlay: Overlay) -> None:
+    before = overlay.gateway.book["alice"]
+    undo = (await overlay("contacts", "rm", "alice")).out.strip().partition("undo: ")[2]
+    assert (await overlay(*shlex.split(undo)[3:])).code == 0
+    assert overlay.gateway.book["alice"] == before
+
+
+async def test_refusals_are_told(overlay: Overlay) -> None:
+    done = await overlay("contacts", "add", "alice", ME)
+    assert (done.code, done.err) == (2, "overlay: contacts: alice is taken; choose another name\n")
+    done = await overlay("contacts", "rm", "nobody")
+    assert (done.code, done.err) == (
+        2,
+        "overlay: contacts: nobody is called nobody; see `overlay contacts`\n",
+    )
+
+
+async def test_an_empty_book_tells_how_to_fill_it(overlay: Overlay) -> None:
+    overlay.gateway.book.clear()
+    done = await overlay("contacts")
+    assert (done.code, done.out) == (0, "")
+    assert "join TICKET" in done.err

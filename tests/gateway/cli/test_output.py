@@ -1,0 +1,43 @@
+"""Output is aligned for people and safe for terminals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_a_table_in_a_pipe_has_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("a", "b"), [("x" * 300, "[bold]1[/bold]"), ("y", "\x1b[2J")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [["a", "b"], ["x" * 300, "[bold]1[/bold]"], ["y", "\\x1b[2J"]]
+
+
+@pytest.mark.parametrize("printer", [output.say, output.head, output.aside, output.warn])
+def test_control_characters_are_written_out(
+    printer: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    printer("a\x1b]0;b\x07\nc")
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert (out + err).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2 * 10**9, "2.0 GB"), (10**15, "1000.0 TB")],
+)
+def test_amounts(size: int, text: str) -> None:
+    assert output.amount(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (61.9, "1 min 1 s"), (3600, "1 h"), (90061, "1 d 1 h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert output.duration(seconds) == text

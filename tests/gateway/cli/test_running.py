@@ -1,0 +1,80 @@
+"""`overlay up`, `down`, `status`, `reload`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.cli.running import first_screen, overrides_of
+from gateway.config import parse
+from tests.lab.control import ME, FakeGateway
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.gateway.cli.conftest import Overlay
+
+
+def test_flags_that_were_given_become_settings() -> None:
+    assert overrides_of({"proxy_port": None, "bind": (), "no_proxy": False}) == {}
+    given = overrides_of(
+        {"proxy_port": 0, "bind": ("127.0.0.1",), "address": ("1.2.3.4:5",), "no_dns": True, "nickname": "me"}
+    )
+    config = parse(b"", source="f", overrides=given)
+    assert (config.proxy.port, config.tunnels.bind, config.dns.enabled) == (0, ("127.0.0.1",), False)
+    assert (str(config.tunnels.addresses[0]), config.gateway.nickname) == ("1.2.3.4:5", "me")
+
+
+async def test_the_first_screen_tells_who_where_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
+    first_screen("overlay --home x", await FakeGateway().status())
+    out, err = capsys.readouterr()
+    for told in (
+        ME,
+        "127.0.0.1:1080",
+        "127.0.0.1:5399",
+        "http://127.0.0.1:7399/proxy.pac",
+        "overlay --home x down",
+        "overlay --home x expose web 127.0.0.1:8000",
+        "curl --proxy socks5h://127.0.0.1:1080 ",
+        "dig @127.0.0.1 -p 5399 ",
+    ):
+        assert told in out
+    assert err == "warning: port 80 needs a privilege\n"
+    assert len(out.splitlines()) < 20
+
+
+async def test_status_is_for_people_and_for_programs(overlay: Overlay) -> None:
+    await overlay("expose", "web", "8000")
+    done = await overlay("status")
+    for told in (
+        ME,
+        "Services",
+        "Tunnels",
+        "direct 192.0.2.1:7777",
+        "1.5 ms",
+        "8080/tcp for 80",
+        "tunnels   off",
+    ):
+        assert told in done.out
+    assert done.err == "warning: port 80 needs a privilege\n"
+    assert (await overlay("status", "--json")).json["endpoint_id"] == ME
+
+
+async def test_reload_tells_what_is_applied_and_what_waits(overlay: Overlay) -> None:
+    done = await overlay("reload")
+    assert done.out == "Applied: dns.ttl.\n"
+    assert done.err == "warning: proxy.port: changed, and in force after the next start\n"
+    assert (await overlay("reload", "--json")).json == {"applied": ["dns.ttl"], "restart": ["proxy.port"]}
+    overlay.gateway.configuration_is_wrong = True
+    done = await overlay("reload")
+    assert (done.code, done.err.count("\n")) == (3, 1)
+
+
+async def test_down_waits_until_the_gateway_has_ended(overlay: Overlay) -> None:
+    lock = await asyncio.to_thread(overlay.home.lock)
+    stopping = asyncio.get_running_loop().create_task(overlay("down"))
+    await overlay.gateway.asked_down.wait()
+    assert not stopping.done()
+    lock.release()
+    done = await stopping
+    assert (done.code, done.out) == (0, "Stopped.\n")

@@ -1,0 +1,90 @@
+"""Alice and bob: two real gateways on loopback, a web server behind alice; one pair for each test module."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.lab.gateways import GatewayProcess, gateway, introduce
+from tests.lab.web import WebServer, web_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class World(NamedTuple):
+    """What a test of the whole works with."""
+
+    alice: GatewayProcess
+    bob: GatewayProcess
+    web: WebServer
+
+    def url(self, path: str = "/") -> str:
+        return f"http://web.alice.overlay{path}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    place = tmp_path_factory.mktemp("world")
+    files = place / "files"
+    files.mkdir()
+    with (
+        web_server(files) as web,
+        gateway(place / "alice", nickname="alice") as alice,
+        gateway(place / "bob", nickname="bob") as bob,
+    ):
+        introduce(alice, bob)
+        alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")
+        yield World(alice, bob, web)
+
+
+@pytest.fixture
+def echo_server() -> Iterator[int]:
+    """A TCP server that reads to the end, then answers with all it got in upper case; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                received = b"".join(iter(lambda: connection.recv(65536), b""))  # noqa: B023 - used at once
+                connection.sendall(received.upper())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    ended.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+@pytest.fixture
+def udp_echo_server() -> Iterator[int]:
+    """A UDP server that answers each datagram with itself reversed; its port."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                data, source = server.recvfrom(65536)
+            except OSError:
+                return
+            if data == b"stop":
+                return
+            server.sendto(data[::-1], source)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield server.getsockname()[1]
+    server.sendto(b"stop", server.getsockname())
+    thread.join(10)
+    server.close()

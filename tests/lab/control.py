@@ -1,0 +1,178 @@
+"""A gateway that is only an address book: everything `gateway.control` and `gateway.cli` can ask, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from gateway.config import ServiceSettings
+from gateway.control import api
+from gateway.control.server import ControlServer
+from gateway.dialing import DialError, Failure
+from gateway.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.home import Home
+
+ALICE = "yryyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
+ME = "8pinxxgqs41n4aididenw5apqp1urfmzdztr8jt4abrkdn435ewo"
+
+
+class FakeGateway:
+    """Implements `gateway.control.api.Gateway`; knows `alice`, who answers in 1.5 ms, and `bob`, who never does."""
+
+    def __init__(self) -> None:
+        self.exposed: dict[str, api.ServiceReport] = {}
+        self.book = {
+            "alice": api.ContactReport(petname="alice", endpoint_id=ALICE, addresses=("192.0.2.1:7777",))
+        }
+        self.asked_down = asyncio.Event()
+        self.configuration_is_wrong = False
+
+    async def status(self) -> api.StatusReport:
+        return api.StatusReport(
+            version="0.1.0",
+            endpoint_id=ME,
+            nickname="me",
+            pid=1,
+            home="/home/me",
+            uptime=7.0,
+            quic_engine="qh3",
+            listeners=(
+                api.ListenerReport(name="proxy", addresses=("127.0.0.1:1080",)),
+                api.ListenerReport(name="dns", addresses=("127.0.0.1:5399",)),
+                api.ListenerReport(name="dashboard", addresses=("127.0.0.1:7399",)),
+                api.ListenerReport(name="tunnels", enabled=False),
+            ),
+            services=await self.services(),
+            contacts=await self.contacts(),
+            tunnels=(
+                api.TunnelReport(endpoint_id=ALICE, petname="alice", address="192.0.2.1:7777", rtt_ms=1.5),
+            ),
+            loopback=(
+                api.LoopbackReport(
+                    name="web.alice.overlay",
+                    ip="127.80.3.1",
+                    offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+                ),
+            ),
+            warnings=("port 80 needs a privilege",),
+        )
+
+    async def services(self) -> tuple[api.ServiceReport, ...]:
+        return tuple(self.exposed.values())
+
+    async def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
+        if "_" in request.name:
+            raise UsageError(f"expose: {request.name!r} is not a name; use a-z, 0-9 and hyphen")
+        settings = request.settings
+        report = api.ServiceReport(
+            name=request.name,
+            settings=settings,
+            port=str(settings.port or 80),
+            host=f"{request.name}.{ME}.overlay",
+            url=f"http://{request.name}.me.overlay/",
+            join="overlay join TICKET",
+            use=f"curl --proxy socks5h://127.0.0.1:1080 http://{request.name}.me.overlay/",
+            undo=f"overlay unexpose {request.name}",
+            warnings=()
+            if settings.public or settings.allow
+            else ("nobody may use it yet; add --allow NAME",),
+        )
+        self.exposed[request.name] = report
+        return report
+
+    async def unexpose(self, name: str) -> api.ServiceReport:
+        if name not in self.exposed:
+            raise UsageError(f"unexpose: no service is called {name}; see `overlay services`")
+        return self.exposed.pop(name)
+
+    async def contacts(self) -> tuple[api.ContactReport, ...]:
+        return tuple(self.book.values())
+
+    async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
+        if request.petname in self.book:
+            raise UsageError(f"contacts: {request.petname} is taken; choose another name")
+        report = api.ContactReport(
+            petname=request.petname, endpoint_id=request.id_or_ticket, addresses=request.addresses
+        )
+        self.book[request.petname] = report
+        return report
+
+    async def remove_contact(self, petname: str) -> api.ContactReport:
+        if petname not in self.book:
+            raise UsageError(f"contacts: nobody is called {petname}; see `overlay contacts`")
+        return self.book.pop(petname)
+
+    async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
+        old = await self.remove_contact(petname)
+        return await self.add_contact(
+            api.AddContactRequest(
+                petname=request.petname, id_or_ticket=old.endpoint_id, addresses=old.addresses
+            )
+        )
+
+    async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
+        return api.TicketReport(
+            ticket="overlay1abc",
+            endpoint_id=ME,
+            expires=1e9 + (request.expires_in or 0),
+            addresses=("192.0.2.7:7",),
+        )
+
+    async def join(self, request: api.JoinRequest) -> api.JoinReport:
+        if request.ticket != "overlay1abc":
+            raise UsageError("join: this ticket is cut short; ask for it again")
+        contact = api.ContactReport(petname=request.petname or "carol", endpoint_id=ME, services=("web",))
+        if not request.preview:
+            self.book[contact.petname] = contact
+        return api.JoinReport(contact=contact, expires=1e9, urls=("http://web.carol.overlay/",))
+
+    async def ping(self, request: api.PingRequest) -> api.PingReport:
+        if request.name == "bob":
+            raise DialError(Failure.OFFLINE, "ping: bob did not answer at any address we know; is it up?")
+        if request.name not in self.book:
+            raise DialError(Failure.UNKNOWN_NAME, f"ping: nobody is called {request.name}")
+        return api.PingReport(name=request.name, endpoint_id=ALICE, rtt_ms=1.5, address="192.0.2.1:7777")
+
+    async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
+        if request.name not in self.book:
+            raise DialError(Failure.UNKNOWN_NAME, f"resolve: nobody is called {request.name}")
+        return api.ResolveReport(
+            name=f"{request.name}.overlay",
+            endpoint_id=ALICE,
+            petname=request.name,
+            ip="127.80.3.1",
+            offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+            source="contact",
+        )
+
+    async def reload(self) -> api.ReloadReport:
+        if self.configuration_is_wrong:
+            raise ConfigurationError(
+                "/home/me/gateway.toml: [proxy] prot = 1: unknown key; did you mean `port`?"
+            )
+        return api.ReloadReport(applied=("dns.ttl",), restart=("proxy.port",))
+
+    async def down(self) -> None:
+        self.asked_down.set()
+
+
+SETTINGS = ServiceSettings(target="127.0.0.1:8000")
+
+
+@contextlib.asynccontextmanager
+async def serving(home: Home) -> AsyncIterator[FakeGateway]:
+    """A control socket in `home` that a FakeGateway answers."""
+    await asyncio.to_thread(home.create)
+    gateway = FakeGateway()
+    path = await asyncio.to_thread(home.control_socket)
+    server = ControlServer(gateway, path=path, log_file=home.log_file)
+    await server.start()
+    try:
+        yield gateway
+    finally:
+        await server.close()

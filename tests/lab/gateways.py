@@ -1,0 +1,187 @@
+"""Real gateways: `overlay up` as processes of their own, each with its home, ended even when a test fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.netns import Namespace
+
+OVERLAY = str(Path(sys.executable).with_name("overlay"))
+START_SECONDS = 30
+
+
+class GatewayFailed(AssertionError):
+    """A gateway or one of its commands did not do what the test needs; the text is what it said."""
+
+
+class GatewayProcess:
+    """One gateway: started at once, stopped by `stop`; commands are run against its home."""
+
+    def __init__(
+        self,
+        home: Path,
+        *flags: str,
+        nickname: str,
+        bind: tuple[str, ...] = ("127.0.0.1",),
+        namespace: Namespace | None = None,
+        config: str = "",
+        **ports: int,
+    ) -> None:
+        self.home, self.nickname, self.namespace = home, nickname, namespace
+        home.mkdir(parents=True, exist_ok=True)
+        if config:
+            (home / "gateway.toml").write_text(config)
+        self._flags = ["up", "--nickname", nickname, *flags]
+        for ip in bind:
+            self._flags += ["--bind", ip]
+        for door in ("proxy", "dns", "dashboard"):
+            self._flags += [f"--{door}-port", str(ports.get(door, 0))]
+        self.process: subprocess.Popen[str] | None = None
+        self.status: dict[str, Any] = {}
+
+    def start(self) -> GatewayProcess:
+        self._output = (self.home / "output.txt").open("a+")
+        self.process = subprocess.Popen(
+            self._command(*self._flags),
+            stdout=subprocess.PIPE,
+            stderr=self._output,
+            text=True,
+            env=clean_environment(),
+        )
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(START_SECONDS) or not self.process.stdout.readline():
+                self.kill()
+                raise GatewayFailed(f"{self.nickname} did not start: {self.said()}")
+        self.status = self.json("status")
+        return self
+
+    def _command(self, *arguments: str) -> list[str]:
+        command = [OVERLAY, "--home", str(self.home), *arguments]
+        return self.namespace.command(*command) if self.namespace else command
+
+    def run(
+        self, *arguments: str, check: bool = True, timeout: float = 30
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `overlay …` on this gateway's home."""
+        done = subprocess.run(
+            self._command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=clean_environment(),
+        )
+        if check and done.returncode:
+            raise GatewayFailed(
+                f"overlay {' '.join(arguments)} → {done.returncode}: {done.stderr}{done.stdout}"
+            )
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def said(self) -> str:
+        """What it wrote to stderr."""
+        self._output.flush()
+        return (self.home / "output.txt").read_text()
+
+    def listens(self, door: str) -> str:
+        """`ip:port` of the proxy, dns, dashboard or tunnels."""
+        return next(entry["addresses"][0] for entry in self.status["listeners"] if entry["name"] == door)
+
+    def port(self, door: str) -> int:
+        return int(self.listens(door).rpartition(":")[2])
+
+    @property
+    def id(self) -> str:
+        return self.status["endpoint_id"]
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes of the process."""
+        assert self.process is not None
+        pages = int(Path(f"/proc/{self._daemon_pid()}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self._daemon_pid()}/fd").iterdir()))
+
+    def _daemon_pid(self) -> int:
+        return self.status["pid"]
+
+    def signal(self, number: int) -> None:
+        os.kill(self._daemon_pid(), number)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, KeyError):
+                os.kill(self._daemon_pid(), 9)
+            self.process.kill()
+        self._wait()
+
+    def stop(self) -> None:
+        """Stop it as a person would; what it says on the way out is checked."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise GatewayFailed(f"{self.nickname} did not stop: {self.said()}") from None
+        self._wait()
+        if "Traceback" in self.said():
+            raise GatewayFailed(f"{self.nickname} said: {self.said()}")
+
+    def _wait(self) -> None:
+        if self.process is not None:
+            self.process.wait(20)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+        self.process = None
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours without anything that would configure a gateway or a client behind the test's back."""
+    kept = {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
+    return {key: value for key, value in kept.items() if not key.startswith(("OVERLAY_", "COV_"))}
+
+
+@contextlib.contextmanager
+def gateway(home: Path, *flags: str, nickname: str, **options: Any) -> Iterator[GatewayProcess]:
+    running = GatewayProcess(home, *flags, nickname=nickname, **options)
+    try:
+        yield running.start()
+        running.stop()
+    finally:
+        running.kill()
+
+
+def introduce(alice: GatewayProcess, bob: GatewayProcess) -> None:
+    """Bob joins with alice's ticket; alice knows bob by his id."""
+    alice.run("contacts", "add", "bob", bob.id)
+    bob.run("join", alice.json("ticket")["ticket"], "--name", "alice")
+
+
+def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
+    """Poll a condition of another process until it holds; there is no event of ours to wait for."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what or condition}")
+        time.sleep(0.02)
+    return value

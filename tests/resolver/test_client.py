@@ -1,0 +1,157 @@
+"""Where an endpoint is: all sources at once."""
+
+import asyncio
+
+import pytest
+
+from resolver import limits
+from resolver.client import Finding, ResolverClient
+from resolver.errors import BadSignature, DiscoveryError, RecordExpired
+from resolver.record_cache import RecordCache
+from tests.lab.resolver_keys import NOW, key, packet
+from tests.lab.resolver_sources import FakeSource
+from tunnels.addresses import Address
+from tunnels.identity import EndpointId
+
+ALICE = key(1).endpoint_id
+HERE = Address.parse("192.0.2.1:7777")
+THERE = Address.parse("192.0.2.2:7777")
+OLD = packet(signed_at=NOW, addresses=(str(HERE),))
+NEW = packet(signed_at=NOW + 1, addresses=(str(THERE),))
+
+
+def client(*sources: FakeSource, typed: tuple[Address, ...] = (), seconds: float = 5) -> ResolverClient:
+    return ResolverClient(
+        sources, RecordCache(), typed_addresses=lambda endpoint_id: typed, clock=lambda: NOW, seconds=seconds
+    )
+
+
+def findings(resolver: ResolverClient, endpoint_id: EndpointId = ALICE) -> dict[str, Finding]:
+    return {one.source: one.finding for one in resolver.explain(endpoint_id).findings}
+
+
+async def test_the_first_valid_record_answers_and_the_newest_is_kept() -> None:
+    fast, slow = FakeSource("fast", OLD), FakeSource("slow", NEW, waits=True)
+    resolver = client(fast, slow)
+    assert await resolver.addresses_of(ALICE) == (HERE,)
+    assert findings(resolver) == {"fast": Finding.FOUND, "slow": Finding.ASKING}
+    slow.release.set()
+    kept = await resolver.refresh(ALICE)
+    assert kept is not None
+    assert (kept.packet, kept.source) == (NEW, "slow")
+    assert await resolver.addresses_of(ALICE) == (THERE,)
+    await resolver.close()
+
+
+async def test_a_known_record_is_used_without_asking_anybody() -> None:
+    source = FakeSource("dht", NEW)
+    resolver = client(source)
+    resolver.learn(OLD, "ticket")
+    assert await resolver.addresses_of(ALICE) == (HERE,)
+    kept = await resolver.record_of(ALICE)
+    assert kept is not None
+    assert kept.source == "ticket"
+    assert source.asked == []
+
+
+async def test_typed_addresses_come_first_and_nobody_is_waited_for() -> None:
+    slow = FakeSource("slow", NEW, waits=True)
+    resolver = client(slow, typed=(HERE,))
+    assert await resolver.addresses_of(ALICE) == (HERE,)
+    assert slow.asked == []  # the search has been started and has not had its turn
+    slow.release.set()
+    await resolver.refresh(ALICE)
+    assert await resolver.addresses_of(ALICE) == (HERE, THERE)
+
+
+async def test_an_address_known_twice_is_given_once() -> None:
+    resolver = client(typed=(HERE,))
+    resolver.learn(OLD, "ticket")
+    assert await resolver.addresses_of(ALICE) == (HERE,)
+
+
+async def test_nobody_knowing_anything_is_no_address() -> None:
+    assert await client().addresses_of(ALICE) == ()
+    resolver = client(FakeSource("one"), FakeSource("two"))
+    assert await resolver.addresses_of(ALICE) == ()
+    assert await resolver.record_of(ALICE) is None
+    assert findings(resolver) == {"one": Finding.NOTHING, "two": Finding.NOTHING}
+
+
+@pytest.mark.parametrize(
+    ("found", "finding", "detail"),
+    [
+        (DiscoveryError("the beacon is down"), Finding.FAILED, "the beacon is down"),
+        (OSError("no route"), Finding.FAILED, "no route"),
+        (BadSignature("forged"), Finding.REFUSED, "forged"),
+        (packet(2), Finding.REFUSED, f"its record is of another endpoint, {key(2).endpoint_id.short}…"),
+        (packet(1, seconds=-5), Finding.REFUSED, "expired on"),
+        (None, Finding.NOTHING, ""),
+    ],
+)
+async def test_a_source_that_fails_harms_nobody_and_is_explained(
+    found, finding: Finding, detail: str
+) -> None:
+    resolver = client(FakeSource("bad", found), FakeSource("good", OLD))
+    assert await resolver.addresses_of(ALICE) == (HERE,)
+    await resolver.close()
+    explained = resolver.explain(ALICE)
+    assert explained.cached is not None
+    assert explained.cached.source == "good"
+    bad, good = explained.findings
+    assert (bad.finding, good.finding, good.timestamp) == (finding, Finding.FOUND, OLD.timestamp)
+    assert detail in bad.detail
+    assert bad.seconds >= 0
+
+
+async def test_a_slow_source_is_given_up() -> None:
+    resolver = client(FakeSource("slow", OLD, waits=True), seconds=0.01)
+    assert await resolver.addresses_of(ALICE) == ()
+    assert findings(resolver) == {"slow": Finding.TOO_SLOW}
+
+
+async def test_all_who_ask_at_once_share_one_search() -> None:
+    source = FakeSource("dht", OLD, waits=True)
+    resolver = client(source)
+    asking = [asyncio.get_running_loop().create_task(resolver.addresses_of(ALICE)) for _ in range(5)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    source.release.set()
+    assert await asyncio.gather(*asking[1:]) == [(HERE,)] * 4
+    assert source.asked == [ALICE]
+
+
+async def test_searches_and_their_explanations_are_bounded() -> None:
+    source = FakeSource("dht", waits=True)
+    resolver = client(source, typed=(HERE,))
+    for number in range(limits.CONCURRENT_SEARCHES + 10):
+        await resolver.addresses_of(EndpointId(number.to_bytes(32)))
+    assert f"{limits.CONCURRENT_SEARCHES} searches" in repr(resolver)
+    assert await resolver.record_of(ALICE) is None
+    source.release.set()
+    for number in range(limits.EXPLAINED_SEARCHES + 10):
+        await resolver.refresh(EndpointId(number.to_bytes(32)))
+    assert len(resolver._findings) == limits.EXPLAINED_SEARCHES
+
+
+async def test_closing_frees_those_who_wait() -> None:
+    resolver = client(FakeSource("slow", OLD, waits=True))
+    asking = asyncio.get_running_loop().create_task(resolver.addresses_of(ALICE))
+    await asyncio.sleep(0)
+    await resolver.close()
+    assert await asking == ()
+
+
+async def test_a_record_that_came_by_itself_is_kept_unless_it_cannot_be_used() -> None:
+    resolver = client()
+    assert resolver.learn(NEW, "ticket").packet == NEW
+    with pytest.raises(RecordExpired):
+        resolver.learn(packet(2, seconds=-1), "ticket")
+
+
+async def test_publishing_reaches_all_sources_and_tells_which_failed() -> None:
+    good, bad = FakeSource("good"), FakeSource("bad", DiscoveryError("full"))
+    slow = FakeSource("slow", waits=True)
+    failures = await client(good, bad, slow, seconds=0.05).publish(OLD)
+    assert good.published == [OLD]
+    assert failures == {"bad": "full", "slow": "no answer within 0.05 s"}

@@ -1,0 +1,224 @@
+"""The address book."""
+
+import contextlib
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.contacts import AddressBook, Contact
+from resolver.errors import ContactConflict, ContactNotFound, InvalidName, InvalidState, LimitReached
+from resolver.names import Petname, check_petname
+from tests.lab.resolver_keys import NOW, key, packet
+from tunnels.addresses import Address
+
+HERE = Address.parse("192.0.2.1:7777")
+THERE = Address.parse("[2001:db8::1]:7777")
+
+
+def contact(petname: str, number: int, **more: object) -> Contact:
+    return Contact(Petname(petname), key(number).endpoint_id, **more)  # type: ignore[arg-type]
+
+
+def book(*contacts: Contact) -> AddressBook:
+    return AddressBook(contacts)
+
+
+def test_a_contact_is_found_by_petname_in_any_case_and_by_id() -> None:
+    alice = contact("alice", 1)
+    contacts = book(alice, contact("bob", 2))
+    assert contacts.find("ALICE") == contacts.find_id(key(1).endpoint_id) == contacts.get("alice") == alice
+    assert contacts.find("carol") is contacts.find_id(key(3).endpoint_id) is None
+
+
+def test_contacts_are_listed_by_petname() -> None:
+    assert [one.petname for one in book(contact("zoe", 1), contact("adam", 2))] == ["adam", "zoe"]
+
+
+def test_an_unknown_petname_is_answered_with_the_nearest() -> None:
+    contacts = book(contact("alice", 1))
+    with pytest.raises(ContactNotFound, match="no contact is called alcie; did you mean alice"):
+        contacts.get("alcie")
+    with pytest.raises(ContactNotFound, match="see: overlay contacts ls"):
+        contacts.get("zzz")
+
+
+def test_a_petname_that_means_another_endpoint_is_refused_with_the_remedy() -> None:
+    contacts = book(contact("alice", 1))
+    with pytest.raises(
+        ContactConflict, match=f"alice already is {key(1).endpoint_id}.*overlay contacts rm alice"
+    ):
+        contacts.add(contact("alice", 2))
+    assert contacts.find_id(key(2).endpoint_id) is None
+
+
+def test_an_endpoint_that_has_another_petname_is_refused_with_the_remedy() -> None:
+    contacts = book(contact("alice", 1))
+    with pytest.raises(ContactConflict, match=r"already is alice.*overlay contacts rename alice bob"):
+        contacts.add(contact("bob", 1))
+    assert contacts.find("bob") is None
+
+
+def test_adding_the_same_contact_again_adds_its_addresses_and_keeps_the_newest_record() -> None:
+    old, new = packet(signed_at=NOW), packet(signed_at=NOW + 1)
+    contacts = book(contact("alice", 1, addresses=(HERE,), packet=new, added_at=5.0))
+    kept = contacts.add(contact("alice", 1, addresses=(THERE, HERE), packet=old, added_at=9.0))
+    assert kept == contact("alice", 1, addresses=(THERE, HERE), packet=new, added_at=5.0)
+    assert contacts.get("alice") == kept
+
+
+def test_removing_a_contact_frees_its_petname_and_id() -> None:
+    contacts = book(contact("alice", 1))
+    assert contacts.remove("Alice") == contact("alice", 1)
+    contacts.add(contact("alice", 2))
+    contacts.add(contact("bob", 1))
+    with pytest.raises(ContactNotFound):
+        contacts.remove("carol")
+
+
+def test_renaming_keeps_everything_but_the_petname() -> None:
+    alice = contact("alice", 1, addresses=(HERE,), packet=packet())
+    contacts = book(alice, contact("bob", 2))
+    renamed = contacts.rename("alice", "Alicia")
+    assert renamed == replace(alice, petname="alicia")
+    assert contacts.find("alice") is None
+    assert contacts.find_id(key(1).endpoint_id) == renamed
+    assert contacts.rename("alicia", "alicia") == renamed
+
+
+def test_renaming_to_what_is_taken_or_forbidden_changes_nothing() -> None:
+    contacts = book(contact("alice", 1), contact("bob", 2))
+    with pytest.raises(ContactConflict, match="bob already is"):
+        contacts.rename("alice", "bob")
+    with pytest.raises(InvalidName, match="reserved"):
+        contacts.rename("alice", "localhost")
+    with pytest.raises(ContactNotFound):
+        contacts.rename("carol", "dave")
+    assert [one.petname for one in contacts] == ["alice", "bob"]
+
+
+def test_addresses_typed_by_hand_can_be_replaced() -> None:
+    contacts = book(contact("alice", 1, addresses=(HERE,)))
+    assert contacts.set_addresses("alice", (THERE, THERE)).addresses == (THERE,)
+    assert contacts.set_addresses("alice", ()).addresses == ()
+
+
+def test_only_a_newer_record_of_a_contact_is_learnt() -> None:
+    contacts = book(contact("alice", 1))
+    first, second = packet(signed_at=NOW), packet(signed_at=NOW + 1)
+    assert contacts.learn(second)
+    assert not contacts.learn(first)
+    assert not contacts.learn(second)
+    assert not contacts.learn(packet(2))
+    assert contacts.get("alice").packet == second
+
+
+def test_the_book_is_bounded_and_a_full_one_still_updates_its_contacts() -> None:
+    contacts = AddressBook(tuple(contact(f"c{number}", number) for number in range(1, 5)), limit=4)
+    with pytest.raises(LimitReached, match="holds 4 contacts; remove one first"):
+        contacts.add(contact("more", 9))
+    contacts.add(contact("c1", 1, addresses=(HERE,)))
+    assert len(contacts) == 4
+
+
+def test_addresses_of_one_contact_are_bounded() -> None:
+    many = tuple(Address.parse(f"192.0.2.1:{port}") for port in range(1, 18))
+    with pytest.raises(LimitReached, match="alice has 17 addresses"):
+        contact("alice", 1, addresses=many)
+
+
+def test_a_record_of_another_endpoint_is_no_part_of_a_contact() -> None:
+    with pytest.raises(ValueError, match="another endpoint"):
+        contact("alice", 1, packet=packet(2))
+
+
+def test_a_book_reads_back_from_its_json() -> None:
+    contacts = book(
+        contact("alice", 1, addresses=(HERE, THERE), packet=packet(), added_at=NOW), contact("bob", 2)
+    )
+    read = AddressBook.from_json(json.loads(json.dumps(contacts.to_json())))
+    assert list(read) == list(contacts)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda saved: [], "Expected `object`"),
+        (lambda saved: saved | {"version": 2}, "version 2; this overlay reads 1, so upgrade"),
+        (lambda saved: saved | {"contacts": 1}, r"\$\.contacts"),
+        (
+            lambda saved: saved | {"contacts": [{"id": "x"}]},
+            r"missing required field `petname`.*contacts\[0\]",
+        ),
+        (lambda saved: saved | {"contacts": [saved["contacts"][0] | {"extra": 1}]}, "unknown field `extra`"),
+        (
+            lambda saved: saved | {"contacts": [saved["contacts"][0] | {"petname": "a b"}]},
+            r"contacts\[0\] \(a b\)",
+        ),
+        (lambda saved: saved | {"contacts": [saved["contacts"][0] | {"id": "abc"}]}, "52 characters, not 3"),
+        (
+            lambda saved: saved | {"contacts": [saved["contacts"][0] | {"addresses": ["x"]}]},
+            "'x' is not an address",
+        ),
+        (lambda saved: saved | {"contacts": [saved["contacts"][0] | {"record": "?"}]}, "not base64"),
+        (lambda saved: saved | {"contacts": [saved["contacts"][0] | {"record": "AAAA"}]}, "cut short"),
+        (
+            lambda saved: saved | {"contacts": saved["contacts"] + [saved["contacts"][0] | {"petname": "b"}]},
+            "already is",
+        ),
+    ],
+)
+def test_damaged_json_is_refused_with_the_place_that_is_wrong(change, says: str) -> None:
+    saved = book(contact("alice", 1, packet=packet())).to_json()
+    with pytest.raises(InvalidState, match=says) as error:
+        AddressBook.from_json(change(saved))
+    assert "\n" not in str(error.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["version", "contacts", "petname", "id", "record"]), inner, max_size=4
+        )
+    ),
+)
+
+
+@given(
+    json_values
+    | st.fixed_dictionaries({"version": st.just(1), "contacts": st.lists(json_values, max_size=3)})
+)
+def test_any_json_is_a_book_or_an_invalid_state(saved: object) -> None:
+    with contextlib.suppress(InvalidState):
+        AddressBook.from_json(saved)
+
+
+@pytest.mark.parametrize(
+    ("nickname", "expected"),
+    [
+        ("Alice", "alice-2"),
+        ("Alice's laptop", "alice-s-laptop"),
+        ("Zoë", "zo"),
+        (None, "peer"),
+        ("日本", "peer"),
+        ("--", "peer"),
+        ("localhost", "localhost-2"),
+        ("xn--a", "xn-a"),
+        ("x" * 80, "x" * 50),
+    ],
+)
+def test_a_free_petname_is_suggested(nickname: str | None, expected: str) -> None:
+    assert book(contact("alice", 1)).suggest(nickname) == expected
+
+
+@given(st.text(max_size=80) | st.none())
+def test_every_suggestion_is_an_allowed_and_free_petname(nickname: str | None) -> None:
+    contacts = book()
+    for number in range(1, 4):
+        suggested = contacts.suggest(nickname)
+        assert check_petname(suggested) == suggested
+        contacts.add(contact(suggested, number))

@@ -1,0 +1,142 @@
+"""One query in, one reply out."""
+
+import asyncio
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.limits import CACHED_REPLIES
+from resolver.messages import Rcode
+from resolver.responder import Responder
+from resolver.zone import Zone
+from tests.lab.resolver_dns import query_bytes, reply, rows
+from tests.lab.resolver_facts import ALICE_ADDRESS, FakeNames, exists
+
+
+def at_once(responder: Responder, data: bytes, *, over_tcp: bool = False) -> bytes | None:
+    """The reply of a query that needs no waiting."""
+    replies: list[bytes | None] = []
+    responder.respond(data, over_tcp=over_tcp, done=replies.append)
+    (answered,) = replies
+    return answered
+
+
+class Waiting:
+    """A query that waits: `reply` is what comes of it."""
+
+    def __init__(self, responder: Responder, name: str, message_id: int = 7) -> None:
+        self.reply: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        responder.respond(
+            query_bytes(name, edns=1232, message_id=message_id), over_tcp=False, done=self.reply.set_result
+        )
+
+
+async def test_a_name_at_hand_is_answered_without_a_task() -> None:
+    responder = Responder(Zone(), FakeNames())
+    assert rows(reply(at_once(responder, query_bytes("alice.overlay"))).rr) == ["alice.overlay. A 127.80.3.1"]
+    assert responder.status().lookups == 0
+
+
+async def test_the_same_question_again_is_answered_from_a_ready_reply_with_its_own_id() -> None:
+    responder = Responder(Zone(), FakeNames())
+    first = at_once(responder, query_bytes("alice.overlay", message_id=1))
+    second = at_once(responder, query_bytes("alice.overlay", message_id=2))
+    assert (first, second) == (b"\x00\x01" + first[2:], b"\x00\x02" + first[2:])
+    assert responder.status().from_ready_replies == 1
+
+
+async def test_a_ready_reply_is_not_used_when_the_facts_have_changed() -> None:
+    names = FakeNames()
+    responder = Responder(Zone(), names)
+    at_once(responder, query_bytes("alice.overlay"))
+    names.facts["alice.overlay"] = exists(IPv4Address("127.80.9.9"))
+    assert rows(reply(at_once(responder, query_bytes("alice.overlay"))).rr) == ["alice.overlay. A 127.80.9.9"]
+    del names.facts["alice.overlay"]
+    assert reply(at_once(responder, query_bytes("alice.overlay"))).header.rcode == Rcode.NXDOMAIN
+
+
+async def test_a_reply_ready_for_udp_is_not_given_over_tcp() -> None:
+    responder = Responder(Zone(), FakeNames())
+    at_once(responder, query_bytes("alice.overlay"))
+    at_once(responder, query_bytes("alice.overlay"), over_tcp=True)
+    assert responder.status().from_ready_replies == 0
+
+
+async def test_ready_replies_are_bounded() -> None:
+    responder = Responder(Zone(), FakeNames())
+    for number in range(CACHED_REPLIES + 10):
+        at_once(responder, query_bytes(f"n{number}.overlay"))
+    assert len(responder._ready) == CACHED_REPLIES
+    at_once(responder, query_bytes(f"n{CACHED_REPLIES}.overlay"))
+    assert responder.status().from_ready_replies == 1
+
+
+async def test_a_name_that_must_be_looked_up_is_answered_when_that_is_done() -> None:
+    names = FakeNames()
+    names.slow["far.overlay"] = exists(ALICE_ADDRESS)
+    responder = Responder(Zone(), names)
+    waiting = Waiting(responder, "far.overlay")
+    assert responder.status().waiting == 1
+    names.release.set()
+    assert rows(reply(await waiting.reply).rr) == ["far.overlay. A 127.80.3.1"]
+    assert responder.status().waiting == 0
+
+
+async def test_a_lookup_that_takes_too_long_is_servfail_with_the_reason() -> None:
+    names = FakeNames()
+    names.slow["far.overlay"] = exists(ALICE_ADDRESS)
+    got = reply(await Waiting(Responder(Zone(), names, lookup_seconds=0.01), "far.overlay").reply)
+    assert got.header.rcode == Rcode.SERVFAIL
+    assert got.ar[0].rdata[0].data[2:] == b"the lookup took too long; ask again"
+
+
+async def test_too_many_lookups_at_once_are_refused_at_once_and_others_go_on() -> None:
+    names = FakeNames()
+    names.slow = {f"far{number}.overlay": exists(ALICE_ADDRESS) for number in range(4)}
+    responder = Responder(Zone(), names, concurrent=3)
+    waiting = [Waiting(responder, name) for name in names.slow]
+    refused = reply(waiting[3].reply.result())
+    assert refused.header.rcode == Rcode.SERVFAIL
+    assert b"too many names" in refused.ar[0].rdata[0].data
+    assert responder.status().overloaded == 1
+    assert rows(reply(at_once(responder, query_bytes("alice.overlay"))).rr)
+    names.release.set()
+    assert [reply(await one.reply).header.rcode for one in waiting[:3]] == [0, 0, 0]
+
+
+async def test_closing_answers_all_that_wait() -> None:
+    names = FakeNames()
+    names.slow["far.overlay"] = exists(ALICE_ADDRESS)
+    responder = Responder(Zone(), names)
+    first = Waiting(responder, "far.overlay")
+    await asyncio.sleep(0)
+    second = Waiting(responder, "far.overlay")  # its task has not begun
+    await responder.close()
+    assert reply(await first.reply).header.rcode == reply(await second.reply).header.rcode == Rcode.SERVFAIL
+
+
+async def test_a_bug_in_a_lookup_is_servfail_for_the_client_and_known_to_the_loop() -> None:
+    class Broken(FakeNames):
+        async def lookup(self, name):
+            raise RuntimeError("bug")
+
+    names = Broken()
+    names.slow["far.overlay"] = exists(ALICE_ADDRESS)
+    told: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    got = await Waiting(Responder(Zone(), names), "far.overlay").reply
+    assert reply(got).header.rcode == Rcode.SERVFAIL
+    assert str(told[0]["exception"]) == "bug"
+
+
+async def test_addresses_are_answered_with_their_names() -> None:
+    got = at_once(Responder(Zone(), FakeNames()), query_bytes("1.3.80.127.in-addr.arpa", "PTR"))
+    assert rows(reply(got).rr) == ["1.3.80.127.in-addr.arpa. PTR alice.overlay."]
+
+
+@pytest.mark.parametrize("over_tcp", [False, True])
+@given(data=st.binary(max_size=100))
+def test_any_bytes_get_one_reply_or_none(over_tcp: bool, data: bytes) -> None:
+    at_once(Responder(Zone(), FakeNames.__new__(FakeNames)), b"\x00\x01\x81" + data, over_tcp=over_tcp)
