@@ -61,8 +61,8 @@ class Parts:
     own_addresses: Callable[[], tuple[Address, ...]]
     """Where we tell others that we are."""
     listeners: Callable[[], tuple[api.ListenerReport, ...]]
-    services_changed: Callable[[str], None]
-    """A service was replaced or taken away: its streams end."""
+    access_changed: Callable[[], None]
+    """Services or contacts changed: streams that are not allowed any more end."""
     reload: Callable[[], Awaitable[api.ReloadReport]]
     stop: Callable[[], None]
     started: float
@@ -73,12 +73,12 @@ class Facade:
     """Implements `gateway.control.api.Gateway`."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self.parts = parts
 
     # --- status -----------------------------------------------------------------------------------------
 
     async def status(self) -> api.StatusReport:
-        parts = self._parts
+        parts = self.parts
         return api.StatusReport(
             version=package.__version__,
             endpoint_id=str(parts.secret_key.endpoint_id),
@@ -101,7 +101,7 @@ class Facade:
         )
 
     def _tunnel(self, tunnel: TunnelStatus) -> api.TunnelReport:
-        contact = self._parts.contacts.book.find_id(tunnel.endpoint_id)
+        contact = self.parts.contacts.book.find_id(tunnel.endpoint_id)
         return api.TunnelReport(
             endpoint_id=str(tunnel.endpoint_id),
             petname=contact.petname if contact is not None else "",
@@ -116,25 +116,25 @@ class Facade:
     # --- services ---------------------------------------------------------------------------------------
 
     async def services(self) -> tuple[api.ServiceReport, ...]:
-        return tuple(self._service(service) for service in self._parts.exposed.book)
+        return tuple(self._service(service) for service in self.parts.exposed.book)
 
     async def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
         service = Service.of(request.name, request.settings)
         for who in service.allow:
             self._check_allowed(who)
-        await self._parts.exposed.expose(service)
-        self._parts.services_changed(service.name)
+        await self.parts.exposed.expose(service)
+        self.parts.access_changed()
         return self._service(service)
 
     async def unexpose(self, name: str) -> api.ServiceReport:
-        known = self._parts.exposed.book.get(name.lower())
+        known = self.parts.exposed.book.get(name.lower())
         report = self._service(known) if known is not None else None
-        service = await self._parts.exposed.unexpose(name)
-        self._parts.services_changed(service.name)
+        service = await self.parts.exposed.unexpose(name)
+        self.parts.access_changed()
         return report or self._service(service)
 
     def _check_allowed(self, who: str) -> None:
-        if who == ALL_CONTACTS or self._parts.contacts.id_of(who) is not None:
+        if who == ALL_CONTACTS or self.parts.contacts.id_of(who) is not None:
             return
         if len(who) == ID_CHARACTERS:
             try:
@@ -148,7 +148,7 @@ class Facade:
         )
 
     def _service(self, service: Service) -> api.ServiceReport:
-        parts = self._parts
+        parts = self.parts
         me, nickname = str(parts.secret_key.endpoint_id), parts.nickname
         warnings = []
         if not service.public and not service.allow:
@@ -178,10 +178,10 @@ class Facade:
     # --- contacts, tickets ------------------------------------------------------------------------------
 
     async def contacts(self) -> tuple[api.ContactReport, ...]:
-        return tuple(self._contact(contact) for contact in self._parts.contacts.book)
+        return tuple(self._contact(contact) for contact in self.parts.contacts.book)
 
     def _contact(self, contact: Contact) -> api.ContactReport:
-        parts = self._parts
+        parts = self.parts
         known = parts.remote_services.known(contact.endpoint_id)
         record = parts.records.explain(contact.endpoint_id).cached
         addresses = dict.fromkeys((*contact.addresses, *(record.record.addresses if record else ())))
@@ -217,7 +217,7 @@ class Facade:
         addresses: tuple[Address, ...],
         packet: SignedPacket | None,
     ) -> api.ContactReport:
-        parts = self._parts
+        parts = self.parts
         if endpoint_id == parts.secret_key.endpoint_id:
             raise UsageError("contacts: this is your own endpoint; give the other machine's id or ticket")
         parts.contacts.refuse_configured(petname)
@@ -229,24 +229,26 @@ class Facade:
             except RecordError as error:
                 raise UsageError(f"contacts: {error}") from None
         parts.endpoint.addresses_changed(endpoint_id)
+        parts.access_changed()
         parts.directory.contact_changed(endpoint_id)
         return self._contact(kept)
 
     async def remove_contact(self, petname: str) -> api.ContactReport:
-        parts = self._parts
+        parts = self.parts
         parts.contacts.refuse_configured(petname)
         known = parts.contacts.book.find(petname)
         report = self._contact(known) if known is not None else None
         contact = await parts.contacts.change(lambda book: book.remove(petname))
         parts.endpoint.disconnect(contact.endpoint_id, "no contact any more")
-        parts.remote_services.forget(contact.endpoint_id)
+        parts.access_changed()
         parts.directory.contact_changed(contact.endpoint_id)
         return report or self._contact(contact)
 
     async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
-        parts = self._parts
+        parts = self.parts
         parts.contacts.refuse_configured(petname)
         contact = await parts.contacts.change(lambda book: book.rename(petname, request.petname))
+        parts.access_changed()
         parts.directory.contact_changed(contact.endpoint_id)
         return self._contact(contact)
 
@@ -258,11 +260,11 @@ class Facade:
             expires=float(record.expires),
             addresses=tuple(map(str, record.addresses)),
             services=tuple(service.name for service in record.services),
-            command=join_command(ticket, self._parts.nickname),
+            command=join_command(ticket, self.parts.nickname),
         )
 
     def _ticket(self, lifetime: float) -> tuple[EndpointRecord, SignedPacket, str]:
-        parts = self._parts
+        parts = self.parts
         record, packet = own_record(
             parts.secret_key,
             nickname=parts.nickname,
@@ -280,7 +282,7 @@ class Facade:
             raise UsageError(f"ticket: {error}") from None
 
     async def join(self, request: api.JoinRequest) -> api.JoinReport:
-        parts = self._parts
+        parts = self.parts
         ticket = self._read(request.ticket)
         record = ticket.record
         known = parts.contacts.book.find_id(record.endpoint_id)
@@ -318,9 +320,9 @@ class Facade:
         if not nickname:
             raise UsageError("join: the ticket suggests no name; choose one with --name NAME")
         name = check_petname(nickname)
-        taken = self._parts.contacts.book.find(name)
+        taken = self.parts.contacts.book.find(name)
         if taken is not None:
-            free = self._parts.contacts.book.suggest(nickname)
+            free = self.parts.contacts.book.suggest(nickname)
             raise UsageError(
                 f"join: {name} already is {taken.endpoint_id}; choose another name, such as --name {free}"
             )
@@ -329,14 +331,15 @@ class Facade:
     # --- names ------------------------------------------------------------------------------------------
 
     async def ping(self, request: api.PingRequest) -> api.PingReport:
-        parts = self._parts
+        parts = self.parts
         name = self._name(request.name)
         endpoint_id = self._owner(name)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(request.timeout):
                 was_up = any(
-                    t.endpoint_id == endpoint_id and t.state is TunnelState.OPEN for t in parts.endpoint.status()
+                    t.endpoint_id == endpoint_id and t.state is TunnelState.OPEN
+                    for t in parts.endpoint.status()
                 )
                 began = loop.time()
                 await parts.endpoint.connect(endpoint_id)
@@ -357,12 +360,14 @@ class Facade:
         )
 
     async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
-        parts = self._parts
+        parts = self.parts
         name = self._name(request.name)
         endpoint_id = self._owner(name)
         facts = await parts.directory.lookup(name)
         if facts.status is NameStatus.NOT_FOUND:
-            raise DialError(Failure.NO_SERVICE, f"{name} does not exist: its owner exposes no such service to you")
+            raise DialError(
+                Failure.NO_SERVICE, f"{name} does not exist: its owner exposes no such service to you"
+            )
         if facts.status is NameStatus.UNKNOWN:
             raise DialError(Failure.OFFLINE, facts.reason)
         contact = parts.contacts.book.find_id(endpoint_id)
@@ -390,17 +395,17 @@ class Facade:
         if isinstance(name.owner, EndpointId):
             return name.owner
         try:
-            return self._parts.contacts.book.get(name.owner).endpoint_id
+            return self.parts.contacts.book.get(name.owner).endpoint_id
         except ResolverError as error:
             raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
 
     # --- the daemon itself ------------------------------------------------------------------------------
 
     async def reload(self) -> api.ReloadReport:
-        return await self._parts.reload()
+        return await self.parts.reload()
 
     async def down(self) -> None:
-        self._parts.stop()
+        self.parts.stop()
 
 
 def time_now() -> float:

@@ -194,3 +194,9 @@ REMOTE_SERVICES_KNOWN: Final = 1024
 
 REMOTE_SERVICES_FRESH: Final = 60.0
 """Seconds after which a list of services is asked for again; the old one serves meanwhile."""
+
+DIRECTORY_FACTS: Final = 4096
+"""Names whose facts are kept ready; beyond it they are gathered afresh, which costs microseconds each."""
+
+GREETING_SECONDS: Final = 3.0
+"""How long `overlay join` waits for the new contact to tell its services; it may well be offline."""

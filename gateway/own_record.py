@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import socket
 from typing import TYPE_CHECKING, Final
 
-from resolver.errors import InvalidName
 from resolver.limits import RECORD_ADDRESSES, RECORD_SERVICES
-from resolver.names import check_petname
 from resolver.records import EndpointRecord
 
 if TYPE_CHECKING:
@@ -42,14 +38,3 @@ def own_record(
         services=tuple(services[:RECORD_SERVICES]),
     ).fitted()
     return record, record.sign(secret_key)
-
-
-def nickname_of_host() -> str:
-    """A petname to suggest to others, made from this machine's name; empty if nothing usable is left of it."""
-    label = (
-        re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")[:50].strip("-")
-    )
-    try:
-        return check_petname(label)
-    except InvalidName:
-        return ""

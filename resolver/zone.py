@@ -74,10 +74,14 @@ Subject = Fixed | NameSubject | AddressSubject
 class Zone:
     """The answers; it knows the virtual network and nothing else."""
 
-    __slots__ = ("_network", "_reverse_octets", "_soa_rdata")
+    __slots__ = ("_network", "_reverse_octets", "_soa_rdata", "_ttl")
 
-    def __init__(self, network: IPv4Network | None = DEFAULT_NETWORK) -> None:
-        """`network` is where our loopback addresses lie; None if there are none (mapped ports)."""
+    def __init__(self, network: IPv4Network | None = DEFAULT_NETWORK, *, ttl: int = NAME_TTL) -> None:
+        """`network` is where our loopback addresses lie; None if there are none (mapped ports).
+
+        `ttl` is that of positive answers, in seconds.
+        """
+        self._ttl = ttl
         self._network = network
         self._reverse_octets = 0 if network is None else -(-network.prefixlen // 8)
         self._soa_rdata = SOA(
@@ -106,13 +110,13 @@ class Zone:
             case Fixed.APEX:
                 nameserver = _label("dns", TOP_LABEL)
                 available = [
-                    RR(DNSLabel(query.labels), Kind.SOA, ttl=NAME_TTL, rdata=self._soa_rdata),
-                    RR(DNSLabel(query.labels), Kind.NS, ttl=NAME_TTL, rdata=NS(nameserver)),
+                    RR(DNSLabel(query.labels), Kind.SOA, ttl=self._ttl, rdata=self._soa_rdata),
+                    RR(DNSLabel(query.labels), Kind.NS, ttl=self._ttl, rdata=NS(nameserver)),
                 ]
-                additional = [_a(nameserver, LOCALHOST)] if query.kind == Kind.NS else []
+                additional = [_a(nameserver, LOCALHOST, self._ttl)] if query.kind == Kind.NS else []
                 return self._answer(query, available, limit, additional)
             case Fixed.BUILT_IN:
-                return self._answer(query, [_a(DNSLabel(query.labels), LOCALHOST)], limit)
+                return self._answer(query, [_a(DNSLabel(query.labels), LOCALHOST, self._ttl)], limit)
             case Fixed.NOWHERE:
                 return self._negative(query, Rcode.NXDOMAIN, limit)
             case Fixed.REVERSE_NODE:
@@ -136,7 +140,9 @@ class Zone:
         services = [one for one in facts.services if service is None or one.name == service]
         match subject.prefix:
             case ():
-                return self._answer(query, _records_of_name(query, subject.name, facts, services), limit)
+                return self._answer(
+                    query, _records_of_name(query, subject.name, facts, services, self._ttl), limit
+                )
             case (protocol,):
                 # Nothing but a node on the way to SRV records: it exists if they do (RFC 8020).
                 found = any("_" + one.protocol.value == protocol for one in services)
@@ -155,7 +161,7 @@ class Zone:
         """The reply about an address of the virtual network that stands for `name`, or for nothing."""
         if name is None:
             return self._negative(query, Rcode.NXDOMAIN, limit)
-        pointer = RR(DNSLabel(query.labels), Kind.PTR, ttl=NAME_TTL, rdata=PTR(_label_of(name)))
+        pointer = RR(DNSLabel(query.labels), Kind.PTR, ttl=self._ttl, rdata=PTR(_label_of(name)))
         return self._answer(query, [pointer], limit)
 
     def _reverse_subject(self, labels: list[str]) -> Subject:
@@ -189,8 +195,8 @@ class Zone:
             target_name = OverlayName(name.owner, service.name)
             target = _label_of(target_name)
             data = SRV(0, 0, service.listening_port, target)
-            answers.append(RR(DNSLabel(query.labels), Kind.SRV, ttl=NAME_TTL, rdata=data))
-            additional[target_name] = _a(target, service.address)
+            answers.append(RR(DNSLabel(query.labels), Kind.SRV, ttl=self._ttl, rdata=data))
+            additional[target_name] = _a(target, service.address, self._ttl)
         return self._answer(query, answers, limit, [*additional.values()] if query.kind == Kind.SRV else [])
 
     def _answer(
@@ -200,7 +206,7 @@ class Zone:
         if query.kind == Kind.ANY:
             # RFC 8482 §4.2: one small record that says so; whoever wants more asks for it.
             data = RD(b"\x07RFC8482\x00")
-            answers = [RR(DNSLabel(query.labels), Kind.HINFO, ttl=NAME_TTL, rdata=data)]
+            answers = [RR(DNSLabel(query.labels), Kind.HINFO, ttl=self._ttl, rdata=data)]
         else:
             answers = [entry for entry in available if entry.rtype == query.kind]
         if not answers:
@@ -238,18 +244,18 @@ def _subject_under_overlay(labels: list[str]) -> Subject:
 
 
 def _records_of_name(
-    query: Query, name: OverlayName, facts: NameFacts, services: list[ServiceFacts]
+    query: Query, name: OverlayName, facts: NameFacts, services: list[ServiceFacts], ttl: int
 ) -> list[RR]:
     """The records at the name itself, of the type asked for."""
     owner = DNSLabel(query.labels)
     if query.kind == Kind.A and facts.ipv4 is not None:
-        return [_a(owner, facts.ipv4)]
+        return [_a(owner, facts.ipv4, ttl)]
     if query.kind == Kind.TXT:
         texts = ([f"id={facts.endpoint_id}"] if facts.endpoint_id else []) + [*facts.texts]
-        return [RR(owner, Kind.TXT, ttl=NAME_TTL, rdata=TXT(_strings(text))) for text in texts]
+        return [RR(owner, Kind.TXT, ttl=ttl, rdata=TXT(_strings(text))) for text in texts]
     if query.kind == Kind.HTTPS:
         return [
-            RR(owner, Kind.HTTPS, ttl=NAME_TTL, rdata=_https(service))
+            RR(owner, Kind.HTTPS, ttl=ttl, rdata=_https(service))
             for service in services
             if _speaks_tls(service)
             and (name.service is not None or service.port == WELL_KNOWN_PORTS["https"])
@@ -279,8 +285,8 @@ def _strings(text: str) -> list[bytes]:
     return [data[start : start + _TEXT_BYTES] for start in range(0, len(data), _TEXT_BYTES)] or [b""]
 
 
-def _a(owner: DNSLabel, address: IPv4Address) -> RR:
-    return RR(owner, Kind.A, ttl=NAME_TTL, rdata=A(tuple(address.packed)))
+def _a(owner: DNSLabel, address: IPv4Address, ttl: int) -> RR:
+    return RR(owner, Kind.A, ttl=ttl, rdata=A(tuple(address.packed)))
 
 
 def _label(*labels: str) -> DNSLabel:

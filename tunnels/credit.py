@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from tunnels import limits
 from tunnels.errors import ProtocolViolation
-from tunnels.limits import CONNECTION_WINDOW, MIN_STREAM_WINDOW, STREAM_WINDOW
 
 
 def stream_window(streams: int) -> int:
     """The window of each of `streams` on one connection: full for a few, a fair share for many."""
-    return max(MIN_STREAM_WINDOW, min(STREAM_WINDOW, CONNECTION_WINDOW // max(streams, 1)))
+    share = limits.CONNECTION_WINDOW // max(streams, 1)
+    return max(limits.MIN_STREAM_WINDOW, min(limits.STREAM_WINDOW, share))
 
 
 class Outgoing:
@@ -25,7 +26,7 @@ class Outgoing:
 
     def __init__(self) -> None:
         self.sent = 0
-        self.limit = MIN_STREAM_WINDOW
+        self.limit = limits.MIN_STREAM_WINDOW
         self.pending: deque[bytes] = deque()
         self.pending_bytes = 0
         self._head = 0  # bytes of the first pending piece that are sent already
@@ -82,7 +83,7 @@ class Incoming:
     def __init__(self) -> None:
         self.received = 0
         self.consumed = 0
-        self.limit = MIN_STREAM_WINDOW
+        self.limit = limits.MIN_STREAM_WINDOW
         self.ended = False
 
     def receive(self, size: int) -> None:

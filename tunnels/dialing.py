@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tunnels import limits
-from tunnels.errors import TunnelClosed
+from tunnels.errors import TunnelClosed, TunnelError, Unreachable
 from tunnels.remote import Backoff, is_better
-from tunnels.tunnel import CloseCode, TunnelState
+from tunnels.tunnel import CloseCode
 
 if TYPE_CHECKING:
     from tunnels.driver import TunnelDriver
-    from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId
 
 
@@ -26,51 +24,59 @@ class Remote:
         self.backoff = Backoff()
         self.last_error: TunnelError | None = None
         self.dial: asyncio.Task[None] | None = None
-        self._waiters: set[asyncio.Future[TunnelDriver]] = set()
+        self.redial: asyncio.Task[None] | None = None
+        self._waiters: set[asyncio.Future[TunnelDriver | TunnelError]] = set()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing but history would be lost by forgetting this remote."""
-        return not self.drivers and self.dial is None and not self._waiters
+        return not self.drivers and self.dial is None and self.redial is None and not self._waiters
 
-    def opened(self, driver: TunnelDriver) -> None:
+    @property
+    def has_connection(self) -> bool:
+        """Whether there is a connection, be it one that fell silent."""
+        return self.current is not None and self.current.is_usable
+
+    def working(self, now: float) -> TunnelDriver | None:
+        """The connection for new streams, if there is one and its peer did not fall silent."""
+        current = self.current
+        if current is None or not current.is_usable or current.is_suspect(now):
+            return None
+        return current
+
+    def opened(self, driver: TunnelDriver, now: float) -> None:
         """A connection opened, dialled by either side: it becomes current, or it is superseded at birth."""
-        loop = asyncio.get_running_loop()
         self.backoff.reset()
         self.last_error = None
         current = self.current
         best = driver
         assert driver.connection is not None  # noqa: S101 - set before this call
-        if current is None or current.connection is None or not current.is_usable:
-            pass  # the first, or the only one that works
-        elif is_better(driver.connection, current.connection):
-            if driver.connection.incarnation != current.connection.incarnation:
-                current.close(CloseCode.RESTARTED, _restarted(self.endpoint_id))
+        if current is not None and current.is_usable and current.connection is not None:
+            restarted = driver.connection.incarnation != current.connection.incarnation
+            # A connection that fell silent does not win, whoever dialled it: somebody needed another.
+            if restarted or current.is_suspect(now) or is_better(driver.connection, current.connection):
+                current.supersede()
             else:
-                self._supersede(current, loop)
-        else:
-            self._supersede(driver, loop)
-            best = current
+                driver.supersede()
+                best = current
         self.current = best
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(best)
-        self._waiters.clear()
+        self._close_earlier_runs(best)
+        self._answer(best)
 
-    def _supersede(self, driver: TunnelDriver, loop: asyncio.AbstractEventLoop) -> None:
-        """Open no more streams on it; whoever dialled it closes it when its last stream has ended."""
-        driver.superseded = True
+    def _close_earlier_runs(self, best: TunnelDriver) -> None:
+        """Connections with an earlier run of the peer's program are dead, and their streams are told now."""
+        for other in list(self.drivers):
+            if (
+                other.connection is not None
+                and best.connection is not None
+                and other.connection.incarnation != best.connection.incarnation
+            ):
+                other.close(CloseCode.RESTARTED, _restarted(self.endpoint_id))
 
-        def close_when_unused() -> None:
-            if driver.tunnel.state is TunnelState.CLOSED:
-                return
-            if driver.tunnel.stream_count:
-                loop.call_later(limits.SUPERSEDED_LINGER, close_when_unused)
-            else:
-                driver.close(CloseCode.DONE, _superseded())
-
-        if driver.tunnel.is_client:
-            loop.call_later(limits.SUPERSEDED_LINGER, close_when_unused)
+    def recovered(self, driver: TunnelDriver) -> None:
+        """A connection that had fallen silent is heard again: it serves those who wait for a fresh one."""
+        if driver is self.current and driver.is_usable:
+            self._answer(driver)
 
     def closed(self, driver: TunnelDriver) -> None:
         """A connection is over."""
@@ -79,29 +85,34 @@ class Remote:
         if self.current is driver:
             usable = [other for other in self.drivers if other.is_usable]
             self.current = usable[-1] if usable else None
+            if self.current is not None:
+                self.current.reinstate()
 
     async def wait_opened(self) -> TunnelDriver:
-        """The next connection that opens; the dial's error if it ends without one."""
-        waiter = asyncio.get_running_loop().create_future()
+        """The next connection that opens or recovers; the dial's error if it ends without one."""
+        waiter: asyncio.Future[TunnelDriver | TunnelError] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            driver: TunnelDriver = await waiter
-            return driver
+            answer = await waiter
         finally:
             self._waiters.discard(waiter)
+        if isinstance(answer, TunnelError):
+            raise type(answer)(*answer.args)  # each who waits gets a traceback of its own
+        return answer
 
-    def failed(self, error: TunnelError) -> None:
-        """The dial ended without a connection: everybody who waits gets its error."""
-        self.last_error = error
+    def dial_ended(self, now: float) -> None:
+        """The dial's task is over: whoever still waits gets what there is, or its error."""
+        self.dial = None
+        self._answer(
+            self.working(now) or self.last_error or Unreachable("the attempt to connect was given up")
+        )
+
+    def _answer(self, answer: TunnelDriver | TunnelError) -> None:
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(type(error)(*error.args))
+                waiter.set_result(answer)
         self._waiters.clear()
 
 
 def _restarted(endpoint_id: EndpointId) -> TunnelError:
     return TunnelClosed(f"{endpoint_id.short} restarted; this connection was with its earlier run")
-
-
-def _superseded() -> TunnelError:
-    return TunnelClosed("another connection with the same endpoint took over")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tunnels.errors import TunnelClosed
+from tunnels import limits
+from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.streams import TunnelTransport
 from tunnels.tunnel import CloseCode, Tunnel, TunnelState
 
@@ -28,6 +29,14 @@ class TunnelOwner:
 
     def tunnel_closed(self, driver: TunnelDriver, error: TunnelError) -> None:
         """The tunnel is over."""
+        raise NotImplementedError
+
+    def tunnel_suspect(self, driver: TunnelDriver) -> None:
+        """The peer fell silent while streams or pings wait for it."""
+        raise NotImplementedError
+
+    def tunnel_recovered(self, driver: TunnelDriver) -> None:
+        """A peer that had fallen silent is heard again."""
         raise NotImplementedError
 
     def stream_opened(self, transport: TunnelTransport) -> None:
@@ -60,13 +69,18 @@ class TunnelDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._flush_due = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._disposed = False
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._next_ping = 1
         self.connection_ids: set[bytes] = set()
         self.paths = paths
-        self.superseded = False
         self.connection: Connection | None = None
         self.had_streams = False
+        self.opened_streams = False
+        """Whether streams were opened from here, so that somebody here wants the peer to be reachable."""
+        self.was_suspect = False
+        """Whether somebody was told that the peer fell silent; they are told when it is heard again."""
         self.settled: asyncio.Future[TunnelError | None] = self._loop.create_future()
         self.tunnel = make_tunnel(self)
 
@@ -78,22 +92,33 @@ class TunnelDriver:
         """Whether new streams may be opened on it."""
         return self.tunnel.state is TunnelState.OPEN
 
+    def is_suspect(self, now: float) -> bool:
+        """Whether the peer fell silent; if so, the owner is told when it is heard again."""
+        suspect = self.tunnel.is_suspect(now)
+        self.was_suspect |= suspect
+        return suspect
+
     # --- feed, transmit, re-arm -------------------------------------------------------------------------
 
     def receive(self, datagrams: list[bytes], address: Address, now: float) -> None:
         """Datagrams for this tunnel came; sending is scheduled, so that a burst wakes it once."""
         self.paths.heard(address, now)
         self.tunnel.receive_datagrams(datagrams, now)
+        if self.was_suspect and not self.tunnel.is_suspect(now):
+            self.was_suspect = False
+            self._owner.tunnel_recovered(self)
         self.schedule_flush()
 
     def schedule_flush(self) -> None:
         """Transmit at the end of this turn of the loop."""
-        if not self._flush_due:
+        if not self._flush_due and not self._disposed:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_due = False
+        if self._disposed:
+            return
         datagrams = self.tunnel.datagrams_to_send(self._loop.time())
         if datagrams:
             for address in self.paths.destinations():
@@ -117,13 +142,17 @@ class TunnelDriver:
         due = self.tunnel.get_timer()
         if due is not None and due <= now:
             self.tunnel.handle_timer(now)
+            if (self.tunnel.stream_count or self._pings) and self.is_suspect(now):
+                self._owner.tunnel_suspect(self)
         self._flush()
 
     # --- streams ----------------------------------------------------------------------------------------
 
     def open_transport(self) -> TunnelTransport:
         """A new stream; TunnelClosed or TooManyStreams."""
-        return self._transport(self.tunnel.open_stream())
+        transport = self._transport(self.tunnel.open_stream())
+        self.opened_streams = True
+        return transport
 
     def _transport(self, stream_id: int) -> TunnelTransport:
         assert self.tunnel.remote_id is not None  # noqa: S101 - streams exist only once the peer is known
@@ -139,6 +168,8 @@ class TunnelDriver:
 
     async def ping(self) -> float:
         """The seconds until the peer acknowledged a ping; TunnelClosed."""
+        if not self.is_usable:
+            raise TunnelClosed(str(self.tunnel.error or "the connection is not open"))
         uid = self._next_ping
         self._next_ping += 1
         answered: asyncio.Future[float] = self._loop.create_future()
@@ -156,8 +187,44 @@ class TunnelDriver:
         self.tunnel.close(code, error)
         self._flush()
 
+    def supersede(self) -> None:
+        """Another connection took over: open no more streams on this one, and end it when nobody needs it."""
+        if self.tunnel.is_suspect(self._loop.time()):
+            self.tunnel.poke()  # the peer is there after all: this one recovers now, or its path is gone
+            self.schedule_flush()
+        self._call_later(limits.SUPERSEDED_LINGER, self._end_superseded)
+
+    def _end_superseded(self) -> None:
+        now = self._loop.time()
+        if self.tunnel.is_suspect(now):
+            self.close(CloseCode.DONE, TunnelLost("it fell silent, and a new connection took over"))
+        elif self.tunnel.is_client and self.tunnel.unused_for(now) >= limits.SUPERSEDED_LINGER:
+            self.close(CloseCode.DONE, TunnelClosed("another connection with the same endpoint took over"))
+        else:  # streams are on it, or it is for the peer, who dialled it, to close it
+            self._call_later(limits.SUPERSEDED_LINGER, self._end_superseded)
+
+    def reinstate(self) -> None:
+        """The connection that had taken over is gone: this one goes on."""
+        self._cancel_linger()
+
+    def dispose_later(self, dispose: Callable[[], None]) -> None:
+        """It is closed: call `dispose` when late datagrams need not be told apart from new ones any more."""
+        if not self._disposed:
+            self._call_later(limits.CLOSE_LINGER, dispose)
+
+    def _call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._cancel_linger()
+        self._linger = self._loop.call_later(seconds, callback)
+
+    def _cancel_linger(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+
     def dispose(self) -> None:
         """Nothing more will be sent or timed."""
+        self._disposed = True
+        self._cancel_linger()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -166,7 +233,8 @@ class TunnelDriver:
 
     def tunnel_opened(self) -> None:
         self._owner.tunnel_opened(self)
-        self.settled.set_result(None)
+        if not self.settled.done():
+            self.settled.set_result(None)
 
     def tunnel_closed(self, error: TunnelError) -> None:
         for transport in list(self._streams.values()):
@@ -180,6 +248,9 @@ class TunnelDriver:
         self._owner.tunnel_closed(self, error)
 
     def stream_opened(self, stream_id: int) -> None:
+        if len(self._streams) >= 2 * limits.MAX_STREAMS:  # QUIC let go of some that their readers still hold
+            self.tunnel.reset(stream_id, CloseCode.BUSY)
+            return
         self._owner.stream_opened(self._transport(stream_id))
 
     def stream_data(self, stream_id: int, data: bytes) -> None:
@@ -196,6 +267,11 @@ class TunnelDriver:
         transport = self._streams.pop(stream_id, None)
         if transport is not None:
             transport.stream_reset(code)
+
+    def stream_stopped(self, stream_id: int) -> None:
+        transport = self._streams.get(stream_id)
+        if transport is not None:
+            transport.stream_stopped()
 
     def stream_drained(self, stream_id: int) -> None:
         transport = self._streams.get(stream_id)

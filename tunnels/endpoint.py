@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from tunnels import limits
@@ -108,8 +109,9 @@ class Endpoint(TunnelOwner):
         self._by_connection_id: dict[bytes, TunnelDriver] = {}
         self._drivers: dict[TunnelDriver, None] = {}
         self._handshakes = HandshakeTable()
-        self._handshake_ips: dict[TunnelDriver, IPv4Address | IPv6Address] = {}
+        self._unproven: dict[TunnelDriver, tuple[IPv4Address | IPv6Address, bool]] = {}
         self._remotes: dict[EndpointId, Remote] = {}
+        self._opened = 0
         self._closing = False
         self.counters = _Counters()
 
@@ -123,14 +125,16 @@ class Endpoint(TunnelOwner):
     async def close(self) -> None:
         """Close every connection, tell the peers, release the sockets."""
         self._closing = True
-        for remote in self._remotes.values():
-            if remote.dial is not None:
-                remote.dial.cancel()
+        tasks = [task for remote in self._remotes.values() for task in (remote.dial, remote.redial) if task]
+        for task in tasks:
+            task.cancel()
         for driver in list(self._drivers):
             driver.close(CloseCode.DONE, TunnelClosed("the gateway was shut down"))
+        if tasks:
+            await asyncio.wait(tasks)
         await asyncio.sleep(0)  # streams learn of it by callbacks of the next turn
         for driver in list(self._drivers):
-            driver.dispose()
+            self._dispose(driver)
         self._transport.close()
 
     @property
@@ -144,15 +148,19 @@ class Endpoint(TunnelOwner):
         """A tunnel to the endpoint, there already or dialled now; TunnelError says why there is none."""
         if endpoint_id == self.endpoint_id:
             raise Unreachable("this is our own endpoint; its services are reached without a tunnel")
+        if self._closing:
+            raise TunnelClosed("the gateway is shut down")
+        now = self._loop.time()
         remote = self._remote(endpoint_id)
-        current = remote.current
-        if current is not None and current.is_usable and not current.tunnel.is_suspect(self._loop.time()):
+        current = remote.working(now)
+        if current is not None:
             return current
         if remote.dial is None:
-            wait = remote.backoff.next_attempt - self._loop.time()
+            wait = remote.backoff.next_attempt - now
             if wait > 0 and remote.last_error is not None:
-                raise Unreachable(f"{remote.last_error}; it is tried again in {wait:.0f} s")
+                raise type(remote.last_error)(f"{remote.last_error} (not tried again for {ceil(wait)} s)")
             remote.dial = self._spawn(self._dial(remote), f"dial {endpoint_id.short}")
+            remote.dial.add_done_callback(lambda _: remote.dial_ended(self._loop.time()))
         return await remote.wait_opened()
 
     async def open_stream(
@@ -160,16 +168,26 @@ class Endpoint(TunnelOwner):
     ) -> tuple[TunnelTransport, asyncio.Protocol]:
         """A stream to the endpoint with a protocol of the caller's, as `loop.create_connection` would give."""
         driver = await self.connect(endpoint_id)
+        if not driver.is_usable:  # it closed between the turns of the loop
+            driver = await self.connect(endpoint_id)
         transport = driver.open_transport()
-        protocol = protocol_factory()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        try:
+            protocol = protocol_factory()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        except BaseException:  # it is the caller's; the stream must not stay behind
+            transport.abort()
+            raise
         return transport, protocol
 
     async def ping(self, endpoint_id: EndpointId) -> tuple[float, Address | None]:
         """Round-trip seconds of one ping, dialling first if need be, and the path it took."""
         driver = await self.connect(endpoint_id)
-        seconds = await driver.ping()
+        try:
+            seconds = await driver.ping()
+        except TunnelClosed:  # it was dead, which nobody knew before this ping
+            driver = await self.connect(endpoint_id)
+            seconds = await driver.ping()
         return seconds, driver.paths.confirmed
 
     def addresses_changed(self, endpoint_id: EndpointId) -> None:
@@ -218,36 +236,51 @@ class Endpoint(TunnelOwner):
         return remote
 
     async def _dial(self, remote: Remote) -> None:
-        try:
-            error = await self._attempts(remote)
-        finally:
-            remote.dial = None
-        if error is None:
-            return
-        remote.backoff.failed(self._loop.time(), secrets.randbelow(1 << 16) / (1 << 16))
-        remote.failed(error)
+        deadline = self._loop.time() + self._settings.connect_timeout
+        error = await self._attempts(remote, deadline)
+        if error is not None and remote.has_connection:
+            # It fell silent, and cannot be dialled anew; it gets the rest of the time to come back.
+            await asyncio.sleep(max(0.0, deadline - self._loop.time()))
+        now = self._loop.time()
+        if error is not None and remote.working(now) is None:
+            remote.last_error = error
+            remote.backoff.failed(now, _chance())
 
-    async def _attempts(self, remote: Remote) -> TunnelError | None:
+    async def _attempts(self, remote: Remote, deadline: float) -> TunnelError | None:
         """Begin handshakes until one is through or time is up; None, or why there is no connection."""
         name = remote.endpoint_id.short
-        deadline = self._loop.time() + self._settings.connect_timeout
-        addresses = tuple(await self._find_addresses(remote.endpoint_id))
-        if not addresses:
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self._find_addresses(remote.endpoint_id)
+        except TimeoutError:
+            return Unreachable(f"looking for the addresses of {name} took too long; is this machine online?")
+        candidates = tuple(dict.fromkeys(found))[: limits.MAX_CANDIDATES]
+        if not candidates:
             return Unreachable(
                 f"no address of {name} is known; ask its owner for a new ticket, then: overlay join TICKET"
             )
-        tried = ", ".join(map(str, addresses[: limits.MAX_CANDIDATES]))
+        tried = ", ".join(map(str, candidates))
         error: TunnelError = Unreachable(
             f"{name} did not answer at {tried}; is its gateway running and reachable?"
         )
-        while (left := deadline - self._loop.time()) > 0.1:
-            driver = self._begin(remote, addresses, min(left, limits.DIAL_ATTEMPT_TIMEOUT))
-            outcome = await driver.settled
-            if outcome is None or isinstance(outcome, WrongIdentity):
-                return outcome
-            if not isinstance(outcome, Unreachable):  # it answered, and not with a connection
+        left = candidates
+        while (seconds := deadline - self._loop.time()) > 0.1:
+            driver = self._begin(remote, left, min(seconds, limits.DIAL_ATTEMPT_TIMEOUT))
+            outcome = await asyncio.shield(driver.settled)
+            if outcome is None:
+                return None
+            # Whoever answers first at one address must not stand in the way of the endpoint itself at another.
+            answered = driver.paths.confirmed
+            left = tuple(address for address in left if address != answered)
+            if isinstance(outcome, WrongIdentity):
+                error = outcome
+                candidates = tuple(address for address in candidates if address != answered)
+                if not candidates:
+                    return error
+            elif not isinstance(outcome, Unreachable):  # it answered, and not with a connection
                 error = Unreachable(f"{name} did not accept the connection: {outcome}")
-                await asyncio.sleep(min(limits.DIAL_PAUSE, left))
+                await asyncio.sleep(min(limits.DIAL_PAUSE, seconds))
+            left = left or candidates
         return error
 
     def _begin(self, remote: Remote, addresses: tuple[Address, ...], timeout: float) -> TunnelDriver:
@@ -278,12 +311,19 @@ class Endpoint(TunnelOwner):
             self.add_connection_id(connection_id, driver)
         return driver
 
-    async def _reconnect(self, remote: Remote) -> None:
-        """A connection in use was lost: try to have one again before somebody asks."""
+    def _start_redial(self, remote: Remote) -> None:
+        if remote.redial is None and not self._closing:
+            remote.redial = self._spawn(self._redial(remote), f"redial {remote.endpoint_id.short}")
+            remote.redial.add_done_callback(lambda _: setattr(remote, "redial", None))
+
+    async def _redial(self, remote: Remote) -> None:
+        """A connection in use fell silent or was lost: try to have a fresh one before somebody asks."""
         for _ in range(limits.RECONNECT_ATTEMPTS):
-            chance = secrets.randbelow(1 << 16) / (1 << 16)
-            await asyncio.sleep(max(0.0, remote.backoff.next_attempt - self._loop.time()) + chance / 4)
-            if remote.current is not None or self._closing:
+            now = self._loop.time()
+            await asyncio.sleep(
+                max(0.0, remote.backoff.next_attempt - now) + _chance() * limits.REDIAL_JITTER
+            )
+            if remote.working(self._loop.time()) is not None:
                 return
             try:
                 await self.connect(remote.endpoint_id)
@@ -339,10 +379,12 @@ class Endpoint(TunnelOwner):
             return
         original = self._tokens.original_id(initial, address, now)
         admission = self._handshakes.admit(address.ip, address_proved=original is not None)
-        if (
+        if admission is Admission.ACCEPT and original is None and len(self._drivers) >= limits.MAX_TUNNELS:
+            admission = Admission.RETRY  # nobody is closed for a source that may be forged
+        elif (
             admission is Admission.ACCEPT
             and len(self._drivers) >= limits.MAX_TUNNELS
-            and not self._make_room()
+            and not self._make_room(now)
         ):
             admission = Admission.DROP
         self.counters.by_admission[admission] = self.counters.by_admission.get(admission, 0) + 1
@@ -363,17 +405,25 @@ class Endpoint(TunnelOwner):
             engine, PathSet((address,), confirmed=address), None, limits.HANDSHAKE_TIMEOUT
         )
         self.add_connection_id(initial.destination_connection_id, driver)
-        self._handshakes.begin(address.ip)
-        self._handshake_ips[driver] = address.ip
+        self._handshakes.begin(address.ip, address_proved=original is not None)
+        self._unproven[driver] = (address.ip, original is not None)
         driver.receive([datagram], address, now)
 
-    def _make_room(self) -> bool:
-        """Close the connection that was longest without a stream; False if all are in use."""
-        unused = [driver for driver in self._drivers if driver.is_usable and not driver.tunnel.stream_count]
-        if not unused:
-            return False
-        oldest = min(unused, key=lambda driver: driver.tunnel.last_received)
-        oldest.close(CloseCode.BUSY, TunnelClosed("made room for another connection"))
+    def _make_room(self, now: float) -> bool:
+        """Let go of one connection: a closed one, one that never had a stream, or the one unused for longest.
+
+        False if all are in use.
+        """
+        room = next((driver for driver in self._drivers if driver.tunnel.state is TunnelState.CLOSED), None)
+        if room is None:
+            unused = [
+                driver for driver in self._drivers if driver.is_usable and not driver.tunnel.stream_count
+            ]
+            if not unused:
+                return False
+            room = max(unused, key=lambda driver: (not driver.had_streams, driver.tunnel.unused_for(now)))
+            room.close(CloseCode.BUSY, TunnelClosed("made room for another connection"))
+        self._dispose(room)
         return True
 
     # --- TunnelOwner ------------------------------------------------------------------------------------
@@ -398,8 +448,9 @@ class Endpoint(TunnelOwner):
         if driver not in remote.drivers:
             remote.drivers.append(driver)
         client = self.endpoint_id if tunnel.is_client else tunnel.remote_id
-        driver.connection = Connection(client, tunnel.incarnation, self._loop.time())
-        remote.opened(driver)
+        self._opened += 1
+        driver.connection = Connection(client, tunnel.incarnation, self._opened)
+        remote.opened(driver, self._loop.time())
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
@@ -409,15 +460,25 @@ class Endpoint(TunnelOwner):
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
         if remote is not None:
             remote.closed(driver)
-            lost = driver.tunnel.is_client and driver.had_streams and driver.connection is not None
-            if lost and remote.current is None and not self._closing and isinstance(error, TunnelLost):
-                self._spawn(self._reconnect(remote), f"reconnect {remote.endpoint_id.short}")
-        self._loop.call_later(limits.CLOSE_LINGER, self._dispose, driver)
+            if isinstance(error, TunnelLost) and remote.current is None and _is_wanted(driver):
+                self._start_redial(remote)
+        driver.dispose_later(lambda: self._dispose(driver))
+
+    def tunnel_suspect(self, driver: TunnelDriver) -> None:
+        remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
+        if remote is not None and remote.current is driver and _is_wanted(driver):
+            self._start_redial(remote)
+
+    def tunnel_recovered(self, driver: TunnelDriver) -> None:
+        remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
+        if remote is not None:
+            remote.recovered(driver)
 
     def _handshake_over(self, driver: TunnelDriver) -> None:
-        ip = self._handshake_ips.pop(driver, None)
-        if ip is not None:
-            self._handshakes.end(ip)
+        unproven = self._unproven.pop(driver, None)
+        if unproven is not None:
+            ip, address_proved = unproven
+            self._handshakes.end(ip, address_proved=address_proved)
 
     def _dispose(self, driver: TunnelDriver) -> None:
         driver.dispose()
@@ -426,6 +487,14 @@ class Endpoint(TunnelOwner):
             self.remove_connection_id(connection_id)
 
     def stream_opened(self, transport: TunnelTransport) -> None:
-        protocol = self._accept_stream(transport)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        transport.start(lambda: self._accept_stream(transport))
+
+
+def _is_wanted(driver: TunnelDriver) -> bool:
+    """Whether it is for this side to dial again: it opened streams, or it dialled what the peer's streams went on."""
+    return driver.opened_streams or (driver.had_streams and driver.tunnel.is_client)
+
+
+def _chance() -> float:
+    """Uniform in [0, 1)."""
+    return secrets.randbelow(1 << 16) / (1 << 16)

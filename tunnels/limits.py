@@ -67,6 +67,9 @@ BACKOFF_FIRST: Final = 1.0
 BACKOFF_MAX: Final = 60.0
 """Seconds between attempts to reach an endpoint again: doubling, jittered by half, capped at a minute."""
 
+REDIAL_JITTER: Final = 0.25
+"""Seconds at most by which such an attempt is put off further: many endpoints lose a restarted one at once."""
+
 RECONNECT_ATTEMPTS: Final = 10
 """Background attempts after a connection with streams was lost: about six minutes, then on demand only."""
 

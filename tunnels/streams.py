@@ -2,6 +2,9 @@
 
 What differs from TCP: `abort` resets the stream with a code, `send_datagram` carries unreliable datagrams that
 belong to the stream, and `get_extra_info` answers "endpoint_id" (the peer, authenticated) and "stream_id".
+
+As with TCP, `close` sends what waits and then the end, and what the peer had sent in good order before its own
+close is delivered even if it stopped reading meanwhile. A protocol that raises loses its stream, and no other.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tunnels import limits
 from tunnels.errors import StreamReset
+from tunnels.tunnel import CloseCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,9 +40,11 @@ class TunnelTransport(asyncio.Transport):
         "_closing",
         "_end_delivered",
         "_ended",
+        "_error",
         "_flush",
         "_forget",
         "_high",
+        "_linger",
         "_loop",
         "_lost",
         "_low",
@@ -78,6 +84,8 @@ class TunnelTransport(asyncio.Transport):
         self._write_ended = False
         self._closing = False
         self._lost = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._error: TunnelError | None = None  # the tunnel's, to be told after the peer's last bytes
         self._protocol_paused = False
         self._high = limits.WRITE_BUFFER_HIGH
         self._low = limits.WRITE_BUFFER_HIGH // 4
@@ -94,6 +102,13 @@ class TunnelTransport(asyncio.Transport):
         self._takes_datagrams = isinstance(protocol, DatagramHandler)
         if (self._buffer or self._ended) and not self._paused:
             self._loop.call_soon(self._deliver)
+
+    def start(self, protocol_factory: Callable[[], asyncio.Protocol]) -> None:
+        """Give a stream that the peer opened its protocol; one that cannot be made resets the stream."""
+        protocol = self._tell(protocol_factory)
+        if protocol is not None:
+            self.set_protocol(protocol)
+            self._tell(protocol.connection_made, self)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         protocol: asyncio.BaseProtocol = self._protocol
@@ -118,8 +133,9 @@ class TunnelTransport(asyncio.Transport):
         while self._buffer and not self._paused and not self._closing and self._protocol is not None:
             chunks, self._buffer = self._buffer, []
             data = b"".join(chunks)
-            self._consume(len(data))
-            self._protocol.data_received(data)
+            self._tunnel.consumed(self.stream_id, len(data))
+            self._flush()
+            self._tell(self._protocol.data_received, data)
         if self._ended and not self._buffer and not self._paused:
             self._deliver_end()
 
@@ -127,25 +143,42 @@ class TunnelTransport(asyncio.Transport):
         if self._end_delivered or self._closing or self._protocol is None:
             return
         self._end_delivered = True
-        if not self._protocol.eof_received():
+        if not self._tell(self._protocol.eof_received):
             self.close()
         elif self._write_ended and not self._tunnel.pending_bytes(self.stream_id):
             self._finish()
 
-    def _consume(self, size: int) -> None:
-        self._tunnel.consumed(self.stream_id, size)
-        self._flush()
+    def _tell(self, method: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - a protocol's own method
+        """Call the protocol; its crash is reported and ends this stream alone, as with asyncio's own transports."""
+        try:
+            return method(*arguments)
+        except Exception as error:  # noqa: BLE001 - somebody else's code
+            self._loop.call_exception_handler(
+                {
+                    "message": f"the protocol of {self!r} raised; the stream is reset",
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+            self.abort()
+            return None
 
     # --- asyncio.Transport: writing ---------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self._write_ended or not data:
             return
-        self._tunnel.write(self.stream_id, data if type(data) is bytes else bytes(data))
+        self._tunnel.write(self.stream_id, data if type(data) is bytes else bytes(memoryview(data)))
         self._flush()
-        if not self._protocol_paused and self._tunnel.pending_bytes(self.stream_id) > self._high:
+        self._maybe_pause_protocol()
+
+    def _maybe_pause_protocol(self) -> None:
+        if self._protocol_paused or self._protocol is None:
+            return
+        if self._tunnel.pending_bytes(self.stream_id) > self._high:
             self._protocol_paused = True
-            self._protocol.pause_writing()
+            self._tell(self._protocol.pause_writing)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
@@ -167,10 +200,15 @@ class TunnelTransport(asyncio.Transport):
         return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high = high if high is not None else (limits.WRITE_BUFFER_HIGH if low is None else 4 * low)
-        self._low = low if low is not None else self._high // 4
-        if not 0 <= self._low <= self._high:
-            raise ValueError(f"high ({self._high}) must be at least low ({self._low}), and low at least 0")
+        if high is None:
+            high = limits.WRITE_BUFFER_HIGH if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not 0 <= low <= high:
+            raise ValueError(f"high ({high}) must be at least low ({low}), and low at least 0")
+        self._high, self._low = high, low
+        self._maybe_pause_protocol()
+        self.stream_drained()
 
     def send_datagram(self, data: bytes) -> bool:
         """Send one datagram; False if it is too large for a frame, and the stream itself should carry it."""
@@ -196,17 +234,15 @@ class TunnelTransport(asyncio.Transport):
 
     def abort(self) -> None:
         """Give the stream up at once: the peer sees a reset."""
-        self._tunnel.reset(self.stream_id)
-        self._flush()
-        self._forget(self.stream_id)
         self._closing = True
         self._buffer.clear()
+        self._stop_peer()
         self._lose(None)
 
     def _finish(self) -> None:
         """Both directions have ended in good order."""
         self._closing = True
-        self._lose(None)
+        self._lose(self._error)
 
     def _lose(self, error: Exception | None) -> None:
         if self._lost:
@@ -215,14 +251,26 @@ class TunnelTransport(asyncio.Transport):
         if self._ended:
             self._forget(self.stream_id)
         else:  # the peer has not ended: it gets a while to read our end before it is told to stop
-            self._loop.call_later(limits.CLOSE_LINGER, self._stop_peer)
+            self._linger = self._loop.call_later(limits.CLOSE_LINGER, self._stop_peer)
+        self._loop.call_soon(self._call_connection_lost, error)
+
+    def _call_connection_lost(self, error: Exception | None) -> None:
         if self._protocol is not None:
-            self._loop.call_soon(self._protocol.connection_lost, error)
+            self._tell(self._protocol.connection_lost, error)
 
     def _stop_peer(self) -> None:
+        """Read no more, and write no more if the end was not written."""
         self._tunnel.reset(self.stream_id)
         self._flush()
+        self._peer_ended()
         self._forget(self.stream_id)
+
+    def _peer_ended(self) -> None:
+        """Nothing more will come, so nobody need be told to stop."""
+        self._ended = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
 
     # --- from the tunnel --------------------------------------------------------------------------------
 
@@ -234,11 +282,11 @@ class TunnelTransport(asyncio.Transport):
             self._buffer.append(data)
         else:
             self._tunnel.consumed(self.stream_id, len(data))
-            self._protocol.data_received(data)
+            self._tell(self._protocol.data_received, data)
 
     def stream_ended(self) -> None:
         """The peer sends no more."""
-        self._ended = True
+        self._peer_ended()
         if self._lost:
             self._forget(self.stream_id)
         elif not self._buffer and not self._paused:
@@ -250,22 +298,43 @@ class TunnelTransport(asyncio.Transport):
             return
         if self._protocol_paused:
             self._protocol_paused = False
-            self._protocol.resume_writing()
-        if self._write_ended and (self._closing or self._end_delivered):
+            self._tell(self._protocol.resume_writing)
+        if (
+            self._write_ended
+            and (self._closing or self._end_delivered)
+            and not self._tunnel.pending_bytes(self.stream_id)
+        ):
             self._finish()
 
     def stream_lost(self, error: TunnelError) -> None:
-        """The stream is gone: reset by the peer, or its tunnel closed."""
-        self._closing = True
-        self._ended = True
-        self._buffer.clear()
-        self._lose(error)
+        """Its tunnel closed. What the peer had sent and ended in good order is still delivered first."""
+        if self._ended and not self._end_delivered and not self._closing:
+            self._write_ended = True
+            self._error = error
+        else:
+            self._give_up(error)
 
     def stream_reset(self, code: int) -> None:
         """The peer gave the stream up."""
-        self.stream_lost(StreamReset(code))
+        self._give_up(StreamReset(code))
+
+    def _give_up(self, error: TunnelError) -> None:
+        self._closing = True
+        self._peer_ended()
+        self._buffer.clear()
+        self._lose(error)
+        self._forget(self.stream_id)
+
+    def stream_stopped(self) -> None:
+        """The peer reads no more. What it sent is still delivered; a paused writer stays paused until then."""
+        if self._closing:
+            self._lose(StreamReset(CloseCode.STREAM_ABORTED))  # what waited to be flushed never will be
+            return
+        self._write_ended = True
+        if self._end_delivered:
+            self._finish()
 
     def datagram_received(self, data: bytes) -> None:
         """A datagram of this stream came; dropped when nobody takes them."""
         if self._takes_datagrams and not self._closing:
-            self._protocol.datagram_received(data)
+            self._tell(self._protocol.datagram_received, data)

@@ -36,6 +36,8 @@ from tunnels.errors import (
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunnels.identity import SecretKey
     from tunnels.quic.engine import Engine
 
@@ -45,24 +47,24 @@ MAX_DATAGRAM: Final = limits.MAX_DATAGRAM_FRAME - _DATAGRAM_ID_BYTES
 
 
 class CloseCode(int, Enum):
-    """Why a connection or stream is closed, as QUIC application error codes; below 256 are QUIC's and TLS's own.
+    """Why a connection or stream is closed, as QUIC application error codes; below 512 are QUIC's and TLS's own.
 
-    Engines do not tell an application's code from a transport's, hence the offset.
+    Engines do not tell an application's code from a transport's (RFC 9000 §20.1), hence the offset.
     """
 
-    DONE = 0x100
+    DONE = 0x200
     """Nothing is wrong: shut down, or not needed any more."""
-    WRONG_IDENTITY = 0x101
+    WRONG_IDENTITY = 0x201
     """The server's key is not the id the client asked for."""
-    VIOLATION = 0x102
+    VIOLATION = 0x202
     """The peer broke the protocol."""
-    BUSY = 0x103
+    BUSY = 0x203
     """A limit is reached."""
-    RESTARTED = 0x104
+    RESTARTED = 0x204
     """The peer has a newer connection from another run of the program."""
-    TIMEOUT = 0x105
+    TIMEOUT = 0x205
     """The handshake or the proof of identity took too long."""
-    STREAM_ABORTED = 0x106
+    STREAM_ABORTED = 0x206
     """A stream was reset by whoever used it."""
 
 
@@ -94,6 +96,9 @@ class TunnelEvents(Protocol):
 
     def stream_reset(self, stream_id: int, code: int) -> None:
         """The peer gave a stream up, both directions."""
+
+    def stream_stopped(self, stream_id: int) -> None:
+        """The peer reads no more of a stream; what it still sends arrives as ever."""
 
     def stream_drained(self, stream_id: int) -> None:
         """What waited for credit on a stream has been handed to QUIC."""
@@ -164,9 +169,13 @@ class Tunnel:
         self._datagram_bytes = 0
         self._highest_remote = -3 if self.is_client else 0  # the control stream is not counted as opened
         self._unseen: set[int] = set()  # ids the peer implied by opening a higher one
-        self._early: list[tuple[int, bytes, bool]] = []
+        self._early: list[Callable[[], None]] = []  # what happened on streams before the peer was known
         self._early_bytes = 0
         self._credit: list[bytes] = []
+        self._farewell: list[bytes] = []  # the datagrams that told the peer of our close
+        self._farewells = 0
+        self._is_farewell_due = False
+        self._is_broken = False
         self._now = now
         if self.is_client:
             engine.connect(now)
@@ -181,32 +190,64 @@ class Tunnel:
     def receive_datagrams(self, datagrams: list[bytes], now: float) -> None:
         """Take QUIC packets from the wire."""
         self._now = now
-        if self.state is not TunnelState.CLOSED:
-            self.last_received = now
-        self._engine.receive_datagrams(datagrams, now)
+        if self.state is TunnelState.CLOSED:
+            self._is_farewell_due = self._farewells > 0  # it seems to have missed our close
+        if self._is_broken:
+            return
+        try:
+            self._engine.receive_datagrams(datagrams, now)
+        except TunnelLost as broken:
+            self._broke(broken)
+            return
         self._drain()
+        # Anybody can send junk to our ids; what leaves probes unanswered is no sign of life.
+        if self.state is not TunnelState.CLOSED and not self._engine.probe_timeouts():
+            self.last_received = now
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """QUIC packets to put on the wire; called after anything else was."""
         self._now = now
+        if self.state is TunnelState.CLOSED:
+            return self._last_datagrams(now)
         engine = self._engine
         if self._credit and self.state is TunnelState.OPEN:
             engine.send_stream_data(CONTROL_STREAM, b"".join(self._credit))
             self._credit.clear()
-        datagrams = engine.datagrams_to_send(now)
-        self._room = limits.SEND_BACKLOG - engine.unsent_bytes()
-        while self._waiting and self._room > 0 and self._send_waiting():
-            datagrams += engine.datagrams_to_send(now)
+        try:
+            datagrams = engine.datagrams_to_send(now)
             self._room = limits.SEND_BACKLOG - engine.unsent_bytes()
+            while self._waiting and self._room > 0 and self._send_waiting():
+                datagrams += engine.datagrams_to_send(now)
+                self._room = limits.SEND_BACKLOG - engine.unsent_bytes()
+        except TunnelLost as broken:
+            self._broke(broken)
+            return []
         if self._datagram_bytes and not engine.is_congested():
             self._datagram_bytes = 0
         return datagrams
 
+    def _last_datagrams(self, now: float) -> list[bytes]:
+        """What a closed connection still sends: the close, and the close again to a peer that seems to have missed it."""
+        if self._is_broken:
+            return []
+        try:
+            datagrams = self._engine.datagrams_to_send(now)
+        except TunnelLost:
+            self._is_broken = True
+            return []
+        if datagrams and self._farewells:
+            self._farewell = datagrams
+        elif self._is_farewell_due and self._farewell:
+            self._farewells -= 1
+            datagrams = self._farewell
+        self._is_farewell_due = False
+        return datagrams
+
     def get_timer(self) -> float | None:
         """When `handle_timer` is due; None when nothing is."""
-        timer = self._engine.get_timer()
         if self.state is TunnelState.CLOSED:
-            return timer
+            return None
+        timer = self._engine.get_timer()
         ours = (
             self._deadline if self.state is TunnelState.HANDSHAKE else self._last_kept_alive + self._keepalive
         )
@@ -215,15 +256,21 @@ class Tunnel:
     def handle_timer(self, now: float) -> None:
         """Let what is due at `now` happen."""
         self._now = now
+        if self.state is TunnelState.CLOSED:
+            return
         timer = self._engine.get_timer()
         if timer is not None and timer <= now:
-            self._engine.handle_timer(now)
+            try:
+                self._engine.handle_timer(now)
+            except TunnelLost as broken:
+                self._broke(broken)
+                return
             self._drain()
         if self.state is TunnelState.HANDSHAKE and now >= self._deadline:
             self.close(CloseCode.TIMEOUT, Unreachable("the handshake took too long"))
         elif self.state is TunnelState.OPEN and now >= self._last_kept_alive + self._keepalive:
             self._last_kept_alive = now
-            if not self._streams and now - self._unused_since >= limits.UNUSED_TIMEOUT:
+            if self.unused_for(now) >= limits.UNUSED_TIMEOUT:
                 self.close(CloseCode.DONE, TunnelClosed("the connection was not used any more"))
             else:
                 self._engine.send_ping(0)
@@ -233,9 +280,17 @@ class Tunnel:
         silence = now - self.last_received
         return silence > limits.SUSPECT_AFTER and self._engine.probe_timeouts() >= limits.SUSPECT_PROBES
 
+    def unused_for(self, now: float) -> float:
+        """The seconds since the last stream ended, or since it opened; 0 while there are streams."""
+        return 0.0 if self._streams else now - self._unused_since
+
     def ping(self, uid: int) -> None:
         """Ask the peer for an acknowledgement now."""
         self._engine.send_ping(uid)
+
+    def poke(self) -> None:
+        """The peer seems to be there again: probe now rather than when the backed-off timer says."""
+        self._engine.poke()
 
     @property
     def rtt(self) -> float | None:
@@ -263,7 +318,7 @@ class Tunnel:
     def write(self, stream_id: int, data: bytes) -> None:
         """Send bytes on a stream, at once or when credit and congestion allow; ignored on a stream that is gone."""
         stream = self._streams.get(stream_id)
-        if stream is None or not data:
+        if stream is None or not data or stream.outgoing.end_requested:
             return
         outgoing = stream.outgoing
         size = len(data)
@@ -333,7 +388,13 @@ class Tunnel:
         if self.state is TunnelState.CLOSED:
             return
         self._engine.close(code, str(error)[:200])
+        self._farewells = limits.FAREWELLS
         self._closed(error)
+
+    def _broke(self, error: TunnelLost) -> None:
+        self._is_broken = True
+        if self.state is not TunnelState.CLOSED:
+            self._closed(error)
 
     def _closed(self, error: TunnelError) -> None:
         self.state = TunnelState.CLOSED
@@ -377,10 +438,7 @@ class Tunnel:
             self._control_messages(data)
             return
         if self.state is TunnelState.HANDSHAKE:
-            self._early_bytes += len(data) + 64  # an empty piece costs memory, too
-            if self._early_bytes > limits.EARLY_STREAM_BYTES:
-                raise ProtocolViolation("too much data before the proof of identity")
-            self._early.append((stream_id, data, end_stream))
+            self._hold(len(data), lambda: self.stream_data(stream_id, data, end_stream))
             return
         stream = self._streams.get(stream_id) or self._opened_by_peer(stream_id)
         if stream is None:
@@ -398,10 +456,15 @@ class Tunnel:
         """The engine: the peer reset its side of a stream."""
         if stream_id == CONTROL_STREAM:
             raise ProtocolViolation("the peer reset the control stream")
+        if self.state is TunnelState.HANDSHAKE:
+            self._hold(0, lambda: self.stream_reset(stream_id, code))
+            return
         stream = self._streams.get(stream_id)
         if stream is None:
-            self._unseen.discard(stream_id)
+            self._is_new(stream_id)  # opened and given up before anything of it arrived
             return
+        if stream.incoming.ended:
+            return  # everything has come already (RFC 9000 §3.2)
         stream.incoming.ended = True
         if not stream.outgoing.ended:
             self._engine.reset_stream(stream_id, code)
@@ -412,13 +475,17 @@ class Tunnel:
         """The engine: the peer reads no more of a stream."""
         if stream_id == CONTROL_STREAM:
             raise ProtocolViolation("the peer stopped the control stream")
+        if self.state is TunnelState.HANDSHAKE:
+            self._hold(0, lambda: self.stop_sending(stream_id, code))
+            return
         stream = self._streams.get(stream_id)
         if stream is None or stream.outgoing.ended:
             return
-        if not stream.incoming.ended:
-            self._engine.stop_stream(stream_id, code)
-        self._forget(stream_id)
-        self._events.stream_reset(stream_id, code)
+        # Its own last bytes, or its reset, may still be under way: only our direction is over.
+        stream.outgoing.stop()
+        self._waiting.pop(stream_id, None)
+        self._finish(stream_id, stream)
+        self._events.stream_stopped(stream_id)
 
     def datagram(self, data: bytes) -> None:
         """The engine: a DATAGRAM frame."""
@@ -480,23 +547,36 @@ class Tunnel:
         self.opened_at = self._unused_since = self._last_kept_alive = self._now
         self._events.tunnel_opened()
         early, self._early = self._early, []
-        for stream_id, data, end_stream in early:
-            self.stream_data(stream_id, data, end_stream)
+        for happen in early:
+            happen()
 
     # --- bookkeeping ------------------------------------------------------------------------------------
 
-    def _opened_by_peer(self, stream_id: int) -> _Stream | None:
-        """The stream the peer just opened; None for late data of one that is gone, or an id that is not its own."""
-        if stream_id & 2 or stream_id & 1 == (0 if self.is_client else 1):
-            if stream_id & 2:
-                raise ProtocolViolation("unidirectional streams are not used")
-            return None  # one of ours that we gave up
+    def _hold(self, size: int, happen: Callable[[], None]) -> None:
+        """Keep what happened on a stream until the peer is known."""
+        self._early_bytes += size + 512  # the memory an event of no bytes takes
+        if self._early_bytes > limits.EARLY_STREAM_BYTES:
+            raise ProtocolViolation("too much data before the proof of identity")
+        self._early.append(happen)
+
+    def _is_new(self, stream_id: int) -> bool:
+        """Whether the peer just opened this stream; False for one that is gone, or an id that is not its own."""
+        if stream_id & 2:
+            raise ProtocolViolation("unidirectional streams are not used")
+        if stream_id & 1 == (0 if self.is_client else 1):
+            return False  # one of ours that we gave up
         if stream_id > self._highest_remote:
             self._unseen.update(range(self._highest_remote + 4, stream_id, 4))
             self._highest_remote = stream_id
-        elif stream_id in self._unseen:
+            return True
+        if stream_id in self._unseen:
             self._unseen.discard(stream_id)
-        else:
+            return True
+        return False
+
+    def _opened_by_peer(self, stream_id: int) -> _Stream | None:
+        """The stream the peer just opened; None for late data of one that is gone, or an id that is not its own."""
+        if not self._is_new(stream_id):
             return None
         stream = self._streams[stream_id] = _Stream()
         self._events.stream_opened(stream_id)

@@ -20,8 +20,6 @@ APPLIED_LIVE: Final = frozenset(
         "proxy.password",
         "proxy.other_hosts",
         "proxy.upstream",
-        "dns.ttl",
-        "dns.forward",
     }
 )
 """Keys that `overlay reload` applies, besides every [services.NAME] and [contacts.PETNAME]; all others need a restart."""

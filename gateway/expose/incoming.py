@@ -14,9 +14,9 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, assert_never
 
 from gateway.expose.access import may_use
+from gateway.expose.connecting import TargetError, connect_target, target_error
 from gateway.expose.proxy_protocol import proxy_header
-from gateway.expose.services import IpTarget, Service
-from gateway.expose.targets import TargetError, connect_target, target_error
+from gateway.expose.targets import IpTarget
 from gateway.flows.served import ServedFlow, connected_socket
 from gateway.http.connection import forward_fixed
 from gateway.http.rewriting import ENDPOINT_FIELD, HeaderRewrite, tell_endpoint
@@ -26,6 +26,7 @@ from resolver.names import ServiceProtocol
 
 if TYPE_CHECKING:
     from gateway.expose.acceptor import Acceptor
+    from gateway.expose.services import Service
     from gateway.splice import Held
     from gateway.stream_header import Request
     from tunnels.identity import EndpointId
@@ -220,7 +221,7 @@ class Incoming(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._acceptor.connect_seconds):
                 sock = await connected_socket(service.target.host, service.target_port(port))
-        except OSError as error:  # TimeoutError is one
+        except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
             raise target_error(service, error) from None
         self._joined = flow = ServedFlow(sock, self._acceptor.flows, self._end)
         flow.connection_made(self._transport)

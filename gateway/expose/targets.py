@@ -1,89 +1,115 @@
-"""Connects to the target of a service, and says in the words of the stream header why that fails.
+"""What stands behind a service, and how people write it: `8000`, `host:8000`, `unix:/run/app.sock`, `5000-5100/udp`.
 
-Callers learn whether the target is down, refuses or is overloaded, and nothing of where it is; that is for our log.
+Connecting to it is next door, in `connecting`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import socket
-from typing import TYPE_CHECKING, Final
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
 
-from gateway.errors import GatewayError
-from gateway.expose.services import UnixTarget
-from gateway.limits import TARGET_CONNECT_SECONDS
-from gateway.splice import Held
-from gateway.stream_header import Answer, Status
+from gateway.errors import UsageError
+from gateway.limits import SERVICE_PORTS
+from resolver.names import ServiceProtocol
 
-if TYPE_CHECKING:
-    from gateway.expose.services import Service
-
-_REFUSED: Final = frozenset(
-    {errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT}
-)  # ENOENT: no such Unix socket
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
-
-
-class TargetError(GatewayError):
-    """A target cannot be reached: `answer` for the caller, str() for our log."""
-
-    def __init__(self, answer: Answer, message: str) -> None:
-        super().__init__(message)
-        self.answer = answer
+_EXPECTED: Final = (
+    "write host:port, a port of this machine, unix:PATH, or a range such as 5000-5100; "
+    "/tcp, /udp or /tcp+udp may follow"
+)
+_SUFFIXES: Final = {
+    "/tcp": (ServiceProtocol.TCP,),
+    "/udp": (ServiceProtocol.UDP,),
+    "/tcp+udp": (ServiceProtocol.TCP, ServiceProtocol.UDP),
+    "/udp+tcp": (ServiceProtocol.TCP, ServiceProtocol.UDP),
+}
+_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+_PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_UNIX_PATH_BYTES: Final = 107  # sun_path without its closing zero, unix(7)
 
 
-async def connect_target(service: Service, port: int, *, timeout: float = TARGET_CONNECT_SECONDS) -> Held:
-    """A connection to the target of the service's `port`, held still; raises TargetError."""
-    try:
-        async with asyncio.timeout(timeout):
-            if isinstance(service.target, UnixTarget):
-                return await _connect_unix(service.target.path)
-            return await _connect_tcp(service.target.host, service.target_port(port))
-    except TimeoutError:
-        raise TargetError(
-            Answer(Status.TARGET_UNREACHABLE, f"the server behind {service.name} does not answer"),
-            f"{service.name}: {service.target} did not answer within {timeout:.0f} s; is its host right?",
-        ) from None
-    except OSError as error:
-        raise target_error(service, error) from None
+@dataclass(frozen=True, slots=True)
+class IpTarget:
+    """A port, or a range of ports, on a host."""
 
+    host: str
+    """A numeric address or a name that the system resolves; IPv6 without brackets."""
+    first_port: int
+    last_port: int
 
-def target_error(service: Service, error: OSError) -> TargetError:
-    """What an error of the system means for the caller and for us."""
-    what = f"{service.name}: {service.target} cannot be reached: {error}"
-    if error.errno in _REFUSED:
-        answer = Answer(Status.TARGET_REFUSED, f"the server behind {service.name} is not running")
-        return TargetError(answer, f"{what}; start the server, or: overlay unexpose {service.name}")
-    if error.errno in _EXHAUSTED:
-        return TargetError(
-            Answer(Status.OVERLOADED, "too many connections are open; try again later"),
-            f"{what}; allow more open files (ulimit -n)",
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        ports = (
+            str(self.first_port)
+            if self.first_port == self.last_port
+            else f"{self.first_port}-{self.last_port}"
         )
-    return TargetError(
-        Answer(Status.TARGET_UNREACHABLE, f"the server behind {service.name} cannot be reached"), what
-    )
+        return f"{host}:{ports}"
 
 
-async def _connect_unix(path: str) -> Held:
-    _, held = await asyncio.get_running_loop().create_unix_connection(Held, path)
-    return held
+@dataclass(frozen=True, slots=True)
+class UnixTarget:
+    """A Unix stream socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
 
 
-async def _connect_tcp(host: str, port: int) -> Held:
-    """To the first of the host's addresses that accepts; of several errors a refusal says the most."""
-    loop = asyncio.get_running_loop()
-    try:
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError:  # a label too long for DNS
-        raise socket.gaierror(socket.EAI_NONAME, "no such host") from None
-    worst: OSError | None = None
-    for family, _, _, _, address in infos:
+Target = IpTarget | UnixTarget
+
+
+def parse_target(text: str) -> tuple[Target, tuple[ServiceProtocol, ...] | None]:
+    """Read `8000`, `host:8000`, `[::1]:80`, `unix:/run/x.sock`, `5000-5100`, `host:5000-5100`, with a protocol or not.
+
+    Returns the target and the protocols that were named after a slash, None when none were. UsageError says what
+    is wrong and what is expected.
+    """
+    if text.startswith("unix:"):
+        return _unix_target(text), None
+    protocols = None
+    slash = text.find("/")
+    if slash >= 0:
+        protocols = _SUFFIXES.get(text[slash:].lower())
+        if protocols is None:
+            hint = "a target is no URL" if "://" in text else f"{text[slash:]!r} is no protocol"
+            raise UsageError(f"{text!r} is not a target: {hint}; {_EXPECTED}")
+        text = text[:slash]
+    host, colon, ports = text.rpartition(":")
+    match = _PORTS.fullmatch(ports)
+    if match is None:
+        raise UsageError(f"{text!r} is not a target: {ports!r} is no port; {_EXPECTED}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not (0 < first < 65536 and 0 < last < 65536):
+        raise UsageError(f"{text!r} is not a target: ports are 1-65535")
+    if first > last:
+        raise UsageError(f"{text!r} is not a target: the range ends before it begins; write {last}-{first}")
+    if last - first >= SERVICE_PORTS:
+        raise UsageError(f"{text!r} has {last - first + 1} ports; a service has at most {SERVICE_PORTS}")
+    return IpTarget(_host(host, text) if colon else "127.0.0.1", first, last), protocols
+
+
+def _unix_target(text: str) -> UnixTarget:
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or "\0" in path or not path.isprintable():
+        raise UsageError(f"{text!r} is not a target: write the whole path, as in unix:/run/app.sock")
+    if len(path.encode()) > _UNIX_PATH_BYTES:
+        raise UsageError(
+            f"{text!r} is not a target: the path of a socket has at most {_UNIX_PATH_BYTES} bytes"
+        )
+    return UnixTarget(path)
+
+
+def _host(host: str, text: str) -> str:
+    if host.startswith("[") and host.endswith("]"):
         try:
-            _, held = await loop.create_connection(Held, str(address[0]), port, family=family)
-        except OSError as error:
-            if worst is None or worst.errno not in _REFUSED:
-                worst = error
-        else:
-            return held
-    raise worst or socket.gaierror(socket.EAI_NONAME, "no such host")
+            return str(IPv6Address(host[1:-1]))
+        except ValueError:
+            raise UsageError(f"{text!r} is not a target: {host} is no IPv6 address; {_EXPECTED}") from None
+    if ":" in host:
+        raise UsageError(f"{text!r} is not a target: an IPv6 address stands in brackets, as in [::1]:80")
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"{text!r} is not a target: {host!r} is no host; {_EXPECTED}")
+    return host

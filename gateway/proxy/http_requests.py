@@ -54,7 +54,7 @@ def plan_request(head: RequestHead, credentials: Credentials | None) -> Forward 
     if parts is None:
         raise HttpError(NOT_A_SITE)
     scheme, raw_authority, path = parts
-    if scheme != b"http":
+    if scheme not in (b"http", b"ws"):  # some clients write ws:// for the request that opens a WebSocket
         raise bad_request(
             f"Targets of the kind {scheme.decode('ascii')}:// are not fetched here; a client opens https:// with CONNECT.",
             status=501,

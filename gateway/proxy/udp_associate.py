@@ -7,7 +7,7 @@ association ends with that TCP connection; `gateway.proxy.listener` closes it.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gateway.dialing import Dialer, DialError
 from gateway.limits import UDP_FLOW_FAILED_SECONDS
@@ -74,8 +74,7 @@ class UdpAssociation(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is bound."""
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - what this endpoint is made with
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
         self._timer = self._loop.call_later(UDP_FLOW_FAILED_SECONDS, self._expire)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:

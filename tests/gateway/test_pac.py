@@ -24,5 +24,5 @@ def test_ipv6_is_bracketed() -> None:
     ("host", "port"), [("localhost", 1), ('"; alert(1)', 1), ("127.0.0.1", 0), ("127.0.0.1", 65536)]
 )
 def test_only_numeric_places_are_written(host: str, port: int) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         pac(host, port)

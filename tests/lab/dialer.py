@@ -65,8 +65,7 @@ class FakeFlow:
         self._flow = flow
         self.sent = 0
         self.closed = False
-        self.end = on_closed
-        """Call it to let the flow end by itself."""
+        self._on_closed = on_closed
 
     def send(self, data: bytes) -> None:
         self.sent += 1
@@ -75,6 +74,11 @@ class FakeFlow:
     def close(self) -> None:
         self.closed = True
         self._flow.close()
+
+    def end(self) -> None:
+        """Let the flow end by itself."""
+        self._flow.close()
+        self._on_closed()
 
 
 class Tasks:

@@ -64,5 +64,5 @@ async def curl(*arguments: str, stdin: bytes | None = None) -> Curl:
 async def until(condition, timeout: float = 10.0) -> None:
     """Wait, one turn of the event loop after the other, until the condition holds."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not only those that have an event
             await asyncio.sleep(0)

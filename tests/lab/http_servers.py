@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import h11
@@ -30,10 +30,8 @@ async def serve(handler: Handler) -> AsyncIterator[tuple[str, int]]:
         finally:
             tasks.discard(task)
             writer.close()
-            try:
+            with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
-            except (ConnectionError, asyncio.CancelledError):
-                pass
 
     server = await asyncio.start_server(run, "127.0.0.1", 0, backlog=1024)
     try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tunnels.addresses import Address
 
+
 class PathSet:
     """The candidate paths of one connection, and the confirmed one."""
 
@@ -41,7 +42,9 @@ class PathSet:
         """A datagram of this connection came from `address`."""
         if address == self.confirmed:
             self._heard_at = now
-        elif address in self._candidates and (self.confirmed is None or now - self._heard_at > limits.PATH_SILENT_AFTER):
+        elif address in self._candidates and (
+            self.confirmed is None or now - self._heard_at > limits.PATH_SILENT_AFTER
+        ):
             self.confirmed = address
             self._heard_at = now
 

@@ -19,7 +19,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from tunnels import limits
 from tunnels.quic.binding import channel_binding
 from tunnels.quic.certificates import SERVER_NAME
-from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS
+from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke
 
 if TYPE_CHECKING:
     from tunnels.quic.certificates import Certificate
@@ -50,19 +50,28 @@ class AioquicEngine:
         self._connection.connect(PSEUDO_ADDRESS, now=now)
 
     def receive_datagrams(self, datagrams: list[bytes], now: float) -> None:
-        for datagram in datagrams:
-            self._connection.receive_datagram(datagram, PSEUDO_ADDRESS, now=now)
+        try:
+            for datagram in datagrams:
+                self._connection.receive_datagram(datagram, PSEUDO_ADDRESS, now=now)
+        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+            raise engine_broke(error) from error
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         if not self._connection._network_paths:  # noqa: SLF001 - it raises IndexError before the first packet
             return []
-        return [datagram for datagram, _ in self._connection.datagrams_to_send(now=now)]
+        try:
+            return [datagram for datagram, _ in self._connection.datagrams_to_send(now=now)]
+        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+            raise engine_broke(error) from error
 
     def get_timer(self) -> float | None:
         return self._connection.get_timer()
 
     def handle_timer(self, now: float) -> None:
-        self._connection.handle_timer(now=now)
+        try:
+            self._connection.handle_timer(now=now)
+        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+            raise engine_broke(error) from error
 
     def drain_events(self, events: EngineEvents) -> None:
         next_event = self._connection.next_event

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
+from tunnels.errors import TunnelLost
+
 if TYPE_CHECKING:
     from tunnels.quic.certificates import Certificate
 
@@ -52,8 +54,17 @@ class EngineEvents(Protocol):
         """The connection is over; nothing follows."""
 
 
+def engine_broke(error: Exception) -> TunnelLost:
+    """What a foreign exception out of an engine means: this connection is over, and no other is concerned."""
+    return TunnelLost(f"QUIC broke: {error or type(error).__name__}")
+
+
 class Engine(Protocol):
-    """One QUIC connection, either side. Every method that needs the time takes `now` in seconds."""
+    """One QUIC connection, either side. Every method that needs the time takes `now` in seconds.
+
+    `receive_datagrams`, `datagrams_to_send` and `handle_timer` raise TunnelLost when what the peer sent broke the
+    engine; it must not be called again then.
+    """
 
     @property
     def connection_ids(self) -> tuple[bytes, ...]:

@@ -19,15 +19,19 @@ from qh3.quic import tls_bridge as qh3_tls_bridge
 from qh3.quic.configuration import QuicConfiguration
 
 from tunnels import limits
+from tunnels.identity import KEY_BYTES
 from tunnels.quic.binding import channel_binding
 from tunnels.quic.certificates import SERVER_NAME
-from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS
+from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke
 
 if TYPE_CHECKING:
     from tunnels.quic.certificates import Certificate
     from tunnels.quic.engine import EngineEvents, EngineName
 
 _ED25519 = 0x0807  # RFC 8446 §4.2.3; qh3's client does not offer it unless told to
+
+_ED25519_KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")
+"""What stands before the 32 bytes in a SubjectPublicKeyInfo (RFC 8410 §4); other kinds of key could end in any bytes."""
 
 _MAX_STREAMS_ARGUMENT = 21  # position of local_max_streams_bidi among the native core's arguments
 
@@ -74,17 +78,27 @@ class Qh3Engine:
         self._connection.connect(PSEUDO_ADDRESS, now)
 
     def receive_datagrams(self, datagrams: list[bytes], now: float) -> None:
-        if not self._closed:
+        if self._closed:
+            return
+        try:
             self._connection.receive_many_datagrams(datagrams, PSEUDO_ADDRESS, now)
+        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+            raise engine_broke(error) from error
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
-        return [datagram for datagram, _ in self._connection.datagrams_to_send(now)]
+        try:
+            return [datagram for datagram, _ in self._connection.datagrams_to_send(now)]
+        except Exception as error:  # noqa: BLE001 - such as a padded Initial that it cannot answer within its bounds
+            raise engine_broke(error) from error
 
     def get_timer(self) -> float | None:
         return self._connection.get_timer()
 
     def handle_timer(self, now: float) -> None:
-        self._connection.handle_timer(now)
+        try:
+            self._connection.handle_timer(now)
+        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+            raise engine_broke(error) from error
 
     def drain_events(self, events: EngineEvents) -> None:
         next_event = self._connection.next_event
@@ -158,7 +172,8 @@ class Qh3Engine:
 
     def peer_key(self) -> bytes | None:
         certificate = self._connection.get_peercert()
-        return None if certificate is None else bytes(certificate.public_key())[-32:]
+        key = b"" if certificate is None else bytes(certificate.public_key())
+        return key[-KEY_BYTES:] if key[:-KEY_BYTES] == _ED25519_KEY_PREFIX else None
 
     def channel_binding(self) -> bytes:
         return channel_binding(self._connection.tls, self._is_client)

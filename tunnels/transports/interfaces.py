@@ -47,8 +47,8 @@ def interface_addresses() -> tuple[list[InterfaceAddress], frozenset[str]]:
                 InterfaceAddress(interface, ip_address(entry["addr"].partition("%")[0]))
                 for entry in by_family.get(family, ())
             ]
-    defaults = netifaces.gateways().get("default", {}).values()
-    return found, frozenset(interface for _, interface in defaults)
+    defaults = netifaces.gateways()["default"]
+    return found, frozenset(entry[1] for entry in dict(defaults).values())
 
 
 def reachable_ips(

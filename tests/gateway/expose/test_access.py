@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.expose.access import may_use
-from gateway.expose.services import IpTarget, Service
+from gateway.expose.services import Service
+from gateway.expose.targets import IpTarget
 from gateway.stream_header import Status
 from tests.lab.streams import ALICE, BOB, CAROL
 

@@ -31,7 +31,7 @@ def test_an_authority_is_read(raw: bytes, host: str, port: int) -> None:
      b"[]:1", b"a:1:2", b"a\\b", b"\xff\xfe", b"a" * 256],
 )  # fmt: skip
 def test_what_is_no_authority_is_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse_authority(raw, 80)
 
 

@@ -144,12 +144,17 @@ async def test_a_target_that_does_not_read_stops_the_client() -> None:
     async with serve(deaf) as target, adapter(target) as place:
         _, writer = await asyncio.open_connection(*place)
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
-        sent = 0
-        with pytest.raises(TimeoutError):
+
+        async def send() -> None:
+            nonlocal sent
             while sent < 100_000_000:
                 writer.write(b"x" * 65536)
                 sent += 65536
                 await asyncio.wait_for(writer.drain(), 0.5)
+
+        sent = 0
+        with pytest.raises(TimeoutError):
+            await send()
         assert sent < 30_000_000
         writer.transport.abort()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,10 +22,12 @@ from gateway.http.exchange import (
     ResetClient,
     Tunnel,
 )
-from gateway.http.heads import RequestHead
 from gateway.http.problems import HttpError, Problem
 from gateway.http.rewriting import KEEP
 from gateway.limits import HTTP_HEAD_BYTES, HTTP_PIPELINE_BYTES
+
+if TYPE_CHECKING:
+    from gateway.http.heads import RequestHead
 
 A, B = Place("a", 80), Place("b", 80)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.dialing import Failure
+from gateway.splice import as_transport, reset
 from tests.lab.http_proxy import LabProxy, proxy, until
 from tests.lab.http_servers import answer_after_end, echo, http_app, scripted, serve
 from tests.lab.http_websocket import talk, websocket_echo
@@ -85,11 +86,11 @@ async def test_one_byte_at_a_time_is_enough(way: bytes) -> None:
 
 @WAYS
 async def test_a_reset_passes_through(way: bytes) -> None:
-    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def resetting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        writer.transport.abort()
+        reset(as_transport(writer.transport))
 
-    async with proxy() as lab, serve(reset) as place:
+    async with proxy() as lab, serve(resetting) as place:
         lab.dialer.services["a.overlay"] = place
         reader, writer = await dial(lab, way + b"xyz")
         with pytest.raises(ConnectionResetError):
@@ -117,7 +118,7 @@ async def test_an_http_client_that_leaves_stops_its_dial() -> None:
         lab.dialer.gate = asyncio.Event()
         _, writer = await dial(lab, b"GET http://a.overlay/ HTTP/1.0\r\n\r\n")
         await until(lambda: lab.dialer.waiting)
-        writer.transport.abort()
+        reset(as_transport(writer.transport))
         await until(lambda: not lab.dialer.waiting and lab.listener.status().connections == 0)
 
 
@@ -128,7 +129,7 @@ async def test_a_websocket_works_through_the_http_proxy(size: int) -> None:
         lab.dialer.services["chat.overlay"] = place
         await talk("ws://chat.overlay/chat", size, proxy=f"http://{lab.place}")
         assert heads[0].headers["Host"] == "chat.overlay"
-        # aiohttp tunnels; this is how a client does that forwards
+        # and byte by byte, with the first frame sent ahead
         reader, writer = await dial(
             lab,
             b"GET http://chat.overlay/chat HTTP/1.1\r\nHost: chat.overlay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

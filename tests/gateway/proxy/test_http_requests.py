@@ -36,6 +36,7 @@ def test_connect_opens_a_tunnel() -> None:
         (b"GET http://a.overlay/x?y", Place("a.overlay", 80), b"/x?y", b"a.overlay"),
         (b"GET http://a.overlay:8080", Place("a.overlay", 8080), b"/", b"a.overlay:8080"),
         (b"GET http://[::1]:1/", Place("::1", 1), b"/", b"[::1]:1"),
+        (b"GET ws://a.overlay/chat", Place("a.overlay", 80), b"/chat", b"a.overlay"),
         (b"OPTIONS http://a.overlay", Place("a.overlay", 80), b"*", b"a.overlay"),
     ],
 )

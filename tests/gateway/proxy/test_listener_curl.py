@@ -9,7 +9,7 @@ import pytest
 from gateway.dialing import Failure
 from gateway.proxy.requests import Credentials
 from tests.lab.http_proxy import curl, proxy
-from tests.lab.http_servers import answer_after_end, echo, http_app, scripted, serve
+from tests.lab.http_servers import http_app, scripted, serve
 
 pytestmark = pytest.mark.needs("curl")
 

@@ -67,7 +67,7 @@ def test_head_gets_no_body() -> None:
 def test_nothing_a_client_or_an_endpoint_says_becomes_markup(text: str) -> None:
     plain = tags(page(Problem(404, "x", "x", "x")))
     with_text = tags(page(Problem(404, text, text, text)))
-    assert [tag for tag in with_text if tag != "code"] == ([tag for tag in plain] if text else with_text)
+    assert [tag for tag in with_text if tag != "code"] == (plain if text else with_text)
 
 
 def test_markup_in_a_host_is_escaped() -> None:

@@ -1,0 +1,370 @@
+"""The one place that builds the parts of a gateway, joins them, and starts and stops them in order.
+
+Start: lock the home, read identity, configuration and state, then bind: tunnels first, because tickets name their
+port; then the resolver, the listeners, the proxy, DNS and the PAC server; the control socket last, so that whoever
+can ask gets whole answers. Stop is the reverse. Whatever fails on the way up undoes what was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway import logs
+from gateway.config import Config, changes, load, needs_restart
+from gateway.contact_book import ContactBook
+from gateway.control import api
+from gateway.control.server import ControlServer
+from gateway.dashboard.server import DashboardServer
+from gateway.directory import Directory
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.expose.acceptor import Acceptor
+from gateway.exposed import ExposedServices
+from gateway.facade import Facade, Parts, time_now
+from gateway.overlay_dialer import OverlayDialer
+from gateway.proxy.dialers import RoutedDialer
+from gateway.proxy.direct import DirectDialer
+from gateway.proxy.listener import ProxyListener, ProxySettings
+from gateway.proxy.requests import Credentials
+from gateway.proxy.routing import OtherHosts
+from gateway.proxy.upstream import UpstreamProxy
+from gateway.remote_services import RemoteServices
+from gateway.supervision import Supervisor
+from resolver.client import ResolverClient
+from resolver.discovery.static import ContactsSource
+from resolver.errors import ListenError
+from resolver.forwarder import Forwarder
+from resolver.record_cache import RecordCache
+from resolver.responder import Responder
+from resolver.server import DnsServer
+from resolver.zone import Zone
+from tunnels import errors as tunnel_errors
+from tunnels.endpoint import Endpoint, EndpointSettings
+from tunnels.keyfile import load_or_create_key
+from tunnels.transports.interfaces import advertised, interface_addresses, reachable_ips
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from gateway.home import Home
+    from tunnels.addresses import Address
+    from tunnels.identity import EndpointId, SecretKey
+
+_logger = logging.getLogger(__name__)
+
+_PORT_STATE: Final = "tunnel-port"
+
+
+async def run(
+    home: Home, overrides: Mapping[str, object], *, on_ready: Callable[[api.StatusReport], None]
+) -> None:
+    """Run a gateway on `home` until it is told to stop by a signal or the control socket.
+
+    `overrides` are settings from the command line; `on_ready` is called once everything listens. GatewayError, or
+    an error of tunnels, says in one line why it could not start; nothing is left running then.
+    """
+    await asyncio.to_thread(home.create)
+    lock = await asyncio.to_thread(home.lock)
+    try:
+        config = await asyncio.to_thread(load, home.config_file, environ=os.environ, overrides=overrides)
+        secret_key = await asyncio.to_thread(load_or_create_key, home.identity_file)
+        log = logs.set_up(
+            level=config.gateway.log_level,
+            form=config.gateway.log_format,
+            file=home.log_file,
+            colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+            secrets=[secret for secret in (config.proxy.password,) if secret],
+        )
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                daemon = Daemon(home, overrides, config, secret_key, log)
+                await daemon.start(stack)
+                on_ready(await daemon.facade.status())
+                await daemon.stopped.wait()
+                _logger.info("stopping")
+        finally:
+            await asyncio.to_thread(log.close)
+    finally:
+        lock.release()
+
+
+class Daemon:
+    """A running gateway: its parts, and the few things that concern several of them at once."""
+
+    def __init__(
+        self,
+        home: Home,
+        overrides: Mapping[str, object],
+        config: Config,
+        secret_key: SecretKey,
+        log: logs.Logs,
+    ) -> None:
+        self._home = home
+        self._overrides = overrides
+        self._config = config
+        self._secret_key = secret_key
+        self._log = log
+        self._reloading = asyncio.Lock()
+        self.stopped = asyncio.Event()
+
+    async def start(self, stack: contextlib.AsyncExitStack) -> None:
+        """Build and start everything; what was started is stopped by `stack`, the last first."""
+        config, home = self._config, self._home
+        self._supervisor = Supervisor()
+        stack.push_async_callback(self._supervisor.close)
+        self._contacts = await asyncio.to_thread(ContactBook, home, config.contacts)
+        self._exposed = await asyncio.to_thread(ExposedServices, home, config.services)
+        self._acceptor = Acceptor(self._exposed.book, self._contacts, self._spawn)
+        stack.callback(self._acceptor.close)
+        self._records = ResolverClient(
+            (ContactsSource(lambda: self._contacts.book),),
+            RecordCache(),
+            typed_addresses=self._typed_addresses,
+            clock=time_now,
+        )
+        stack.push_async_callback(self._records.close)
+        self._endpoint = await self._start_tunnels(stack)
+        self._dialer = OverlayDialer(self._endpoint.open_stream, self._contacts.id_of)
+        stack.callback(self._dialer.close)
+        await self._start_names(stack)
+        await self._start_proxy(stack)
+        await self._start_dns(stack)
+        await self._start_dashboard(stack)
+        self.facade = Facade(self._parts())
+        await self._start_control(stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_on_signal(), "reload"))
+        _logger.info("up", extra={"endpoint": self._secret_key.endpoint_id.short})
+
+    # --- starting ---------------------------------------------------------------------------------------
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return self._supervisor.spawn(coroutine, name=name)
+
+    def _typed_addresses(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
+        contact = self._contacts.book.find_id(endpoint_id)
+        return contact.addresses if contact is not None else ()
+
+    async def _start_tunnels(self, stack: contextlib.AsyncExitStack) -> Endpoint:
+        """Bind the UDP sockets; a port that was free to choose is kept for the next start."""
+        settings, home = self._config.tunnels, self._home
+        kept = 0 if settings.port else await asyncio.to_thread(home.load_state, _PORT_STATE, int, int)
+
+        def make(port: int) -> Endpoint:
+            endpoint = Endpoint(
+                self._secret_key,
+                EndpointSettings(
+                    engine=settings.quic_engine,
+                    bind=settings.bind,
+                    port=port,
+                    idle_timeout=settings.idle_timeout,
+                    keepalive=settings.keepalive,
+                    connect_timeout=settings.connect_timeout,
+                ),
+                find_addresses=self._records.addresses_of,
+                accept_stream=self._acceptor.accept,
+                spawn=self._spawn,
+            )
+            endpoint.start()
+            return endpoint
+
+        try:
+            endpoint = make(settings.port or kept)
+        except tunnel_errors.ConfigurationError:
+            if settings.port or not kept:
+                raise
+            endpoint = make(0)  # the port of last time is taken; any other will do
+        stack.push_async_callback(endpoint.close)
+        port = endpoint.addresses[0].port
+        if not settings.port and port != kept:
+            await asyncio.to_thread(home.save_state, _PORT_STATE, port)
+        return endpoint
+
+    async def _start_names(self, stack: contextlib.AsyncExitStack) -> None:
+        self._remote_services = await asyncio.to_thread(
+            RemoteServices, self._home, self._dialer.list_services, self._spawn, self._services_learned
+        )
+        self._directory = await asyncio.to_thread(
+            Directory,
+            self._home,
+            self._secret_key.endpoint_id,
+            self._contacts,
+            self._remote_services,
+            self._dialer,
+            self._spawn,
+            self._config.loopback.network if self._config.loopback.enabled else None,
+        )
+        stack.push_async_callback(self._directory.close)
+        await self._directory.start()
+
+    def _services_learned(self, endpoint_id: EndpointId) -> None:
+        self._directory.services_changed(endpoint_id)
+
+    async def _start_proxy(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self._config.proxy
+        self._proxy: ProxyListener | None = None
+        self._direct = self._direct_dialer()
+        if not settings.enabled:
+            return
+        self._proxy = ProxyListener(
+            self._proxy_settings(), self._spawn, host=settings.host, port=settings.port
+        )
+        await self._proxy.start()
+        stack.push_async_callback(self._proxy.close)
+        self._direct.own_address = self._proxy.address
+
+    def _direct_dialer(self) -> DirectDialer:
+        upstream = self._config.proxy.upstream
+        return DirectDialer(upstream=UpstreamProxy.parse(upstream) if upstream else None)
+
+    def _proxy_settings(self) -> ProxySettings:
+        settings = self._config.proxy
+        dialer = RoutedDialer(self._dialer, self._direct, OtherHosts(settings.other_hosts))
+        credentials = Credentials(settings.username, settings.password) if settings.username else None
+        return ProxySettings(dialer, credentials)
+
+    async def _start_dns(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self._config.dns
+        self._dns: DnsServer | None = None
+        if not settings.enabled:
+            return
+        network = self._config.loopback.network if self._config.loopback.enabled else None
+        responder = Responder(
+            Zone(network, ttl=settings.ttl),
+            self._directory,
+            forwarder=Forwarder(settings.forward) if settings.forward else None,
+        )
+        stack.push_async_callback(responder.close)
+        self._dns = DnsServer(responder, ip_address(settings.host), settings.port)
+        try:
+            await self._dns.start()
+        except ListenError as error:
+            raise ConfigurationError(str(error)) from None
+        stack.push_async_callback(self._dns.close)
+
+    async def _start_dashboard(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self._config.dashboard
+        self._dashboard: DashboardServer | None = None
+        if not settings.enabled:
+            return
+        self._dashboard = DashboardServer(
+            settings.host, settings.port, lambda: self._proxy.address if self._proxy else None
+        )
+        await self._dashboard.start()
+        stack.push_async_callback(self._dashboard.close)
+
+    async def _start_control(self, stack: contextlib.AsyncExitStack) -> None:
+        path = await asyncio.to_thread(self._home.control_socket)
+        control = ControlServer(self.facade, path=path, log_file=self._home.log_file)
+        await control.start()
+        stack.push_async_callback(control.close)
+
+    # --- what the facade asks ---------------------------------------------------------------------------
+
+    def _parts(self) -> Parts:
+        return Parts(
+            home=self._home,
+            secret_key=self._secret_key,
+            config=self._config,
+            nickname=self._config.gateway.nickname_for(socket.gethostname()),
+            contacts=self._contacts,
+            exposed=self._exposed,
+            remote_services=self._remote_services,
+            endpoint=self._endpoint,
+            records=self._records,
+            dialer=self._dialer,
+            directory=self._directory,
+            access_changed=self._access_changed,
+            own_addresses=self._own_addresses,
+            listeners=self._listeners,
+            reload=self._reload,
+            stop=self.stopped.set,
+            started=asyncio.get_running_loop().time(),
+        )
+
+    def _access_changed(self) -> None:
+        """Services or contacts changed: what is not allowed any more ends now."""
+        self._acceptor.services = self._exposed.book
+        self._acceptor.recheck()
+
+    def _own_addresses(self) -> tuple[Address, ...]:
+        found, defaults = interface_addresses()
+        return advertised(
+            self._endpoint.addresses, reachable_ips(found, defaults), self._config.tunnels.addresses
+        )
+
+    def _listeners(self) -> tuple[api.ListenerReport, ...]:
+        def place(address: tuple[str, int]) -> tuple[str, ...]:
+            host, port = address
+            return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)
+
+        return (
+            api.ListenerReport(
+                name="proxy",
+                enabled=self._proxy is not None,
+                addresses=place(self._proxy.address) if self._proxy else (),
+            ),
+            api.ListenerReport(
+                name="dns",
+                enabled=self._dns is not None,
+                addresses=(str(self._dns.address),) if self._dns else (),
+            ),
+            api.ListenerReport(
+                name="dashboard",
+                enabled=self._dashboard is not None,
+                addresses=place(self._dashboard.address) if self._dashboard else (),
+            ),
+            api.ListenerReport(name="tunnels", addresses=tuple(map(str, self._endpoint.addresses))),
+        )
+
+    # --- reload -----------------------------------------------------------------------------------------
+
+    async def _reload_on_signal(self) -> None:
+        try:
+            report = await self._reload()
+        except GatewayError as error:
+            _logger.error("reload: %s", error)  # noqa: TRY400 - the person's mistake, not a crash
+            return
+        _logger.info("reloaded; applied: %s", ", ".join(report.applied) or "nothing")
+        if report.restart:
+            _logger.warning("reloaded; %s: in force after the next start", ", ".join(report.restart))
+
+    async def _reload(self) -> api.ReloadReport:
+        """Read the configuration again; what cannot be applied leaves everything as it was."""
+        async with self._reloading:
+            new = await asyncio.to_thread(
+                load, self._home.config_file, environ=os.environ, overrides=self._overrides
+            )
+            changed = changes(self._config, new)
+            self._exposed.configure(new.services)
+            try:
+                self._contacts.configure(new.contacts)
+            except GatewayError:
+                self._exposed.configure(self._config.services)
+                raise
+            self._config = new
+            parts = self.facade.parts
+            parts.config, parts.nickname = new, new.gateway.nickname_for(socket.gethostname())
+            if "gateway.log_level" in changed:
+                self._log.set_level(new.gateway.log_level)
+            if any(key.startswith("proxy.") for key in changed):
+                self._direct = self._direct_dialer()
+                if self._proxy is not None:
+                    self._direct.own_address = self._proxy.address
+                    self._proxy.configure(self._proxy_settings())
+            if any(key.startswith(("contacts.", "services.")) for key in changed):
+                self._access_changed()
+                self._directory.contacts_changed()
+            return api.ReloadReport(
+                applied=tuple(sorted(key for key in changed if not needs_restart(key))),
+                restart=tuple(sorted(key for key in changed if needs_restart(key))),
+            )

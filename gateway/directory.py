@@ -1,0 +1,314 @@
+"""What each name under `.overlay` stands for on this machine: whose it is, which services, at which loopback address.
+
+It answers the DNS server's questions and keeps the loopback listeners to what those answers promise. What an
+endpoint said of its services is used at once and asked for again behind the answer when it is old; only what was
+never heard makes a question wait for the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.control.api import LoopbackReport, OfferReport
+from gateway.dialing import DialError
+from gateway.errors import StateError
+from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS
+from gateway.listeners.bindings import Binding
+from gateway.listeners.loopback import LoopbackListeners
+from gateway.urls import url_of
+from resolver.errors import InvalidState, LimitReached
+from resolver.facts import NOT_FOUND, NameFacts, NameStatus, ServiceFacts
+from resolver.names import OverlayName, Petname
+from resolver.virtual_addresses import VirtualAddresses, VirtualKey
+from tunnels.identity import EndpointId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from ipaddress import IPv4Address, IPv4Network
+
+    from gateway.contact_book import ContactBook
+    from gateway.dialing import Dialer
+    from gateway.home import Home
+    from gateway.remote_services import KnownServices, RemoteServices
+    from gateway.stream_header import ListedService
+
+_logger = logging.getLogger(__name__)
+
+_STATE: Final = "loopback"
+
+
+class Directory:
+    """Implements `resolver.facts.NameSource`; see the module for what it does."""
+
+    def __init__(
+        self,
+        home: Home,
+        own_id: EndpointId,
+        contacts: ContactBook,
+        remote_services: RemoteServices,
+        dialer: Dialer,
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        network: IPv4Network | None,
+    ) -> None:
+        """`network` is where loopback addresses lie; None for none. StateError when the saved ones are damaged."""
+        self._home = home
+        self._own_id = own_id
+        self._contacts = contacts
+        self._remote = remote_services
+        self._dialer = dialer
+        self._spawn = spawn
+        self._addresses = VirtualAddresses(network) if network is not None else None
+        self._listeners: LoopbackListeners | None = None
+        self._facts: dict[OverlayName, NameFacts] = {}
+        self._saving = False
+        if self._addresses is not None:
+            try:
+                self._addresses.load_json(home.load_state(_STATE, dict, dict))
+            except InvalidState as error:
+                raise StateError(f"state: {home.state_file(_STATE)}: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<Directory {self._addresses!r} {self._listeners!r}>"
+
+    async def start(self) -> None:
+        """Listen for what contacts offered when they were last heard, so that addresses work before any question."""
+        if self._addresses is not None:
+            self._listeners = LoopbackListeners(self._dialer, self._spawn)
+            await self._listeners.apply(self._bindings())
+
+    async def close(self) -> None:
+        """End all listeners and their connections."""
+        if self._listeners is not None:
+            await self._listeners.close()
+
+    # --- resolver.facts.NameSource ----------------------------------------------------------------------
+
+    def lookup_nowait(self, name: OverlayName) -> NameFacts | None:
+        endpoint_id = self._owner(name)
+        if endpoint_id is None:
+            return NOT_FOUND
+        if endpoint_id == self._own_id:
+            return _OWN
+        known = self._remote.known(endpoint_id)
+        if known is None:
+            return None
+        fresh = known.is_fresh(asyncio.get_running_loop().time())
+        facts = self._facts.get(name)
+        if facts is None:
+            facts = self._facts_of(name, endpoint_id, known)
+            if facts is None:
+                return None  # its listeners are not there yet
+            if facts.status is NameStatus.NOT_FOUND and not fresh:
+                return None  # it may have been exposed since
+            if len(self._facts) >= DIRECTORY_FACTS:
+                self._facts.clear()
+            self._facts[name] = facts
+        if not fresh:
+            self._remote.refresh(endpoint_id)
+        return facts
+
+    async def lookup(self, name: OverlayName) -> NameFacts:
+        endpoint_id = self._owner(name)
+        if endpoint_id is None:
+            return NOT_FOUND
+        if endpoint_id == self._own_id:
+            return _OWN
+        reason = ""
+        known = self._remote.known(endpoint_id)
+        if known is None or not known.is_fresh(asyncio.get_running_loop().time()):
+            try:
+                known = await self._remote.fetch(endpoint_id)
+            except DialError as error:
+                reason = str(error)
+        if known is None:
+            if name.service is None and self._contacts.is_contact(endpoint_id):
+                return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id, ipv4=self._address(endpoint_id))
+            return NameFacts(NameStatus.UNKNOWN, reason)
+        if self._listeners is not None:
+            await self._listeners.apply(self._bindings())
+        facts = self._facts_of(name, endpoint_id, known)
+        if facts is None:
+            return NameFacts(NameStatus.UNKNOWN, "every loopback address is taken; see: overlay status")
+        if facts.status is NameStatus.NOT_FOUND and reason:
+            return NameFacts(NameStatus.UNKNOWN, reason)
+        return facts
+
+    def name_at(self, address: IPv4Address) -> OverlayName | None:
+        key = self._addresses.key_at(address) if self._addresses is not None else None
+        if key is None:
+            return None
+        contact = self._contacts.book.find_id(key.endpoint_id)
+        return OverlayName(contact.petname if contact is not None else key.endpoint_id, key.service)
+
+    # --- what others tell it ----------------------------------------------------------------------------
+
+    def services_changed(self, endpoint_id: EndpointId) -> None:
+        """The endpoint told other services than before."""
+        self._forget_facts()
+        if self._listeners is not None:
+            self._spawn(self._listeners.apply(self._bindings()), f"listeners of {endpoint_id.short}")
+
+    def contact_changed(self, endpoint_id: EndpointId) -> None:
+        """A contact was added, removed or renamed."""
+        if not self._contacts.is_contact(endpoint_id):
+            self._remote.forget(endpoint_id)
+            if self._addresses is not None:
+                self._addresses.forget(endpoint_id)
+                self._save_soon()
+        self.services_changed(endpoint_id)
+
+    def contacts_changed(self) -> None:
+        """The configuration changed; any contact may be another."""
+        self._forget_facts()
+
+    async def greet(self, endpoint_id: EndpointId) -> None:
+        """Ask a new contact for its services, for a moment; it may be offline."""
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                await self._remote.fetch(endpoint_id)
+        except (DialError, TimeoutError) as error:
+            _logger.info("%s does not tell its services yet: %s", endpoint_id.short, error)
+            return
+        if self._listeners is not None:
+            await self._listeners.apply(self._bindings())
+
+    # --- reports ----------------------------------------------------------------------------------------
+
+    def loopback(self, endpoint_id: EndpointId | None = None) -> tuple[LoopbackReport, ...]:
+        """The names that have a loopback address with a listener: of one endpoint, or all."""
+        if self._listeners is None:
+            return ()
+        offers: dict[OverlayName, list[OfferReport]] = {}
+        places: dict[OverlayName, IPv4Address] = {}
+        for status in self._listeners.status():
+            if status.place is None:
+                continue
+            name = self._shown(OverlayName.parse(status.binding.host))
+            if endpoint_id is not None and self._owner(name) != endpoint_id:
+                continue
+            binding = status.binding
+            offer = OfferReport(
+                service=name.service or "",
+                protocol=binding.protocol.value,
+                port=binding.port,
+                offered=status.place[1],
+            )
+            offers.setdefault(name, []).append(offer)
+            places[name] = status.place[0]
+        return tuple(
+            LoopbackReport(name=str(name), ip=str(places[name]), offers=tuple(offers[name]))
+            for name in sorted(offers, key=str)
+        )
+
+    def offers(self, facts: NameFacts, service: str | None) -> tuple[OfferReport, ...]:
+        """What can be opened at a name."""
+        return tuple(
+            OfferReport(service=s.name, protocol=s.protocol.value, port=s.port, offered=s.listening_port)
+            for s in facts.services
+            if service is None or s.name == service
+        )
+
+    def urls(self, endpoint_id: EndpointId) -> tuple[str, ...]:
+        """What a browser may open at an endpoint, through the proxy."""
+        known = self._remote.known(endpoint_id)
+        owner = self._shown(OverlayName(endpoint_id)).owner
+        urls = (
+            url_of(str(OverlayName(owner, service.name)), service.first_port, service.protocols)
+            for service in (known.services if known is not None else ())
+        )
+        return tuple(url for url in urls if url)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What listens elsewhere than wanted for another reason than privilege, or not at all."""
+        if self._listeners is None:
+            return ()
+        return tuple(status.note for status in self._listeners.status() if status.place is None)
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _owner(self, name: OverlayName) -> EndpointId | None:
+        return name.owner if isinstance(name.owner, EndpointId) else self._contacts.id_of(name.owner)
+
+    def _shown(self, name: OverlayName) -> OverlayName:
+        """The name with the petname in place of the id, where there is one."""
+        endpoint_id = self._owner(name)
+        contact = self._contacts.book.find_id(endpoint_id) if endpoint_id is not None else None
+        return OverlayName(Petname(contact.petname), name.service) if contact is not None else name
+
+    def _address(self, endpoint_id: EndpointId, service: str | None = None) -> IPv4Address | None:
+        """The loopback address of a name, chosen now if it has none; None when there are none."""
+        if self._addresses is None:
+            return None
+        key = VirtualKey(endpoint_id, service)
+        address = self._addresses.known_address(key)
+        if address is None:
+            try:
+                address = self._addresses.address_of(key)
+            except LimitReached as error:
+                _logger.warning("no loopback address for %s: %s", key, error)
+                return None
+            self._save_soon()
+        return address
+
+    def _bindings(self) -> list[Binding]:
+        """Everything that is to be listened for: each port of each known service, at its name and its endpoint's."""
+        bindings: list[Binding] = []
+        for endpoint_id in reversed(self._remote.known_endpoints()):
+            known = self._remote.known(endpoint_id)
+            for service in known.services if known is not None else ():
+                bindings += self._bindings_of(endpoint_id, service)
+        return bindings
+
+    def _bindings_of(self, endpoint_id: EndpointId, service: ListedService) -> Iterable[Binding]:
+        for label in (service.name, None):
+            address = self._address(endpoint_id, label)
+            if address is None:
+                continue
+            host = str(OverlayName(endpoint_id, label))
+            for port in range(service.first_port, service.last_port + 1):
+                for protocol in service.protocols:
+                    yield Binding(address, port, protocol, host)
+
+    def _facts_of(self, name: OverlayName, endpoint_id: EndpointId, known: KnownServices) -> NameFacts | None:
+        """The facts from what is known; None when a listener that should be there is not yet."""
+        chosen = [s for s in known.services if name.service is None or s.name == name.service]
+        if name.service is not None and not chosen:
+            return NOT_FOUND
+        address = self._address(endpoint_id, name.service)
+        if self._addresses is not None and address is None:
+            return None
+        offered: list[ServiceFacts] = []
+        for service in chosen:
+            if address is None or self._listeners is None:
+                break
+            for port in range(service.first_port, service.last_port + 1):
+                for protocol in service.protocols:
+                    key = (address, port, protocol)
+                    place = self._listeners.place_of(key)
+                    self._listeners.touch(key)
+                    if place is not None:
+                        offered.append(ServiceFacts(service.name, port, place[1], protocol, place[0]))
+        if chosen and not offered and self._listeners is not None:
+            return None
+        real = offered[0].address if offered else address
+        return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id, ipv4=real, services=tuple(offered))
+
+    def _forget_facts(self) -> None:
+        self._facts.clear()
+
+    def _save_soon(self) -> None:
+        if not self._saving and self._listeners is not None:
+            self._saving = True
+            self._spawn(self._save(), "save loopback addresses")
+
+    async def _save(self) -> None:
+        self._saving = False
+        assert self._addresses is not None  # noqa: S101 - only then is anything to be saved
+        await asyncio.to_thread(self._home.save_state, _STATE, self._addresses.to_json())
+
+
+_OWN: Final = NameFacts(
+    NameStatus.UNKNOWN, "this is your own gateway: open the target itself, or ask from another machine"
+)

@@ -1,0 +1,131 @@
+"""An endpoint that serves, an endpoint that calls it through a fake tunnel, and real servers behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from gateway.config.settings import ServiceSettings
+from gateway.expose.acceptor import Acceptor
+from gateway.expose.services import Service, ServiceBook
+from gateway.overlay_dialer import OverlayDialer
+from tests.lab.dialer import Tasks
+from tests.lab.streams import ALICE, BOB, LabTunnel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tunnels.identity import EndpointId
+
+
+class Contacts:
+    """An address book of petnames."""
+
+    def __init__(self, **petnames: EndpointId) -> None:
+        self.petnames = petnames
+
+    def id_of(self, petname: str) -> EndpointId | None:
+        return self.petnames.get(petname)
+
+    def is_contact(self, endpoint_id: EndpointId) -> bool:
+        return endpoint_id in self.petnames.values()
+
+
+class Serving:
+    """Alice serves; Bob, her contact, calls."""
+
+    def __init__(self, **limits: float) -> None:
+        self.tasks = Tasks()
+        self.book = ServiceBook()
+        self.contacts = Contacts(bob=BOB)
+        self.acceptor = Acceptor(self.book, self.contacts, self.tasks.spawn, **limits)
+        self.tunnel = LabTunnel(BOB)
+        self.tunnel.acceptors[ALICE] = self.acceptor.accept
+        self.names = {"alice": ALICE}
+        self.dialer = OverlayDialer(self.tunnel.open_transport, self.names.get, answer_seconds=5)
+
+    def expose(self, name: str, target: str, **settings: object) -> Service:
+        settings.setdefault("allow", ("bob",))
+        service = Service.of(name, ServiceSettings(target=target, **settings))
+        self.book.replace(service)
+        return service
+
+    async def close(self) -> None:
+        self.acceptor.close()
+        self.dialer.close()
+        await self.tasks.close()
+        for stream in self.tunnel.opened:
+            stream.abort()
+        for _ in range(3):  # let transports say goodbye
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def serving(**limits: float) -> AsyncIterator[Serving]:
+    world = Serving(**limits)
+    try:
+        yield world
+    finally:
+        await world.close()
+
+
+class _Echo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(data)
+
+
+@contextlib.asynccontextmanager
+async def tcp_server(factory: Callable[[], asyncio.Protocol] = _Echo) -> AsyncIterator[int]:
+    """A server on a free loopback port; an echo unless told otherwise."""
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def unix_server(path: str) -> AsyncIterator[None]:
+    """An echo server on a Unix socket."""
+    server = await asyncio.get_running_loop().create_unix_server(_Echo, path)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+class UdpEcho(asyncio.DatagramProtocol):
+    """Answers each datagram in capitals and remembers who sent it."""
+
+    def __init__(self) -> None:
+        self.sources: set[tuple[str, int]] = set()
+        self.received = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.received += 1
+        self.sources.add(addr)
+        self._transport.sendto(data.upper(), addr)
+
+
+@contextlib.asynccontextmanager
+async def udp_server() -> AsyncIterator[tuple[int, UdpEcho]]:
+    """A UDP echo on a free loopback port."""
+    transport, echo = await asyncio.get_running_loop().create_datagram_endpoint(UdpEcho, ("127.0.0.1", 0))
+    try:
+        yield transport.get_extra_info("sockname")[1], echo
+    finally:
+        transport.close()
+
+
+async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    """Wait until a condition holds, looking at every turn of the loop."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.001)
