@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.control.api import LoopbackReport, OfferReport
 from gateway.dialing import DialError
 from gateway.errors import StateError
-from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS
+from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS, REMOTE_SERVICES_ABSENT
 from gateway.listeners.bindings import Binding
 from gateway.listeners.loopback import LoopbackListeners
 from gateway.urls import url_of
@@ -94,18 +94,19 @@ class Directory:
         known = self._remote.known(endpoint_id)
         if known is None:
             return None
-        fresh = known.is_fresh(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
         facts = self._facts.get(name)
         if facts is None:
             facts = self._facts_of(name, endpoint_id, known)
             if facts is None:
                 return None  # its listeners are not there yet
-            if facts.status is NameStatus.NOT_FOUND and not fresh:
-                return None  # it may have been exposed since
+            if facts.status is NameStatus.NOT_FOUND:
+                # It may have been exposed since: such an answer is good for a moment only, and never kept.
+                return facts if known.is_fresh(now, REMOTE_SERVICES_ABSENT) else None
             if len(self._facts) >= DIRECTORY_FACTS:
                 self._facts.clear()
             self._facts[name] = facts
-        if not fresh:
+        if not known.is_fresh(now):
             self._remote.refresh(endpoint_id)
         return facts
 
@@ -117,7 +118,8 @@ class Directory:
             return _OWN
         reason = ""
         known = self._remote.known(endpoint_id)
-        if known is None or not known.is_fresh(asyncio.get_running_loop().time()):
+        now = asyncio.get_running_loop().time()
+        if known is None or not known.is_fresh(now, REMOTE_SERVICES_ABSENT):
             try:
                 known = await self._remote.fetch(endpoint_id)
             except DialError as error:

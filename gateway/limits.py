@@ -200,3 +200,7 @@ DIRECTORY_FACTS: Final = 4096
 
 GREETING_SECONDS: Final = 3.0
 """How long `overlay join` waits for the new contact to tell its services; it may well be offline."""
+
+REMOTE_SERVICES_ABSENT: Final = 0.2
+"""Seconds for which a service that an endpoint did not tell of counts as absent: it may be exposed any moment, and
+asking again costs it one small stream, five times a second at most."""

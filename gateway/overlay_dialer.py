@@ -40,6 +40,8 @@ from tunnels.identity import EndpointId
 if TYPE_CHECKING:
     from gateway.dialing import Flow
 
+_NO_ANSWER: Final = TunnelClosed("the stream ended without an answer")
+
 OpenTransport = Callable[
     [EndpointId, Callable[[], asyncio.Protocol]], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
 ]
@@ -161,10 +163,7 @@ class OverlayDialer:
         try:
             transport, _ = await self._open_transport(endpoint_id, factory)
         except TunnelError as error:
-            failure, meaning = next(
-                (f, meaning) for kind, f, meaning in _TUNNEL_FAILURES if isinstance(error, kind)
-            )
-            raise DialError(failure, f"{label}: {meaning} ({error})") from error
+            raise _tunnel_failure(error, label) from error
         return transport
 
     async def _ask(self, endpoint_id: EndpointId, request: Request, label: str) -> OpenedStream:
@@ -183,6 +182,8 @@ class OverlayDialer:
         except asyncio.CancelledError:
             transport.abort()
             raise
+        if isinstance(answer, TunnelError):
+            raise _tunnel_failure(answer, label) from answer
         if answer.status is Status.OK:
             return OpenedStream(transport, opening.rest)
         transport.abort()
@@ -190,11 +191,16 @@ class OverlayDialer:
         raise DialError(_FAILURES[answer.status], f"{label}: {_MEANINGS[answer.status]}{reason}")
 
 
+def _tunnel_failure(error: TunnelError, label: str) -> DialError:
+    failure, meaning = next((f, meaning) for kind, f, meaning in _TUNNEL_FAILURES if isinstance(error, kind))
+    return DialError(failure, f"{label}: {meaning} ({error})")
+
+
 class _Opening(asyncio.Protocol):
     """Sends the request and waits for the answer; then the stream is held still for its next protocol."""
 
     def __init__(self, request: Request) -> None:
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Answer | TunnelError] = asyncio.get_running_loop().create_future()
         self._request = request
         self._parser = AnswerParser()
 
@@ -219,15 +225,15 @@ class _Opening(asyncio.Protocol):
             self.answer.set_result(answer)
 
     def eof_received(self) -> bool:
-        self._gone("it ended the stream without an answer")
+        self._gone(_NO_ANSWER)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._gone(str(exc) if exc is not None else "the stream ended without an answer")
+        self._gone(exc if isinstance(exc, TunnelError) else _NO_ANSWER)
 
-    def _gone(self, reason: str) -> None:
+    def _gone(self, error: TunnelError) -> None:
         if not self.answer.done():
-            self.answer.set_result(Answer(Status.TARGET_UNREACHABLE, reason))
+            self.answer.set_result(error)
 
 
 class _Collecting(asyncio.Protocol):

@@ -30,9 +30,9 @@ class KnownServices:
     learned_at: float | None
     """By the loop's clock; None when it was learned in an earlier run."""
 
-    def is_fresh(self, now: float) -> bool:
-        """Whether it need not be asked again."""
-        return self.learned_at is not None and now - self.learned_at < REMOTE_SERVICES_FRESH
+    def is_fresh(self, now: float, seconds: float = REMOTE_SERVICES_FRESH) -> bool:
+        """Whether it was learned within the last `seconds`, and need not be asked again."""
+        return self.learned_at is not None and now - self.learned_at < seconds
 
 
 class RemoteServices:

@@ -364,7 +364,7 @@ class Endpoint(TunnelOwner):
             self._deliver(run_driver, run, run_source, now)
 
     def _deliver(self, driver: TunnelDriver, datagrams: list[bytes], source: Any, now: float) -> None:  # noqa: ANN401
-        address = source_address(source[0], source[1])
+        address = source_address(source)
         if address is None:
             return
         if driver.tunnel.state is TunnelState.HANDSHAKE and not driver.tunnel.is_client:
@@ -373,7 +373,7 @@ class Endpoint(TunnelOwner):
 
     def _first_packet(self, datagram: bytes, source: Any, now: float) -> None:  # noqa: ANN401 - a sockaddr
         initial = parse_initial(datagram)
-        address = source_address(source[0], source[1])
+        address = source_address(source)
         if initial is None or address is None or self._closing:
             self.counters.unknown += 1
             return

@@ -75,6 +75,8 @@ class HttpConnection(asyncio.Protocol):
         self._client.set_protocol(self)
         self._client.set_write_buffer_limits(high=SPLICE_WRITE_BUFFER)
         try:
+            if self._client.is_closing():
+                return
             if upstream is not None:
                 self._attach(upstream)
             if early:
@@ -124,6 +126,8 @@ class HttpConnection(asyncio.Protocol):
         upstream = self._upstream = _Upstream(self, transport)
         transport.set_protocol(upstream)
         transport.set_write_buffer_limits(high=SPLICE_WRITE_BUFFER)
+        if transport.is_closing():  # gone already, and perhaps nobody will be told again
+            self._loop.call_soon(lambda: self.upstream_ended(upstream, abruptly=True))
         self._adjust_upstream()
 
     # The client's transport

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.dialing import DialError, Failure, Flow, OpenedStream
 from gateway.limits import DIRECT_ADDRESSES, DIRECT_CONNECT_SECONDS
 from gateway.proxy.routing import leads_back
-from gateway.splice import as_transport, reset
+from gateway.splice import Held, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class DirectDialer:
                 if self._upstream is not None:
                     opened = await self._upstream.open_stream(host, port)
                 else:
-                    opened = OpenedStream(await _race(await _resolve(host, port, socket.SOCK_STREAM)))
+                    opened = await _race(await _resolve(host, port, socket.SOCK_STREAM))
         except TimeoutError:
             raise _unreachable(host, port, "it did not answer in time") from None
         except OSError as error:
@@ -80,13 +80,6 @@ class DirectDialer:
             raise DialError(
                 Failure.POLICY, f"{host}:{port} is this proxy itself: a request to it would go round for ever"
             )
-
-
-class _Waiting(asyncio.Protocol):
-    """Holds a new connection still until somebody takes it over."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        as_transport(transport).pause_reading()
 
 
 class _UdpFlow(asyncio.DatagramProtocol):
@@ -147,7 +140,7 @@ async def _resolve(host: str, port: int, kind: socket.SocketKind) -> list[SockAd
     return [*turns, *preferred[shorter:], *others[shorter:]][:DIRECT_ADDRESSES]
 
 
-async def _race(addresses: list[SockAddress]) -> asyncio.Transport:
+async def _race(addresses: list[SockAddress]) -> OpenedStream:
     """Connect to the first address that answers; the next is tried after 250 ms or at once when one fails.
 
     Raises the OSError that says most: a refusal before anything else.
@@ -156,9 +149,9 @@ async def _race(addresses: list[SockAddress]) -> asyncio.Transport:
     if len(addresses) == 1:
         return await _connect(addresses[0])
     waiting = list(addresses)
-    attempts: set[asyncio.Task[asyncio.Transport]] = set()
+    attempts: set[asyncio.Task[OpenedStream]] = set()
     errors: list[OSError] = []
-    winner: asyncio.Transport | None = None
+    winner: OpenedStream | None = None
     try:
         while winner is None and (waiting or attempts):
             if waiting:
@@ -175,22 +168,23 @@ async def _race(addresses: list[SockAddress]) -> asyncio.Transport:
                 elif winner is None:
                     winner = attempt.result()
                 else:
-                    reset(attempt.result())
+                    reset(attempt.result().transport)
     finally:
         for attempt in attempts:
             attempt.cancel()
         for result in await asyncio.gather(*attempts, return_exceptions=True):
-            if isinstance(result, asyncio.Transport):
-                reset(result)
+            if isinstance(result, OpenedStream):
+                reset(result.transport)
     if winner is not None:
         return winner
     raise next((error for error in errors if isinstance(error, ConnectionRefusedError)), errors[0])
 
 
-async def _connect(address: SockAddress) -> asyncio.Transport:
+async def _connect(address: SockAddress) -> OpenedStream:
     family, ip, port = address
-    transport, _ = await asyncio.get_running_loop().create_connection(_Waiting, ip, port, family=family)
-    return transport
+    transport, held = await asyncio.get_running_loop().create_connection(Held, ip, port, family=family)
+    transport.pause_reading()
+    return OpenedStream(transport, held.early)
 
 
 def _unreachable(host: str, port: int, why: str) -> DialError:

@@ -11,6 +11,7 @@ import os
 import socket
 from base64 import b64encode
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Final, Literal, cast
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,7 @@ from gateway.errors import ConfigurationError
 from gateway.http.heads import find_end, parse_response
 from gateway.http.problems import HttpError
 from gateway.limits import HTTP_HEAD_BYTES
-from gateway.splice import as_transport, reset
+from gateway.splice import Held, as_transport, reset
 
 _EXPECTED: Final = (
     "write it socks5://host:port, socks5://user:password@host:port, socks4://host:port or http://host:port"
@@ -96,8 +97,8 @@ class UpstreamProxy:
         return OpenedStream(transport, early)
 
     async def _connect_socks(self, host: str, port: int) -> OpenedStream:
-        import pproxy
-
+        loop = asyncio.get_running_loop()
+        pproxy = await loop.run_in_executor(None, import_module, "pproxy")  # it reads files
         where = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         login = f"#{self.user}:{self.password}" if self.user else ""
         connection = pproxy.Connection(f"{self.scheme}://{where}/{login}")
@@ -151,10 +152,6 @@ async def _take_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     duplicate = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
     writer.close()
     duplicate.setblocking(False)
-    transport, _ = await asyncio.get_running_loop().create_connection(_Paused, sock=duplicate)
-    return OpenedStream(transport, early)
-
-
-class _Paused(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        as_transport(transport).pause_reading()
+    transport, held = await asyncio.get_running_loop().create_connection(Held, sock=duplicate)
+    transport.pause_reading()
+    return OpenedStream(transport, early + held.early)

@@ -95,7 +95,6 @@ class GatewayProcess:
 
     def said(self) -> str:
         """What it wrote to stderr."""
-        self._output.flush()
         return (self.home / "output.txt").read_text()
 
     def listens(self, door: str) -> str:
@@ -152,6 +151,7 @@ class GatewayProcess:
             self.process.wait(20)
             if self.process.stdout is not None:
                 self.process.stdout.close()
+            self._output.close()
         self.process = None
 
 

@@ -57,8 +57,8 @@ class Serving:
         await self.tasks.close()
         for stream in self.tunnel.opened:
             stream.abort()
-        for _ in range(3):  # let transports say goodbye
-            await asyncio.sleep(0)
+            stream.peer.abort()
+        await asyncio.sleep(0.01)  # transports say goodbye, also those of the servers behind
 
 
 @contextlib.asynccontextmanager
@@ -127,5 +127,5 @@ async def udp_server() -> AsyncIterator[tuple[int, UdpEcho]]:
 async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
     """Wait until a condition holds, looking at every turn of the loop."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - for what has no event of its own
             await asyncio.sleep(0.001)

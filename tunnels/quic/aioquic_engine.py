@@ -53,7 +53,7 @@ class AioquicEngine:
         try:
             for datagram in datagrams:
                 self._connection.receive_datagram(datagram, PSEUDO_ADDRESS, now=now)
-        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+        except Exception as error:
             raise engine_broke(error) from error
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
@@ -61,7 +61,7 @@ class AioquicEngine:
             return []
         try:
             return [datagram for datagram, _ in self._connection.datagrams_to_send(now=now)]
-        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+        except Exception as error:
             raise engine_broke(error) from error
 
     def get_timer(self) -> float | None:
@@ -70,7 +70,7 @@ class AioquicEngine:
     def handle_timer(self, now: float) -> None:
         try:
             self._connection.handle_timer(now=now)
-        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+        except Exception as error:
             raise engine_broke(error) from error
 
     def drain_events(self, events: EngineEvents) -> None:

@@ -56,7 +56,7 @@ class EngineEvents(Protocol):
 
 def engine_broke(error: Exception) -> TunnelLost:
     """What a foreign exception out of an engine means: this connection is over, and no other is concerned."""
-    return TunnelLost(f"QUIC broke: {error or type(error).__name__}")
+    return TunnelLost(f"QUIC broke: {str(error) or type(error).__name__}")
 
 
 class Engine(Protocol):

@@ -82,13 +82,13 @@ class Qh3Engine:
             return
         try:
             self._connection.receive_many_datagrams(datagrams, PSEUDO_ADDRESS, now)
-        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+        except Exception as error:
             raise engine_broke(error) from error
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         try:
             return [datagram for datagram, _ in self._connection.datagrams_to_send(now)]
-        except Exception as error:  # noqa: BLE001 - such as a padded Initial that it cannot answer within its bounds
+        except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
             raise engine_broke(error) from error
 
     def get_timer(self) -> float | None:
@@ -97,7 +97,7 @@ class Qh3Engine:
     def handle_timer(self, now: float) -> None:
         try:
             self._connection.handle_timer(now)
-        except Exception as error:  # noqa: BLE001 - foreign code on hostile input
+        except Exception as error:
             raise engine_broke(error) from error
 
     def drain_events(self, events: EngineEvents) -> None:

@@ -24,13 +24,32 @@ Batch = list[tuple[bytes, Any]]
 """Datagrams as they came, each with its source as the socket module writes it."""
 
 
+_Sockaddr = tuple[str, int] | tuple[str, int, int, int]
+"""What the socket module calls an address; for IPv6 with flow label and interface number."""
+
+
 @lru_cache(maxsize=8192)
-def source_address(host: str, port: int) -> Address | None:
+def source_address(source: tuple[Any, ...]) -> Address | None:
     """The address a datagram came from; None for one that cannot be answered (port 0)."""
+    host, port, *rest = source
     try:
+        if len(rest) == 2 and rest[1] and "%" not in host:  # link-local: good on one interface only
+            host = f"{host}%{socket.if_indextoname(rest[1])}"
         return Address.of(host, port)
-    except ValueError:
+    except (OSError, ValueError):
         return None
+
+
+def _destination(address: Address) -> _Sockaddr | None:
+    """The address as both helpers take it; None where its interface is not there."""
+    ip = address.ip
+    if ip.version == 4 or ip.scope_id is None:
+        return address.sockaddr
+    try:
+        number = int(ip.scope_id) if ip.scope_id.isdigit() else socket.if_nametoindex(ip.scope_id)
+    except OSError:
+        return None
+    return (str(ip).partition("%")[0], address.port, 0, number)
 
 
 class _SocketIO(Protocol):
@@ -39,7 +58,7 @@ class _SocketIO(Protocol):
     def recv(self) -> Batch:
         """What is there, at most about 64 KB; empty when nothing is."""
 
-    def send(self, datagrams: list[bytes], address: tuple[str, int]) -> int:
+    def send(self, datagrams: list[bytes], address: _Sockaddr) -> int:
         """How many of the datagrams the kernel took; 0 when its buffer is full."""
 
 
@@ -61,7 +80,7 @@ class _PlainIO:
                 raise
         return batch
 
-    def send(self, datagrams: list[bytes], address: tuple[str, int]) -> int:
+    def send(self, datagrams: list[bytes], address: _Sockaddr) -> int:
         for sent, datagram in enumerate(datagrams):
             try:
                 self._socket.sendto(datagram, address)
@@ -92,6 +111,9 @@ _IGNORED = frozenset(
 )
 
 
+_NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL})
+
+
 def _make_io(sock: socket.socket) -> _SocketIO:
     try:
         from qh3._hazmat import UdpSocketState
@@ -110,7 +132,10 @@ class UdpSocket:
     def __init__(self, host: str, port: int, on_datagrams: Callable[[Batch], None]) -> None:
         """Bind now; ConfigurationError, in one line, if this machine cannot."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        except OSError as error:  # a kernel without IPv6, or no descriptor left
+            raise ConfigurationError(_bind_advice(host, port, error)) from error
         try:
             self._socket.setblocking(False)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -125,7 +150,7 @@ class UdpSocket:
         self.address = Address.of(*self._socket.getsockname()[:2])
         self._on_datagrams = on_datagrams
         self._io = _make_io(self._socket)
-        self._queue: deque[tuple[bytes, tuple[str, int]]] = deque()
+        self._queue: deque[tuple[bytes, _Sockaddr]] = deque()
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)
@@ -144,16 +169,19 @@ class UdpSocket:
 
     def send(self, datagrams: list[bytes], address: Address) -> None:
         """Put datagrams on the wire, or a bounded number in a queue while the kernel's buffer is full."""
-        sent = 0 if self._queue else self._send_now(datagrams, address.sockaddr)
+        sockaddr = _destination(address)
+        if sockaddr is None:
+            return  # lost, as on any path that does not work
+        sent = 0 if self._queue else self._send_now(datagrams, sockaddr)
         if sent < len(datagrams):
             if not self._queue:
                 self._loop.add_writer(self._socket, self._writable)
             room = limits.SEND_QUEUE_DATAGRAMS - len(self._queue)
             waiting = datagrams[sent:]
             self.dropped += max(0, len(waiting) - room)
-            self._queue.extend((datagram, address.sockaddr) for datagram in waiting[:room])
+            self._queue.extend((datagram, sockaddr) for datagram in waiting[:room])
 
-    def _send_now(self, datagrams: list[bytes], sockaddr: tuple[str, int]) -> int:
+    def _send_now(self, datagrams: list[bytes], sockaddr: _Sockaddr) -> int:
         try:
             return self._io.send(datagrams, sockaddr)
         except (BlockingIOError, InterruptedError):
@@ -214,7 +242,7 @@ class UdpTransport:
         if len({":" in host for host in hosts}) != len(hosts):
             raise ConfigurationError(f"[tunnels] bind takes one address per family, not {', '.join(hosts)}")
         try:
-            for host in hosts:
+            for host in sorted(hosts, key=lambda host: ":" in host):
                 self._bind_one(host, port)
         except ConfigurationError:
             self.close()
@@ -224,12 +252,15 @@ class UdpTransport:
         first = self._sockets[0].address.port if self._sockets else None
         try:
             self._sockets.append(UdpSocket(host, first or port, self._on_datagrams))
-        except ConfigurationError:
-            if first is None or (port and host != "::"):
+        except ConfigurationError as error:
+            if first is None:
                 raise
-            if host != "::":  # any port will do, and the first one's is taken in this family
-                self._sockets.append(UdpSocket(host, 0, self._on_datagrams))
-            # "::" by default: a machine without IPv6 does without it
+            reason = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+            if host == "::" and reason in _NO_IPV6:
+                return  # it is the default, and a machine without IPv6 does without it
+            if port or reason != errno.EADDRINUSE:
+                raise
+            self._sockets.append(UdpSocket(host, 0, self._on_datagrams))  # any port will do
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -10,13 +10,13 @@ import pytest
 
 from gateway.http.connection import forward_fixed
 from gateway.http.rewriting import HeaderRewrite, tell_endpoint
-from gateway.splice import as_transport
+from gateway.splice import Held
 from tests.lab.dialer import Tasks
 from tests.lab.http_servers import http_app, scripted, serve
 from tests.lab.http_websocket import talk, websocket_echo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import h11
     from aiohttp import web
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 WHO = tell_endpoint("me", "localhost")
 
 
-class _Paused(asyncio.Protocol):
-    def __init__(self, made) -> None:
+class _Inbound(Held):
+    def __init__(self, made: Callable[[_Inbound], None]) -> None:
+        super().__init__()
         self._made = made
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        as_transport(transport).pause_reading()
-        self._made(as_transport(transport))
+        super().connection_made(transport)
+        self._made(self)
 
 
 @asynccontextmanager
@@ -38,14 +39,16 @@ async def adapter(target: tuple[str, int], rewrite: HeaderRewrite = WHO) -> Asyn
     """A port each of whose connections is forwarded to a connection of its own to the target."""
     loop, tasks = asyncio.get_running_loop(), Tasks()
 
-    async def forward(inbound: asyncio.Transport) -> None:
-        transport, _ = await loop.create_connection(lambda: _Paused(lambda _: None), *target)
-        await forward_fixed(inbound, transport, rewrite)
+    async def forward(inbound: _Inbound) -> None:
+        transport, _ = await loop.create_connection(Held, *target)
+        for each in (inbound.transport, transport):
+            each.pause_reading()
+        await forward_fixed(inbound.transport, transport, rewrite, early=inbound.early)
 
-    def made(inbound: asyncio.Transport) -> None:
+    def made(inbound: _Inbound) -> None:
         tasks.spawn(forward(inbound), "forward")
 
-    server = await loop.create_server(lambda: _Paused(made), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: _Inbound(made), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()
     finally:

@@ -1,0 +1,303 @@
+"""Names become streams and flows to services; each way to fail is a DialError that names the remedy."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.dialing import DialError, Failure
+from gateway.expose.incoming import Refused
+from gateway.limits import FLOW_EARLY_DATAGRAMS
+from gateway.overlay_dialer import OverlayDialer
+from gateway.splice import splice
+from gateway.stream_header import Answer, Status
+from tests.lab.serving import serving, tcp_server, udp_server, until
+from tests.lab.streams import ALICE, Recorder, take, tcp_pair
+from tunnels.errors import (
+    ProtocolViolation,
+    StreamReset,
+    TooManyStreams,
+    TunnelClosed,
+    TunnelError,
+    Unreachable,
+    WrongIdentity,
+)
+
+
+@pytest.mark.parametrize(
+    "host", ["web.alice.overlay", "WEB.Alice.Overlay.", f"web.{ALICE}.overlay", "alice.overlay"]
+)
+async def test_a_name_opens_a_stream_to_its_service(host: str) -> None:
+    async with tcp_server() as port, serving() as world:
+        world.expose("web", str(port))
+        opened = await world.dialer.open_stream(host, 80, user="anybody")
+        seen = take(opened.transport)
+        opened.transport.write(b"hello")
+        await seen.until(lambda r: r.data == b"hello")
+
+
+async def test_what_a_service_says_first_is_early_or_read_later() -> None:
+    class _Banner(asyncio.Protocol):
+        def connection_made(self, transport) -> None:
+            transport.write(b"SSH-2.0-lab\r\n")
+            transport.close()
+
+    async with tcp_server(_Banner) as port, serving() as world:
+        world.expose("ssh", str(port))
+        opened = await world.dialer.open_stream("ssh.alice.overlay", 22)
+        assert not opened.transport.is_reading()
+        near, far = await tcp_pair()
+        seen = take(near)
+        task = world.tasks.spawn(_spliced(far, opened), "splice")
+        await seen.ends()
+        assert seen.data == b"SSH-2.0-lab\r\n"
+        near.close()
+        await task
+
+
+async def _spliced(far, opened) -> None:
+    await splice(far, opened.transport, from_second=opened.early)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "failure", "says"),
+    [
+        ("web.nobody.overlay", 80, Failure.UNKNOWN_NAME, "overlay contacts add nobody"),
+        ("a.b.alice.overlay", 80, Failure.UNKNOWN_NAME, "is not a name"),
+        ("example.org", 80, Failure.UNKNOWN_NAME, "does not end in .overlay"),
+        ("none.alice.overlay", 80, Failure.NO_SERVICE, "nothing is exposed"),
+        ("alice.overlay", 81, Failure.NO_SERVICE, "alice.overlay:81"),
+        ("secret.alice.overlay", 80, Failure.FORBIDDEN, "--allow"),
+        ("dead.alice.overlay", 80, Failure.TARGET_REFUSED, "not running"),
+        ("lost.alice.overlay", 80, Failure.TARGET_UNREACHABLE, "does not answer"),
+    ],
+)
+async def test_failures_say_what_and_what_to_do(host, port, failure, says) -> None:
+    async with serving() as world:
+        world.expose("secret", "9000", allow=())
+        world.expose("dead", "unix:/nowhere", port=7000)
+        world.expose("lost", "no-host.invalid:7001")
+        with pytest.raises(DialError) as caught:
+            await world.dialer.open_stream(host, port)
+        assert caught.value.failure is failure
+        assert says in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+async def test_every_status_is_a_failure_with_its_reason(status: Status) -> None:
+    async with serving() as world:
+        world.tunnel.acceptors[ALICE] = lambda _: Refused(Answer(status, "so there"))
+        with pytest.raises(DialError, match="so there"):
+            await world.dialer.open_stream("alice.overlay", 80)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (Unreachable("no path"), Failure.OFFLINE),
+        (WrongIdentity("no"), Failure.OFFLINE),
+        (TunnelClosed("no"), Failure.OFFLINE),
+        (TunnelError("no"), Failure.OFFLINE),
+        (TooManyStreams("no"), Failure.OVERLOADED),
+        (ProtocolViolation("no"), Failure.TARGET_UNREACHABLE),
+        (StreamReset(7), Failure.TARGET_UNREACHABLE),
+    ],
+)
+async def test_every_error_of_tunnels_is_a_failure(error: TunnelError, failure: Failure) -> None:
+    async with serving() as world:
+        world.tunnel.failure = error
+        with pytest.raises(DialError) as caught:
+            await world.dialer.open_stream("alice.overlay", 80)
+        assert caught.value.failure is failure
+        with pytest.raises(DialError):
+            await world.dialer.open_flow("alice.overlay", 80, print, print)
+        with pytest.raises(DialError):
+            await world.dialer.list_services(ALICE)
+
+
+class _Answering(asyncio.Protocol):
+    """The far end of a stream that answers with fixed bytes and then does something to it."""
+
+    wire = b""
+    then = "stay"
+
+    def connection_made(self, transport) -> None:
+        transport.write(self.wire)
+        if self.then != "stay":
+            getattr(transport, self.then)()
+
+
+@pytest.mark.parametrize(
+    ("wire", "then", "says"),
+    [
+        (b"HTTP/1.1 400", "stay", "did not understand"),
+        (b"OV\x09", "stay", "update overlay"),
+        (b"OV\x01", "close", "without an answer"),
+        (b"", "abort", "without an answer"),
+        (b"OV\x01\x00", "stay", "did not answer within"),
+    ],
+)
+async def test_a_far_side_that_does_not_answer_well_is_told_apart(wire, then, says) -> None:
+    async with serving() as world:
+        protocol = type("_A", (_Answering,), {"wire": wire, "then": then})
+        world.tunnel.acceptors[ALICE] = lambda _: protocol()
+        dialer = OverlayDialer(world.tunnel.open_transport, world.names.get, answer_seconds=0.2)
+        with pytest.raises(DialError, match=says) as caught:
+            await dialer.open_stream("alice.overlay", 80)
+        assert caught.value.failure is (Failure.OFFLINE if "without" in says else Failure.TARGET_UNREACHABLE)
+        assert world.tunnel.opened[-1].is_closing()
+
+
+async def test_cancelling_a_dial_resets_its_stream() -> None:
+    async with serving() as world:
+        world.tunnel.acceptors[ALICE] = lambda _: asyncio.Protocol()
+        task = asyncio.get_running_loop().create_task(world.dialer.open_stream("alice.overlay", 80))
+        await until(lambda: len(world.tunnel.opened) == 1)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert world.tunnel.opened[0].is_closing()
+
+
+@pytest.mark.parametrize(
+    "wire", [b"\xff\xff", b"\x91\x95\xa3web\x50\x4f\x91\xa3tcp\xc3", b"x" * 300_000, b""]
+)
+async def test_a_list_that_cannot_be_read_is_a_failure(wire: bytes) -> None:
+    async with serving() as world:
+        protocol = type("_A", (_Answering,), {"wire": Answer(Status.OK).encode() + wire, "then": "close"})
+        world.tunnel.acceptors[ALICE] = lambda _: protocol()
+        with pytest.raises(DialError, match=r"list of services|ports of service"):
+            await world.dialer.list_services(ALICE)
+        assert world.tunnel.opened[0].is_closing()
+
+
+# --- flows ---------------------------------------------------------------------------------------------------
+
+
+class _Inbox:
+    def __init__(self) -> None:
+        self.datagrams: list[bytes] = []
+        self.closed = 0
+
+    def on_closed(self) -> None:
+        self.closed += 1
+
+
+async def test_datagrams_of_all_sizes_go_both_ways() -> None:
+    async with udp_server() as (port, echo), serving() as world:
+        world.expose("dns", f"{port}/udp")
+        inbox = _Inbox()
+        flow = await world.dialer.open_flow("dns.alice.overlay", 53, inbox.datagrams.append, inbox.on_closed)
+        flow.send(b"")  # asyncio before 3.12 cannot answer with one
+        await until(lambda: echo.received == 1)
+        for size in (1, 1100, 1101, 9000, 65507):
+            before = len(inbox.datagrams)
+            flow.send(b"a" * size)
+            await until(lambda n=before: len(inbox.datagrams) > n)
+            assert inbox.datagrams[-1] == b"A" * size
+        flow.send(b"a" * 65508)  # no UDP datagram is this large
+        assert world.tunnel.opened[0].datagrams_sent >= 2  # those sent after the answer that fit a frame
+        flow.close()
+        flow.close()
+        await until(lambda: world.acceptor.status.streams == 0)
+        assert world.acceptor.status.flows == 0
+        assert inbox.closed == 0
+
+
+async def test_the_first_datagrams_do_not_wait_for_the_answer_and_are_bounded() -> None:
+    server = Recorder()
+    async with serving() as world:
+        world.tunnel.acceptors[ALICE] = lambda _: server
+        flow = await world.dialer.open_flow("alice.overlay", 53, print, lambda: None)
+        for _ in range(FLOW_EARLY_DATAGRAMS + 5):
+            flow.send(b"early")
+        await server.until(lambda r: r.data.count(b"\0\5early") == FLOW_EARLY_DATAGRAMS)
+        flow.close()
+        await server.ends()
+        assert server.data.count(b"early") == FLOW_EARLY_DATAGRAMS
+
+
+async def test_replies_that_overtake_the_answer_are_kept() -> None:
+    class _Hasty(asyncio.Protocol):
+        def connection_made(self, transport) -> None:
+            for _ in range(FLOW_EARLY_DATAGRAMS + 5):
+                transport.send_datagram(b"reply")
+            asyncio.get_running_loop().call_later(
+                0.02, transport.write, Answer(Status.OK).encode() + b"\0\2ok"
+            )
+
+    async with serving() as world:
+        world.tunnel.acceptors[ALICE] = lambda _: _Hasty()
+        inbox = _Inbox()
+        await world.dialer.open_flow("alice.overlay", 53, inbox.datagrams.append, inbox.on_closed)
+        await until(lambda: len(inbox.datagrams) > FLOW_EARLY_DATAGRAMS)
+        assert inbox.datagrams == [b"reply"] * FLOW_EARLY_DATAGRAMS + [b"ok"]
+
+
+async def test_a_refused_flow_ends_by_itself() -> None:
+    async with serving() as world:
+        inbox = _Inbox()
+        flow = await world.dialer.open_flow("alice.overlay", 53, inbox.datagrams.append, inbox.on_closed)
+        await until(lambda: inbox.closed == 1)
+        flow.send(b"into the void")
+        flow.close()
+        assert inbox.closed == 1
+
+
+@pytest.mark.parametrize("wire", [b"HTTP", Answer(Status.OK).encode() + b"\xff\xff"])
+async def test_a_flow_whose_stream_makes_no_sense_ends(wire: bytes) -> None:
+    async with serving() as world:
+        protocol = type("_A", (_Answering,), {"wire": wire})
+        world.tunnel.acceptors[ALICE] = lambda _: protocol()
+        inbox = _Inbox()
+        await world.dialer.open_flow("alice.overlay", 53, inbox.datagrams.append, inbox.on_closed)
+        await until(lambda: inbox.closed == 1)
+
+
+async def test_a_stalled_stream_drops_large_datagrams_instead_of_queueing() -> None:
+    async with serving() as world:
+
+        class _Stalled(asyncio.Protocol):
+            def connection_made(self, transport) -> None:
+                transport.pause_reading()
+                transport.write(Answer(Status.OK).encode())
+
+        world.tunnel.acceptors[ALICE] = lambda _: _Stalled()
+        flow = await world.dialer.open_flow("alice.overlay", 53, print, lambda: None)
+        await asyncio.sleep(0.02)
+        world.tunnel.opened[0].peer.pause_reading()
+        for _ in range(500):
+            flow.send(b"b" * 60_000)
+            await asyncio.sleep(0)
+        assert world.tunnel.opened[0].get_write_buffer_size() < 64 * 1024 + 60_002
+        flow.close()
+
+
+async def test_closing_the_dialer_ends_its_flows() -> None:
+    async with udp_server() as (port, _), serving() as world:
+        world.expose("dns", f"{port}/udp")
+        inbox = _Inbox()
+        await world.dialer.open_flow("dns.alice.overlay", 53, inbox.datagrams.append, inbox.on_closed)
+        assert repr(world.dialer) == "OverlayDialer(1 flows)"
+        world.dialer.close()
+        assert inbox.closed == 1
+        assert repr(world.dialer) == "OverlayDialer(0 flows)"
+
+
+async def test_a_thousand_streams_at_once() -> None:
+    async with tcp_server() as port, serving() as world:
+        world.expose("web", str(port))
+
+        async def one(number: int) -> None:
+            opened = await world.dialer.open_stream("web.alice.overlay", 80)
+            seen = take(opened.transport)
+            opened.transport.write(b"%d" % number)
+            await seen.until(lambda r: r.data == b"%d" % number)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(1000):
+                group.create_task(one(number))
+        assert world.acceptor.status.streams == 1000
