@@ -9,22 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.dialing import OpenedStream
 from gateway.http.authority import split_absolute
-from gateway.http.exchange import (
-    CloseClient,
-    Dial,
-    DropUpstream,
-    Forward,
-    Forwarding,
-    Join,
-    Phase,
-    Place,
-    ResetClient,
-)
+from gateway.http.exchange import Forwarding, Phase
 from gateway.http.lingering import Lingering
+from gateway.http.plans import CloseClient, Dial, DropUpstream, Forward, Join, Place, ResetClient
 from gateway.http.problems import HttpError, Problem, bad_request, plain_answer
 from gateway.limits import HTTP_IDLE_SECONDS, PROXY_HANDSHAKE_SECONDS, SPLICE_WRITE_BUFFER
 from gateway.splice import Splice, reset
@@ -33,11 +24,10 @@ if TYPE_CHECKING:
     from gateway.http.heads import RequestHead
     from gateway.http.rewriting import HeaderRewrite
 
+_TARGET: Final = Place("", 0)  # the one place of a connection whose upstream was given
+
 Open = Callable[[Place], Awaitable[OpenedStream]]
 """Opens a place; raises HttpError with the answer for the client."""
-
-FIXED = Place("", 0)
-"""The one place of a connection whose upstream was given."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -323,10 +313,10 @@ async def forward_fixed(
             raise bad_request("This is a web server, not a proxy.", status=501)
         absolute = split_absolute(head.target)
         if absolute is None:
-            return Forward(FIXED, head.target, rewrite)
-        return Forward(FIXED, absolute[2], rewrite, host=absolute[1])
+            return Forward(_TARGET, head.target, rewrite)
+        return Forward(_TARGET, absolute[2], rewrite, host=absolute[1])
 
-    machine = Forwarding(plan, _plain, fixed=FIXED)
+    machine = Forwarding(plan, _plain, fixed=_TARGET)
     await HttpConnection(inbound, machine, None).run(early=early, upstream=target)
 
 

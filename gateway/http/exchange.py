@@ -14,90 +14,33 @@ kept and used again while the requests go to the same place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.http.bodies import Body, BodyError, EndlessBody, request_body, response_body
 from gateway.http.heads import RequestHead, find_end, parse_request, parse_response, too_long
+from gateway.http.plans import (
+    CloseClient,
+    Command,
+    Dial,
+    DropUpstream,
+    Forward,
+    Join,
+    Place,
+    Plan,
+    ResetClient,
+    Tunnel,
+)
 from gateway.http.problems import HttpError, Problem, bad_gateway, bad_request
-from gateway.http.rewriting import HeaderRewrite, asked_upgrade, persists, request_bytes, response_bytes
+from gateway.http.rewriting import asked_upgrade, persists, request_bytes, response_bytes
 from gateway.limits import HTTP_HEAD_BYTES, HTTP_PIPELINE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _REPLAYABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 §9.2.2
 _ENDING: Final = frozenset({400, 408, 413, 431, 501, 505})  # what was sent was not understood
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a request goes; requests to equal places share an upstream connection."""
-
-    host: str
-    port: int
-    user: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """The plan for a request that is sent on."""
-
-    place: Place
-    target: bytes
-    """The request target to send, in origin-form."""
-    rewrite: HeaderRewrite
-    host: bytes | None = None
-    """The Host to send; None keeps the client's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """The plan for a CONNECT request: open, say so, then splice."""
-
-    place: Place
-
-
-Plan = Callable[[RequestHead], Forward | Tunnel]
-"""Decides what becomes of a request; raises HttpError with the answer for one that is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Command: open `place`, then call `upstream_opened` or `upstream_failed`."""
-
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class DropUpstream:
-    """Command: give the upstream connection up; `reset` when it is in the middle of something."""
-
-    reset: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CloseClient:
-    """Command: the client's connection ends once everything is written."""
-
-    linger: bool
-    """The client may still be sending: let it read our answer first."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResetClient:
-    """Command: the client must see that what it got is cut short."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Command: splice the two connections; nothing more is to be read as HTTP."""
-
-    from_client: bytes
-    from_upstream: bytes
-
-
-Command = Dial | DropUpstream | CloseClient | ResetClient | Join
 
 
 class Phase(Enum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.dialing import DialError, OpenedStream
 from gateway.http.connection import HttpConnection
-from gateway.http.exchange import Forward, Forwarding, Place, Tunnel
+from gateway.http.exchange import Forwarding
 from gateway.http.lingering import Lingering
 from gateway.http.problems import HttpError, Problem, plain_answer
 from gateway.limits import LINGER_SECONDS
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gateway.http.heads import RequestHead
+    from gateway.http.plans import Forward, Place, Tunnel
     from gateway.proxy.listener import ProxySettings
     from gateway.proxy.udp_associate import Spawn
 

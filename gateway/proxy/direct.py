@@ -193,6 +193,8 @@ def _unreachable(host: str, port: int, why: str) -> DialError:
 
 def _dial_error(host: str, port: int, error: OSError) -> DialError:
     """The system's error in the words of `gateway.dialing`."""
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        return _unreachable(host, port, "no name server answers")
     if isinstance(error, socket.gaierror):
         return DialError(
             Failure.UNKNOWN_NAME, f"the name {host!r} cannot be resolved: {error.strerror or error}"

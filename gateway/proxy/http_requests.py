@@ -10,7 +10,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
 from gateway.http.authority import Authority, parse_authority, split_absolute
-from gateway.http.exchange import Forward, Place, Tunnel
+from gateway.http.plans import Forward, Place, Tunnel
 from gateway.http.problems import HttpError, Problem, bad_request
 from gateway.http.rewriting import KEEP
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.proxy.requests import Credentials
     from gateway.proxy.udp_associate import Spawn, UdpAssociation
 
-_REMEDY: Final = 'choose another with `listen = "127.0.0.1:PORT"` under [proxy] in gateway.toml'
+_WHERE: Final = "under [proxy] in gateway.toml (port 0 takes any free one)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,12 @@ class ProxyListener:
             )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                why = "another program, or another gateway, uses this port"
+                why = "another program, or another gateway, uses this port; stop it, or choose another `port`"
             elif error.errno == errno.EACCES:
-                why = "ports below 1024 need privileges"
+                why = "ports below 1024 need privileges; choose another `port`"
             else:
-                why = (error.strerror or str(error)).lower()
-            raise ConfigurationError(f"the proxy cannot listen on {place}: {why}; {_REMEDY}") from None
+                why = f"{(error.strerror or str(error)).lower()}; choose another `host` or `port`"
+            raise ConfigurationError(f"the proxy cannot listen on {place}: {why} {_WHERE}") from None
 
     async def close(self) -> None:
         """Stop listening and reset every client; returns when all are gone."""

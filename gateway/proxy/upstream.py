@@ -41,12 +41,12 @@ class UpstreamProxy:
 
     @classmethod
     def parse(cls, uri: str) -> UpstreamProxy:
-        """Read the setting; ConfigurationError says what is expected."""
+        """Read the setting; ConfigurationError says what is expected, not what was given: it may hold a password."""
         try:
             parts = urlsplit(uri)
             port = parts.port
         except ValueError:
-            raise ConfigurationError(f"proxy.upstream {uri!r} is not understood; {_EXPECTED}") from None
+            raise ConfigurationError(f"proxy.upstream is not understood; {_EXPECTED}") from None
         scheme = "socks5" if parts.scheme == "socks5h" else parts.scheme
         if (
             scheme not in ("socks5", "socks4", "http")
@@ -54,7 +54,7 @@ class UpstreamProxy:
             or not port
             or parts.path.strip("/")
         ):
-            raise ConfigurationError(f"proxy.upstream {uri!r} is not understood; {_EXPECTED}")
+            raise ConfigurationError(f"proxy.upstream is not understood; {_EXPECTED}")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(cast("Scheme", scheme), parts.hostname, port, user, password)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +45,7 @@ def test_any_text_is_decoded_or_refused_with_value_error_and_one_text_means_one_
     assert zbase32_encode(data) == text.lower()
 
 
-@pytest.mark.parametrize("text", ["y", "yyy", "yyyyyy", "yo", "l", "2", "v", "0", "yy ", "y\ny", "\u212ay", "ßy", "İy"])
+@pytest.mark.parametrize("text", ["y", "yyy", "yyyyyy", "yb", "l", "2", "v", "0", "yy ", "y\ny", "\u212ay", "ßy", "İy"])
 def test_lengths_padding_and_characters_that_no_bytes_give_are_refused(text):
     with pytest.raises(ValueError, match="z-base-32|cut short"):
         zbase32_decode(text)
@@ -67,7 +65,7 @@ def test_an_id_is_read_in_any_case_and_written_in_lower_case():
         (PKARR_EXAMPLE[:-1], "52 characters, not 51"),
         (PKARR_EXAMPLE + "y", "52 characters, not 53"),
         (PKARR_EXAMPLE[:-1] + "l", "'l' is not a z-base-32 character"),
-        (PKARR_EXAMPLE[:-1] + "o", "wrong last character"),
+        (PKARR_EXAMPLE[:-1] + "b", "wrong last character"),
         ("9" * 51 + "o", "no Ed25519 public key"),
         ("y" * 52, "no Ed25519 public key"),
     ],
@@ -123,8 +121,6 @@ def test_a_secret_is_in_no_text_of_its_key():
         assert "aaaaaa" not in text
     assert ALICE.endpoint_id.short in repr(ALICE)
     assert not hasattr(ALICE, "__dict__")
-    with pytest.raises(TypeError):
-        pickle.dumps(ALICE)
 
 
 def test_the_same_seed_gives_the_same_id():

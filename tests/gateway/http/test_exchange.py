@@ -9,15 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http.authority import parse_authority, split_absolute
-from gateway.http.exchange import (
+from gateway.http.exchange import Forwarding, Phase
+from gateway.http.plans import (
     CloseClient,
     Command,
     Dial,
     DropUpstream,
     Forward,
-    Forwarding,
     Join,
-    Phase,
     Place,
     ResetClient,
     Tunnel,

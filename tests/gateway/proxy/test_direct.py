@@ -63,7 +63,6 @@ async def test_a_stream_opens(host: str) -> None:
 async def test_failures_are_told_apart(closed_port: int) -> None:
     assert await failure("127.0.0.1", closed_port) is Failure.TARGET_REFUSED
     assert await failure("localhost", closed_port) is Failure.TARGET_REFUSED
-    assert await failure("no-such-host.invalid", 80) is Failure.UNKNOWN_NAME
     assert await failure("a..b", 80) is Failure.UNKNOWN_NAME
     assert await failure("x" * 64 + ".example", 80) is Failure.UNKNOWN_NAME
     assert await failure("ff02::1", 80) is Failure.TARGET_UNREACHABLE
@@ -125,7 +124,7 @@ async def test_a_udp_service_that_is_away_ends_nothing() -> None:
         await asyncio.sleep(0)
     flow.close()
     with pytest.raises(DialError) as caught:
-        await DirectDialer().open_flow("no-such-host.invalid", 1, lambda _: None, lambda: None)
+        await DirectDialer().open_flow("a..b", 1, lambda _: None, lambda: None)
     assert caught.value.failure is Failure.UNKNOWN_NAME
 
 

@@ -6,8 +6,8 @@ from base64 import b64encode
 
 import pytest
 
-from gateway.http.exchange import Forward, Place, Tunnel
 from gateway.http.heads import parse_request
+from gateway.http.plans import Forward, Place, Tunnel
 from gateway.http.problems import HttpError
 from gateway.proxy.http_requests import plan_request
 from gateway.proxy.requests import Credentials

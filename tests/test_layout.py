@@ -1,0 +1,48 @@
+"""Facts about the tree: each module says what it is for, and has its tests where they are looked for."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("gateway", "resolver", "tunnels")
+MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+TESTED_ELSEWHERE = {
+    "tunnels/errors.py": "names and sentences only; each is raised in some test",
+    "tunnels/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
+    "tunnels/driver.py": "the shell of a tunnel, tested with real sockets in tests/tunnels/test_endpoint.py",
+    "tunnels/quic/engine.py": "the seam; tests/tunnels/quic/test_conformance.py",
+    "tunnels/quic/qh3_engine.py": "tests/tunnels/quic/test_conformance.py",
+    "tunnels/quic/aioquic_engine.py": "tests/tunnels/quic/test_conformance.py",
+    "tunnels/quic/binding.py": "tests/tunnels/quic/test_conformance.py",
+    "gateway/errors.py": "names and sentences only; each is raised in some test",
+    "gateway/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
+    "resolver/errors.py": "names and sentences only; each is raised in some test",
+    "resolver/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
+}
+
+
+def test_there_are_modules():
+    assert len(MODULES) > 50
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_each_module_says_what_it_is_for(path):
+    assert ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__init__.py"], ids=str)
+def test_each_module_has_a_test_file_that_mirrors_its_path(path):
+    mirror = ROOT / "tests" / path.parent / f"test_{path.name}"
+    if str(path) in TESTED_ELSEWHERE:
+        assert not mirror.exists(), "it has tests of its own now: take it off the list"
+    else:
+        assert mirror.exists(), f"write {mirror.relative_to(ROOT)}"
+
+
+def test_the_exceptions_are_about_modules_that_exist():
+    assert {Path(name) for name in TESTED_ELSEWHERE} <= set(MODULES)
