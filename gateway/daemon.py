@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.expose.acceptor import Acceptor
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
+from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
@@ -70,6 +72,7 @@ async def run(
     `overrides` are settings from the command line; `on_ready` is called once everything listens. GatewayError, or
     an error of tunnels, says in one line why it could not start; nothing is left running then.
     """
+    _allow_many_files()
     await asyncio.to_thread(home.create)
     lock = await asyncio.to_thread(home.lock)
     try:
@@ -93,6 +96,14 @@ async def run(
             await asyncio.to_thread(log.close)
     finally:
         lock.release()
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: each connection through the proxy takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Daemon:

@@ -204,3 +204,6 @@ GREETING_SECONDS: Final = 3.0
 REMOTE_SERVICES_ABSENT: Final = 0.2
 """Seconds for which a service that an endpoint did not tell of counts as absent: it may be exposed any moment, and
 asking again costs it one small stream, five times a second at most."""
+
+OPEN_FILES: Final = 65536
+"""Descriptors asked of the system: all bounds on connections and listeners together stay below it."""

@@ -112,6 +112,7 @@ class Logs:
         self._writer = threading.Thread(target=_write, args=(self._lines, handlers), name="logs", daemon=True)
         self._writer.start()
         logging.getLogger().addHandler(self._entry)
+        logging.getLogger("aiohttp.server").addFilter(_is_ours)
 
     def set_level(self, level: Literal["debug", "info", "warning", "error"]) -> None:
         """What our packages log from now on."""
@@ -121,6 +122,7 @@ class Logs:
     def close(self) -> None:
         """Write what is waiting and stop; idempotent."""
         logging.getLogger().removeHandler(self._entry)
+        logging.getLogger("aiohttp.server").removeFilter(_is_ours)
         with contextlib.suppress(queue.Full):  # a terminal that is stopped must not hold up our end
             self._lines.put(None, timeout=LOG_CLOSE_SECONDS)
             self._writer.join(LOG_CLOSE_SECONDS)
@@ -134,6 +136,12 @@ def _write(lines: queue.Queue[logging.LogRecord | None], handlers: list[logging.
     while (record := lines.get()) is not None:
         for handler in handlers:
             handler.handle(record)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of the web server is about a fault of ours, and not about what a client made of HTTP."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or type(error).__module__ != "aiohttp.http_exceptions"
 
 
 def set_up(

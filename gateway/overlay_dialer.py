@@ -65,6 +65,8 @@ _MEANINGS: Final = {
     Status.BAD_REQUEST: "the other gateway did not understand us; update overlay on both sides",
     Status.WRONG_VERSION: "the two gateways speak different versions; update overlay on the older side",
 }
+_TELLING: Final = frozenset({Status.FORBIDDEN, Status.OVERLOADED, Status.BAD_REQUEST, Status.WRONG_VERSION})
+"""Where the far side's own words add to ours."""
 _TUNNEL_FAILURES: Final = (
     (TooManyStreams, Failure.OVERLOADED, "the tunnel carries as many streams as it may; try again later"),
     (WrongIdentity, Failure.OFFLINE, "somebody else answers at its address; ask its owner for a new ticket"),
@@ -187,7 +189,7 @@ class OverlayDialer:
         if answer.status is Status.OK:
             return OpenedStream(transport, opening.rest)
         transport.abort()
-        reason = f" ({answer.reason})" if answer.reason else ""
+        reason = f" ({answer.reason})" if answer.reason and answer.status in _TELLING else ""
         raise DialError(_FAILURES[answer.status], f"{label}: {_MEANINGS[answer.status]}{reason}")
 
 

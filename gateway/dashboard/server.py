@@ -80,8 +80,12 @@ class DashboardServer:
         address = self._proxy_address()
         if address is None:
             raise web.HTTPServiceUnavailable(text="The proxy is switched off ([proxy] enabled).\n")
+        host, port = address
+        local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+        if ip_address(host).is_unspecified and local is not None:
+            host = local[0]  # the proxy listens everywhere, so also where this request came to
         return web.Response(
-            body=pac(*address).encode(),
+            body=pac(host, port).encode(),
             content_type=CONTENT_TYPE,
             headers={"Cache-Control": "no-cache"},
         )

@@ -59,8 +59,7 @@ def may_use(service: Service | None, caller: EndpointId, contacts: Contacts) -> 
     if known:
         told = Answer(
             Status.FORBIDDEN,
-            f"{service.name} is not open to you: ask its owner for"
-            f" 'overlay expose {service.name} … --allow {caller.short}…'",
+            f"{service.name} is not open to you; its owner may add: --allow {caller}",
         )
         return Access(False, "a contact that is not allowed", told)
     return Access(False, "a stranger, and the service is not public", _NO_SERVICE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import uvloop
 
 from gateway.dialing import DialError, Failure
 from gateway.expose.incoming import Refused
+from gateway.flows.keeper import FlowKeeper
 from gateway.limits import FLOW_EARLY_DATAGRAMS
 from gateway.overlay_dialer import OverlayDialer
 from gateway.splice import splice
@@ -35,6 +37,11 @@ async def test_a_name_opens_a_stream_to_its_service(host: str) -> None:
         seen = take(opened.transport)
         opened.transport.write(b"hello")
         await seen.until(lambda r: r.data == b"hello")
+
+
+def test_what_a_service_says_first_is_not_lost_on_uvloop() -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test_what_a_service_says_first_is_early_or_read_later())
 
 
 async def test_what_a_service_says_first_is_early_or_read_later() -> None:
@@ -86,11 +93,13 @@ async def test_failures_say_what_and_what_to_do(host, port, failure, says) -> No
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
-async def test_every_status_is_a_failure_with_its_reason(status: Status) -> None:
+async def test_every_status_is_a_failure_and_carries_what_the_far_side_adds(status: Status) -> None:
     async with serving() as world:
         world.tunnel.acceptors[ALICE] = lambda _: Refused(Answer(status, "so there"))
-        with pytest.raises(DialError, match="so there"):
+        with pytest.raises(DialError, match=r"^alice.overlay:80: ") as caught:
             await world.dialer.open_stream("alice.overlay", 80)
+        adds = status in (Status.FORBIDDEN, Status.OVERLOADED, Status.BAD_REQUEST, Status.WRONG_VERSION)
+        assert ("so there" in str(caught.value)) is adds
 
 
 @pytest.mark.parametrize(
@@ -235,6 +244,28 @@ async def test_replies_that_overtake_the_answer_are_kept() -> None:
         await world.dialer.open_flow("alice.overlay", 53, inbox.datagrams.append, inbox.on_closed)
         await until(lambda: len(inbox.datagrams) > FLOW_EARLY_DATAGRAMS)
         assert inbox.datagrams == [b"reply"] * FLOW_EARLY_DATAGRAMS + [b"ok"]
+
+
+async def test_without_room_for_a_flow_the_dial_fails() -> None:
+    async with udp_server() as (port, _), serving() as world:
+        world.dialer._flows = FlowKeeper(total=0)
+        world.expose("dns", f"{port}/udp")
+        with pytest.raises(DialError, match="too many UDP flows") as caught:
+            await world.dialer.open_flow("dns.alice.overlay", 53, print, print)
+        assert caught.value.failure is Failure.OVERLOADED
+        await until(lambda: world.acceptor.status.streams == 0)
+
+
+async def test_a_list_cut_short_by_a_reset_is_a_failure() -> None:
+    class _Cut(asyncio.Protocol):
+        def connection_made(self, transport) -> None:
+            transport.write(Answer(Status.OK).encode())
+            asyncio.get_running_loop().call_later(0.02, transport.abort)
+
+    async with serving() as world:
+        world.tunnel.acceptors[ALICE] = lambda _: _Cut()
+        with pytest.raises(DialError, match="list of services"):
+            await world.dialer.list_services(ALICE)
 
 
 async def test_a_refused_flow_ends_by_itself() -> None:

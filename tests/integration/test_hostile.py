@@ -48,7 +48,7 @@ def served_meanwhile(world) -> Iterator[None]:
     assert set(results) == {b"h1 { color: rgb(1, 2, 3); }"}
     for gateway in (world.alice, world.bob):
         assert gateway.process.poll() is None
-        assert "Traceback" not in gateway.said(), gateway.said()
+        assert "Traceback" not in gateway.said(), gateway.said()[:3000]
         assert gateway.memory - before[gateway.nickname] < 64 * MEGABYTE
 
 
@@ -90,12 +90,13 @@ def test_first_packets_without_end_at_the_tunnels_port(world, served_meanwhile):
     world.bob.run("ping", "alice")
 
 
-def talk(address: tuple[str, int], data: bytes) -> bytes:
+def talk(address: tuple[str, int], data: bytes, *, end: bool = True) -> bytes:
     """Send and read to the end; the other side may hang up at any time."""
     with contextlib.suppress(OSError), socket.create_connection(address, timeout=15) as client:
         client.settimeout(15)
         client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
+        if end:
+            client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: client.recv(65536), b""))
     return b""
 
@@ -173,8 +174,8 @@ def test_junk_and_foreign_names_at_the_dashboard(world, served_meanwhile):
     for _ in range(300):
         talk(address, b"GET /proxy.pac HTTP/1.1\r\n" * source.randrange(2) + junk(source))
     ask = b"GET /proxy.pac HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
-    assert b" 403 " in talk(address, ask % b"rebound.example.org")
-    assert b"FindProxyForURL" in talk(address, ask % b"127.0.0.1:7399")
+    assert b" 403 " in talk(address, ask % b"rebound.example.org", end=False)
+    assert b"FindProxyForURL" in talk(address, ask % b"127.0.0.1:7399", end=False)
 
 
 def test_junk_inside_a_tunnel(world, served_meanwhile):

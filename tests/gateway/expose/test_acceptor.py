@@ -241,6 +241,38 @@ async def test_an_http_target_is_told_who_calls_and_cannot_be_told_otherwise() -
         await seen.loses()
 
 
+async def test_a_host_alone_may_be_rewritten() -> None:
+    server = Recorder()
+    async with tcp_server(lambda: server) as port, serving() as world:
+        world.expose("web", str(port), host_header="localhost:3000")
+        await _call(
+            world,
+            Request(Kind.TCP_CONNECT, "web", 80).encode()
+            + b"GET / HTTP/1.1\r\nHost: x\r\nX-Overlay-Endpoint: forged\r\n\r\n",
+        )
+        await server.until(lambda r: r.data.endswith(b"\r\n\r\n"))
+        assert b"Host: localhost:3000\r\n" in server.data
+        assert b"forged" not in server.data
+
+
+async def test_a_unix_target_is_told_who_calls_without_addresses(tmp_path) -> None:
+    async with unix_server(str(tmp_path / "s")), serving() as world:
+        world.expose("web", f"unix:{tmp_path}/s", proxy_protocol="v2")
+        world.acceptor.address_of = lambda _: IPv4Address("127.80.3.1")
+        _, seen = await _call(world, Request(Kind.TCP_CONNECT, "web", 80).encode())
+        await seen.until(lambda r: r.data.endswith(proxy_header(BOB)))
+
+
+async def test_a_udp_target_that_cannot_be_found_is_unreachable() -> None:
+    async with serving() as world:
+        for number, host in enumerate(("no-such-host.invalid", "a..b")):
+            world.expose(f"dns{number}", f"{host}:{53 + number}/udp")
+            _, seen = await _call(world, Request(Kind.UDP_FLOW, f"dns{number}", 53).encode())
+            answer, _ = await _answer(seen)
+            assert answer.status is Status.TARGET_UNREACHABLE
+        assert repr(world.acceptor) == "Acceptor(0 streams, 0 pending, 0 flows)"
+
+
 async def test_the_list_names_what_the_caller_may_use() -> None:
     async with serving() as world:
         world.expose("web", "8000")

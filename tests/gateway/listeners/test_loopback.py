@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from ipaddress import IPv4Address
 
@@ -185,6 +186,22 @@ async def test_status_tells_where_each_binding_is_and_why() -> None:
             assert told["moved.alice.overlay"].place is None
             await world.listeners.apply([])
             assert world.listeners.status() == ()
+
+
+async def test_a_binding_that_cannot_be_had_is_told_and_tried_again() -> None:
+    async with _world() as world:
+        binding = _binding()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            await world.listeners.apply([binding])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        (status,) = world.listeners.status()
+        assert status.place is None
+        assert "ulimit" in status.note
+        await world.listeners.apply([binding])
+        assert world.listeners.place_of(binding.key) == (_IP, binding.port)
 
 
 async def test_connections_are_bounded() -> None:
