@@ -31,6 +31,7 @@ from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
 from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
+from gateway.own_services import OwnServices
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
 from gateway.proxy.listener import ProxyListener, ProxySettings
@@ -132,7 +133,12 @@ class Daemon:
         stack.push_async_callback(self._supervisor.close)
         self._contacts = await asyncio.to_thread(ContactBook, home, config.contacts)
         self._exposed = await asyncio.to_thread(ExposedServices, home, config.services)
-        self._acceptor = Acceptor(self._exposed.book, self._contacts, self._spawn)
+        self._acceptor = Acceptor(
+            self._exposed.book,
+            self._contacts,
+            self._spawn,
+            address_of=lambda caller: self._directory.address_of(caller),
+        )
         stack.callback(self._acceptor.close)
         self._records = ResolverClient(
             (ContactsSource(lambda: self._contacts.book),),
@@ -142,7 +148,8 @@ class Daemon:
         )
         stack.push_async_callback(self._records.close)
         self._endpoint = await self._start_tunnels(stack)
-        self._dialer = OverlayDialer(self._endpoint.open_stream, self._contacts.id_of)
+        self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
+        self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
         stack.callback(self._dialer.close)
         await self._start_names(stack)
         await self._start_proxy(stack)
@@ -160,6 +167,16 @@ class Daemon:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._supervisor.spawn(coroutine, name=name)
+
+    def _id_of(self, petname: str) -> EndpointId | None:
+        """Whose name this is here: a contact's, else our own nickname's."""
+        known = self._contacts.id_of(petname)
+        if known is None and petname.lower() == self._nickname():
+            return self._secret_key.endpoint_id
+        return known
+
+    def _nickname(self) -> str:
+        return self._config.gateway.nickname_for(socket.gethostname())
 
     def _typed_addresses(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
         contact = self._contacts.book.find_id(endpoint_id)
@@ -207,7 +224,8 @@ class Daemon:
         self._directory = await asyncio.to_thread(
             Directory,
             self._home,
-            self._secret_key.endpoint_id,
+            self._own,
+            self._id_of,
             self._contacts,
             self._remote_services,
             self._dialer,
@@ -286,8 +304,9 @@ class Daemon:
             home=self._home,
             secret_key=self._secret_key,
             config=self._config,
-            nickname=self._config.gateway.nickname_for(socket.gethostname()),
+            nickname=self._nickname(),
             contacts=self._contacts,
+            id_of=self._id_of,
             exposed=self._exposed,
             remote_services=self._remote_services,
             endpoint=self._endpoint,
@@ -306,6 +325,7 @@ class Daemon:
         """Services or contacts changed: what is not allowed any more ends now."""
         self._acceptor.services = self._exposed.book
         self._acceptor.recheck()
+        self._directory.own_services_changed()
 
     def _own_addresses(self) -> tuple[Address, ...]:
         found, defaults = interface_addresses()
@@ -364,7 +384,7 @@ class Daemon:
                 raise
             self._config = new
             parts = self.facade.parts
-            parts.config, parts.nickname = new, new.gateway.nickname_for(socket.gethostname())
+            parts.config, parts.nickname = new, self._nickname()
             if "gateway.log_level" in changed:
                 self._log.set_level(new.gateway.log_level)
             if any(key.startswith("proxy.") for key in changed):
@@ -374,7 +394,6 @@ class Daemon:
                     self._proxy.configure(self._proxy_settings())
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
-                self._directory.contacts_changed()
             return api.ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),
                 restart=tuple(sorted(key for key in changed if needs_restart(key))),

@@ -17,6 +17,7 @@ from gateway.errors import StateError
 from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS, REMOTE_SERVICES_ABSENT
 from gateway.listeners.bindings import Binding
 from gateway.listeners.loopback import LoopbackListeners
+from gateway.remote_services import KnownServices
 from gateway.urls import url_of
 from resolver.errors import InvalidState, LimitReached
 from resolver.facts import NOT_FOUND, NameFacts, NameStatus, ServiceFacts
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from gateway.contact_book import ContactBook
     from gateway.dialing import Dialer
     from gateway.home import Home
-    from gateway.remote_services import KnownServices, RemoteServices
+    from gateway.own_services import OwnServices
+    from gateway.remote_services import RemoteServices
     from gateway.stream_header import ListedService
 
 _logger = logging.getLogger(__name__)
@@ -45,16 +47,21 @@ class Directory:
     def __init__(
         self,
         home: Home,
-        own_id: EndpointId,
+        own: tuple[EndpointId, OwnServices],
+        id_of: Callable[[str], EndpointId | None],
         contacts: ContactBook,
         remote_services: RemoteServices,
         dialer: Dialer,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         network: IPv4Network | None,
     ) -> None:
-        """`network` is where loopback addresses lie; None for none. StateError when the saved ones are damaged."""
+        """`own` is this gateway, `id_of` says whose a petname is, our own nickname included.
+
+        `network` is where loopback addresses lie; None for none. StateError when the saved ones are damaged.
+        """
         self._home = home
-        self._own_id = own_id
+        self._own_id, self._own = own
+        self._id_of = id_of
         self._contacts = contacts
         self._remote = remote_services
         self._dialer = dialer
@@ -89,9 +96,7 @@ class Directory:
         endpoint_id = self._owner(name)
         if endpoint_id is None:
             return NOT_FOUND
-        if endpoint_id == self._own_id:
-            return _OWN
-        known = self._remote.known(endpoint_id)
+        known = self._known(endpoint_id)
         if known is None:
             return None
         now = asyncio.get_running_loop().time()
@@ -114,10 +119,8 @@ class Directory:
         endpoint_id = self._owner(name)
         if endpoint_id is None:
             return NOT_FOUND
-        if endpoint_id == self._own_id:
-            return _OWN
         reason = ""
-        known = self._remote.known(endpoint_id)
+        known = self._known(endpoint_id)
         now = asyncio.get_running_loop().time()
         if known is None or not known.is_fresh(now, REMOTE_SERVICES_ABSENT):
             try:
@@ -161,9 +164,13 @@ class Directory:
                 self._save_soon()
         self.services_changed(endpoint_id)
 
-    def contacts_changed(self) -> None:
-        """The configuration changed; any contact may be another."""
-        self._forget_facts()
+    def own_services_changed(self) -> None:
+        """We expose other services than before, or the configuration names other contacts."""
+        self.services_changed(self._own_id)
+
+    def address_of(self, endpoint_id: EndpointId) -> IPv4Address | None:
+        """The loopback address that stands for an endpoint, if it has one."""
+        return self._addresses.known_address(VirtualKey(endpoint_id)) if self._addresses is not None else None
 
     async def greet(self, endpoint_id: EndpointId) -> None:
         """Ask a new contact for its services, for a moment; it may be offline."""
@@ -231,7 +238,13 @@ class Directory:
     # --- inside -----------------------------------------------------------------------------------------
 
     def _owner(self, name: OverlayName) -> EndpointId | None:
-        return name.owner if isinstance(name.owner, EndpointId) else self._contacts.id_of(name.owner)
+        return name.owner if isinstance(name.owner, EndpointId) else self._id_of(name.owner)
+
+    def _known(self, endpoint_id: EndpointId) -> KnownServices | None:
+        """What is known of an endpoint's services; our own are always known."""
+        if endpoint_id == self._own_id:
+            return KnownServices(self._own.listed(), asyncio.get_running_loop().time())
+        return self._remote.known(endpoint_id)
 
     def _shown(self, name: OverlayName) -> OverlayName:
         """The name with the petname in place of the id, where there is one."""
@@ -257,8 +270,8 @@ class Directory:
     def _bindings(self) -> list[Binding]:
         """Everything that is to be listened for: each port of each known service, at its name and its endpoint's."""
         bindings: list[Binding] = []
-        for endpoint_id in reversed(self._remote.known_endpoints()):
-            known = self._remote.known(endpoint_id)
+        for endpoint_id in (*reversed(self._remote.known_endpoints()), self._own_id):
+            known = self._known(endpoint_id)
             for service in known.services if known is not None else ():
                 bindings += self._bindings_of(endpoint_id, service)
         return bindings
@@ -309,8 +322,3 @@ class Directory:
         self._saving = False
         assert self._addresses is not None  # noqa: S101 - only then is anything to be saved
         await asyncio.to_thread(self._home.save_state, _STATE, self._addresses.to_json())
-
-
-_OWN: Final = NameFacts(
-    NameStatus.UNKNOWN, "this is your own gateway: open the target itself, or ask from another machine"
-)

@@ -52,6 +52,8 @@ class Parts:
     config: Config
     nickname: str
     contacts: ContactBook
+    id_of: Callable[[str], EndpointId | None]
+    """Whose a petname is, our own nickname included."""
     exposed: ExposedServices
     remote_services: RemoteServices
     endpoint: Endpoint
@@ -395,7 +397,7 @@ class Facade:
         if isinstance(name.owner, EndpointId):
             return name.owner
         try:
-            return self.parts.contacts.book.get(name.owner).endpoint_id
+            return self.parts.id_of(name.owner) or self.parts.contacts.book.get(name.owner).endpoint_id
         except ResolverError as error:
             raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
 

@@ -39,6 +39,7 @@ from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
     from gateway.dialing import Flow
+    from gateway.own_services import OwnServices
 
 _NO_ANSWER: Final = TunnelClosed("the stream ended without an answer")
 
@@ -89,9 +90,12 @@ class OverlayDialer:
         open_transport: OpenTransport,
         id_of: Callable[[str], EndpointId | None],
         *,
+        own: tuple[EndpointId, OwnServices] | None = None,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """`id_of` says which endpoint a petname belongs to now."""
+        """`id_of` says which endpoint a petname belongs to now; `own` is this gateway, which needs no tunnel."""
+        self._own_id = own[0] if own is not None else None
+        self._own = own[1] if own is not None else None
         self._open_transport = open_transport
         self._id_of = id_of
         self._answer_seconds = answer_seconds
@@ -107,6 +111,8 @@ class OverlayDialer:
     async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
         """Connect to the TCP service `host:port`; raises DialError. `user` makes no difference."""
         endpoint_id, service = self._resolve(host)
+        if self._own is not None and endpoint_id == self._own_id:
+            return await self._own.open_stream(service, port, f"{host}:{port}")
         return await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), f"{host}:{port}")
 
     async def open_flow(
@@ -118,6 +124,8 @@ class OverlayDialer:
         """
         endpoint_id, service = self._resolve(host)
         label = f"{host}:{port}"
+        if self._own is not None and endpoint_id == self._own_id:
+            return await self._own.open_flow(service, port, label, on_datagram, on_closed)
         flow = DialedFlow(Request(Kind.UDP_FLOW, service, port), label, self._flows, on_datagram, on_closed)
         await self._open(endpoint_id, lambda: flow, label)
         if not flow.closed and not self._flows.add(flow, endpoint_id):

@@ -77,8 +77,8 @@ class TunnelDriver:
         self.paths = paths
         self.connection: Connection | None = None
         self.had_streams = False
-        self.opened_streams = False
-        """Whether streams were opened from here, so that somebody here wants the peer to be reachable."""
+        self.used_from_here = False
+        """Whether streams were opened or pings sent from here: somebody here wants the peer to be reachable."""
         self.was_suspect = False
         """Whether somebody was told that the peer fell silent; they are told when it is heard again."""
         self.settled: asyncio.Future[TunnelError | None] = self._loop.create_future()
@@ -151,7 +151,7 @@ class TunnelDriver:
     def open_transport(self) -> TunnelTransport:
         """A new stream; TunnelClosed or TooManyStreams."""
         transport = self._transport(self.tunnel.open_stream())
-        self.opened_streams = True
+        self.used_from_here = True
         return transport
 
     def _transport(self, stream_id: int) -> TunnelTransport:
@@ -172,6 +172,7 @@ class TunnelDriver:
             raise TunnelClosed(str(self.tunnel.error or "the connection is not open"))
         uid = self._next_ping
         self._next_ping += 1
+        self.used_from_here = True
         answered: asyncio.Future[float] = self._loop.create_future()
         self._pings[uid] = answered
         sent = self._loop.time()

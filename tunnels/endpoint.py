@@ -492,7 +492,7 @@ class Endpoint(TunnelOwner):
 
 def _is_wanted(driver: TunnelDriver) -> bool:
     """Whether it is for this side to dial again: it opened streams, or it dialled what the peer's streams went on."""
-    return driver.opened_streams or (driver.had_streams and driver.tunnel.is_client)
+    return driver.used_from_here or (driver.had_streams and driver.tunnel.is_client)
 
 
 def _chance() -> float:

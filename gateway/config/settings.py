@@ -57,8 +57,8 @@ class TunnelSettings(_Settings, frozen=True, kw_only=True):
     port: Port = 0
     bind: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)] = ("0.0.0.0", "::")  # noqa: S104 - for all
     addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ()
-    idle_timeout: Seconds = 60.0
-    keepalive: Seconds = 20.0
+    idle_timeout: Seconds = 120.0
+    keepalive: Seconds = 15.0
     connect_timeout: Seconds = 10.0
 
     def __post_init__(self) -> None:

@@ -41,7 +41,10 @@ def test_packets_forged_in_somebodys_name_do_not_keep_it_out():
 
 def test_one_proved_address_fills_its_share_and_no_others():
     table = HandshakeTable()
-    assert fill(table, (MALLORY for _ in range(10_000)), address_proved=True) == limits.MAX_HANDSHAKES_PER_ADDRESS
+    assert (
+        fill(table, (MALLORY for _ in range(10_000)), address_proved=True)
+        == limits.MAX_HANDSHAKES_PER_ADDRESS
+    )
     assert table.admit(MALLORY, address_proved=True) is Admission.DROP
     assert table.admit(ALICE, address_proved=True) is Admission.ACCEPT
     assert table.admit(ALICE, address_proved=False) is Admission.ACCEPT

@@ -45,7 +45,9 @@ def test_any_text_is_decoded_or_refused_with_value_error_and_one_text_means_one_
     assert zbase32_encode(data) == text.lower()
 
 
-@pytest.mark.parametrize("text", ["y", "yyy", "yyyyyy", "yb", "l", "2", "v", "0", "yy ", "y\ny", "\u212ay", "ßy", "İy"])
+@pytest.mark.parametrize(
+    "text", ["y", "yyy", "yyyyyy", "yb", "l", "2", "v", "0", "yy ", "y\ny", "\u212ay", "ßy", "İy"]
+)
 def test_lengths_padding_and_characters_that_no_bytes_give_are_refused(text):
     with pytest.raises(ValueError, match="z-base-32|cut short"):
         zbase32_decode(text)

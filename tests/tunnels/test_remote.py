@@ -40,9 +40,14 @@ def test_of_two_connections_never_both_are_better_and_one_is_unless_they_are_ali
 
 
 @given(st.booleans(), st.booleans())
-def test_both_ends_choose_alike_between_crossing_connections_however_they_saw_them_open(here_first, there_first):
+def test_both_ends_choose_alike_between_crossing_connections_however_they_saw_them_open(
+    here_first, there_first
+):
     def chosen(first: bool) -> Connection:
-        mine, yours = (Connection(LOW, FIRST_RUN, 1 if first else 2), Connection(HIGH, FIRST_RUN, 2 if first else 1))
+        mine, yours = (
+            Connection(LOW, FIRST_RUN, 1 if first else 2),
+            Connection(HIGH, FIRST_RUN, 2 if first else 1),
+        )
         return mine if is_better(mine, yours) else yours
 
     assert chosen(here_first).client == chosen(there_first).client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import netifaces
 
@@ -47,8 +47,8 @@ def interface_addresses() -> tuple[list[InterfaceAddress], frozenset[str]]:
                 InterfaceAddress(interface, ip_address(entry["addr"].partition("%")[0]))
                 for entry in by_family.get(family, ())
             ]
-    defaults = netifaces.gateways()["default"]
-    return found, frozenset(entry[1] for entry in dict(defaults).values())
+    gateways: Any = netifaces.gateways()  # a dict of two shapes, which its types do not tell apart
+    return found, frozenset(interface for _, interface in gateways.get("default", {}).values())
 
 
 def reachable_ips(

@@ -26,7 +26,7 @@ def test_changed_keys_are_named_with_their_section() -> None:
 def test_services_and_contacts_never_need_a_restart() -> None:
     assert not needs_restart("services.web")
     assert not needs_restart("contacts.alice")
-    assert not needs_restart("dns.ttl")
+    assert needs_restart("dns.ttl")
     assert needs_restart("proxy.port")
 
 

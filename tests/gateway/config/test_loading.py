@@ -118,8 +118,8 @@ def test_variables_hold_switches_numbers_and_lists() -> None:
         ),
         ("[tunnels]\nkeepalive = nan", "f.toml: [tunnels] keepalive = nan: expected a number"),
         (
-            "[tunnels]\nkeepalive = 70",
-            "f.toml: [tunnels]: keepalive (70 s) must be shorter than idle_timeout (60 s)",
+            "[tunnels]\nkeepalive = 130",
+            "f.toml: [tunnels]: keepalive (130 s) must be shorter than idle_timeout (120 s)",
         ),
         ("[tunnels]\nbind = []", "f.toml: [tunnels] bind = []: expected a list of length >= 1"),
         ("[services.Web]\ntarget = '1'", "f.toml: [services.Web]: 'Web' is not a name: 1 to 63 characters"),

@@ -38,7 +38,9 @@ def test_the_private_key_is_the_identitys():
 def test_a_server_that_shows_anothers_certificate_gets_no_connection(names, monkeypatch):
     """Who has only the public key of an endpoint cannot stand in for it: TLS proves possession of the secret."""
     stolen = Certificate(make_certificate(BOB).certificate, make_certificate(EVE).private_key)
-    monkeypatch.setattr("tests.lab.quic.make_certificate", lambda key: stolen if key is EVE else make_certificate(key))
+    monkeypatch.setattr(
+        "tests.lab.quic.make_certificate", lambda key: stolen if key is EVE else make_certificate(key)
+    )
     pair = EnginePair(*names, wire=Wire(), server_key=EVE)
     try:
         pair.wire.run(5)

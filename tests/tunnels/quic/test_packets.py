@@ -41,7 +41,9 @@ def token_of(retry: bytes, client_id: bytes = FIRST.source_connection_id) -> byt
 def test_an_initials_header_is_read():
     assert parse_initial(initial_packet()) == Initial(b"12345678", b"abc", b"tok")
     assert parse_initial(initial_packet(source=b"", token=b"")) == Initial(b"12345678", b"", b"")
-    assert parse_initial(initial_packet(destination=b"x" * 20, first=0xCF)) == Initial(b"x" * 20, b"abc", b"tok")
+    assert parse_initial(initial_packet(destination=b"x" * 20, first=0xCF)) == Initial(
+        b"x" * 20, b"abc", b"tok"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,9 @@ def test_an_initials_header_is_read():
         initial_packet(destination=b"x" * 21),
         initial_packet(source=b"x" * 21),
         initial_packet().replace(b"\x00\x00\x00\x01", b"\x00\x00\x00\x02", 1),
-        (b"\xc0\x00\x00\x00\x01\x08" + b"x" * 8 + b"\x00" + b"\xff" * 8).ljust(1200, b"\0"),  # a token of 2^62
+        (b"\xc0\x00\x00\x00\x01\x08" + b"x" * 8 + b"\x00" + b"\xff" * 8).ljust(
+            1200, b"\0"
+        ),  # a token of 2^62
     ],
 )
 def test_what_is_no_client_initial_of_version_1_is_none(datagram):
@@ -84,7 +88,15 @@ def test_the_destination_id_is_found_in_both_kinds_of_header():
     assert destination_connection_id(initial_packet()) == b"12345678"
     assert destination_connection_id(b"\x4012345678rest") == b"12345678"
     assert destination_connection_id(b"\x4012345678") == b"12345678"
-    for datagram in (b"", b"\x40", b"\x401234567", b"\xc0", b"\xc0\0\0\0\1", b"\xc0\0\0\0\1\x08short", b"\xc0\0\0\0\1\x15" + bytes(30)):
+    for datagram in (
+        b"",
+        b"\x40",
+        b"\x401234567",
+        b"\xc0",
+        b"\xc0\0\0\0\1",
+        b"\xc0\0\0\0\1\x08short",
+        b"\xc0\0\0\0\1\x15" + bytes(30),
+    ):
         assert destination_connection_id(datagram) is None
 
 
@@ -105,7 +117,10 @@ def test_the_integrity_tag_is_that_of_rfc_9001_appendix_a4():
     """The RFC's own packet has another token, so its tag is computed by the same means over the same header."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    odcid, packet = bytes.fromhex("8394c8f03e515708"), bytes.fromhex("ff000000010008f067a5502a4262b5746f6b656e")
+    odcid, packet = (
+        bytes.fromhex("8394c8f03e515708"),
+        bytes.fromhex("ff000000010008f067a5502a4262b5746f6b656e"),
+    )
     key, nonce = bytes.fromhex("be0c690b9f66575a1d766b54e368c84e"), bytes.fromhex("461599d35d632bf2239825bb")
     tag = AESGCM(key).encrypt(nonce, b"", bytes([8]) + odcid + packet)
     assert tag.hex() == "04a265ba2eff4d829058fb3f0f2496ba"
