@@ -21,8 +21,16 @@ TESTED_ELSEWHERE = {
     "tunnels/quic/binding.py": "tests/tunnels/quic/test_conformance.py",
     "gateway/errors.py": "names and sentences only; each is raised in some test",
     "gateway/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
-    "resolver/errors.py": "names and sentences only; each is raised in some test",
-    "resolver/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
+    "gateway/dialing.py": "the seam between adapters and tunnels; values and protocols only",
+    "gateway/expose/connecting.py": "the acceptor's way to a target; tests/gateway/expose/test_acceptor.py",
+    "gateway/expose/incoming.py": "one stream of the acceptor; tests/gateway/expose/test_acceptor.py",
+    "gateway/expose/quota.py": "the acceptor's counts; tests/gateway/expose/test_acceptor.py",
+    "gateway/flows/dialed.py": "one end of a flow; tests/gateway/flows/test_served.py joins both",
+    "gateway/flows/stream.py": "what both ends of a flow share; tests/gateway/flows/test_served.py",
+    "gateway/listeners/tcp.py": "tests/gateway/listeners/test_loopback.py, with real sockets",
+    "gateway/listeners/udp.py": "tests/gateway/listeners/test_loopback.py, with real sockets",
+    "gateway/daemon.py": "the whole gateway; tests/integration runs it as a process",
+    "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }
 
 

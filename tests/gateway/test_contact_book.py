@@ -1,0 +1,84 @@
+"""The contacts of a running gateway, from commands and from the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.config import ContactSettings
+from gateway.contact_book import ContactBook
+from gateway.errors import StateError, UsageError
+from gateway.home import Home
+from resolver.contacts import Contact
+from resolver.names import Petname
+from tests.lab.resolver_keys import key
+from tunnels.addresses import Address
+
+ALICE, BOB = key(1).endpoint_id, key(2).endpoint_id
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create()
+    return home
+
+
+def contact(name: str, endpoint_id=ALICE) -> Contact:
+    return Contact(Petname(name), endpoint_id)
+
+
+async def test_a_change_is_saved_and_there_after_a_restart(home):
+    book = ContactBook(home, {})
+    await book.change(lambda contacts: contacts.add(contact("alice")))
+    again = await asyncio.to_thread(ContactBook, home, {})
+    assert again.id_of("alice") == again.id_of("ALICE") == ALICE
+    assert again.is_contact(ALICE)
+    assert not again.is_contact(BOB)
+
+
+async def test_a_change_that_is_refused_or_cannot_be_saved_changes_nothing(home, monkeypatch):
+    book = ContactBook(home, {})
+    await book.change(lambda contacts: contacts.add(contact("alice")))
+    with pytest.raises(UsageError, match="alice already is"):
+        await book.change(lambda contacts: contacts.add(contact("alice", BOB)))
+
+    def full(*_: object) -> None:
+        raise StateError("the disk is full")
+
+    monkeypatch.setattr(Home, "save_state", full)
+    with pytest.raises(StateError):
+        await book.change(lambda contacts: contacts.remove("alice"))
+    assert book.id_of("alice") == ALICE
+
+
+async def test_the_configurations_contacts_are_there_and_out_of_commands_reach(home):
+    configured = {"alice": ContactSettings(id=ALICE, addresses=(Address.parse("192.0.2.1:7"),))}
+    book = ContactBook(home, configured)
+    assert book.id_of("alice") == ALICE
+    with pytest.raises(UsageError, match="overlay reload"):
+        book.refuse_configured("Alice")
+    with pytest.raises(UsageError, match="alice"):
+        await book.change(lambda contacts: contacts.add(contact("alice", BOB)))
+    assert home.load_state("contacts", dict, dict) == {}
+
+
+async def test_a_configured_contact_wins_over_a_saved_one_and_says_so(home):
+    book = ContactBook(home, {})
+    await book.change(lambda contacts: contacts.add(contact("alice")))
+    book.configure({"alice": ContactSettings(id=BOB)})
+    assert book.id_of("alice") == BOB
+    assert "gives way" in book.warnings[0]
+    book.configure({"ally": ContactSettings(id=ALICE)})
+    assert book.id_of("alice") is None
+    assert "goes by that name" in book.warnings[0]
+    book.configure({})
+    assert book.id_of("alice") == ALICE
+    assert not book.warnings
+
+
+def test_a_damaged_file_is_named(home):
+    home.save_state("contacts", {"version": 1, "contacts": [{"petname": "x"}]})
+    with pytest.raises(StateError, match=r"contacts\.json"):
+        ContactBook(home, {})

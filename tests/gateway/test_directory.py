@@ -1,0 +1,153 @@
+"""What each name stands for on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Network
+
+import pytest
+
+from gateway.contact_book import ContactBook
+from gateway.dialing import DialError, Failure
+from gateway.directory import Directory
+from gateway.expose.services import ServiceBook
+from gateway.home import Home
+from gateway.own_services import OwnServices
+from gateway.remote_services import RemoteServices
+from gateway.stream_header import ListedService
+from gateway.supervision import Supervisor
+from resolver.contacts import Contact
+from resolver.facts import NOT_FOUND, NameStatus
+from resolver.names import OverlayName, Petname, ServiceProtocol
+from tests.lab.dialer import FakeDialer
+from tests.lab.resolver_keys import key
+
+ME, ALICE, STRANGER = (key(number).endpoint_id for number in (1, 2, 3))
+NETWORK = IPv4Network("127.99.0.0/16")
+
+
+class Town:
+    """A directory with one contact, alice, whose services are `told`; None while she is offline."""
+
+    def __init__(self, home: Home) -> None:
+        self.told: list[ListedService] | None = [
+            ListedService("web", 18080, 18080, (ServiceProtocol.TCP,), False)
+        ]
+        self.supervisor = Supervisor()
+        self.contacts = ContactBook(home, {})
+        self.remote = RemoteServices(
+            home, self._ask, self._spawn, lambda who: self.directory.services_changed(who)
+        )
+        self.directory = Directory(
+            home,
+            (ME, OwnServices(ServiceBook, FakeDialer())),
+            self.contacts.id_of,
+            self.contacts,
+            self.remote,
+            FakeDialer(),
+            self._spawn,
+            NETWORK,
+        )
+
+    def _spawn(self, coroutine, name):
+        return self.supervisor.spawn(coroutine, name=name)
+
+    async def _ask(self, endpoint_id) -> list[ListedService]:
+        if self.told is None:
+            raise DialError(Failure.OFFLINE, "alice does not answer")
+        return self.told
+
+
+@pytest.fixture
+async def town(tmp_path):
+    home = Home(tmp_path / "home")
+    await asyncio.to_thread(home.create)
+    town = await asyncio.to_thread(Town, home)
+    await town.contacts.change(lambda book: book.add(Contact(Petname("alice"), ALICE)))
+    await town.directory.start()
+    yield town
+    await town.supervisor.close()
+    await town.directory.close()
+
+
+def name(text: str) -> OverlayName:
+    return OverlayName.parse(f"{text}.overlay")
+
+
+async def test_a_name_that_nobody_has_does_not_exist(town):
+    assert town.directory.lookup_nowait(name("nobody")) is NOT_FOUND
+    assert await town.directory.lookup(name("nobody")) is NOT_FOUND
+
+
+async def test_a_service_has_an_address_with_a_real_listener(town):
+    assert town.directory.lookup_nowait(name("web.alice")) is None  # alice must be asked first
+    facts = await town.directory.lookup(name("web.alice"))
+    (service,) = facts.services
+    assert facts.ipv4 in NETWORK
+    _, writer = await asyncio.open_connection(str(service.address), service.listening_port)
+    writer.close()
+    assert town.directory.lookup_nowait(name("web.alice")) == facts
+    assert town.directory.name_at(facts.ipv4) == name("web.alice")
+
+
+async def test_the_same_facts_are_the_same_object_so_that_ready_replies_stay_ready(town):
+    await town.directory.lookup(name("web.alice"))
+    first = town.directory.lookup_nowait(name("web.alice"))
+    assert town.directory.lookup_nowait(name("web.alice")) is first
+
+
+async def test_a_service_she_does_not_tell_of_does_not_exist_until_she_does(town):
+    facts = await town.directory.lookup(name("blog.alice"))
+    assert facts.status is NameStatus.NOT_FOUND
+    town.told = [*town.told, ListedService("blog", 18081, 18081, (ServiceProtocol.TCP,), False)]
+    await town.remote.fetch(ALICE)
+    assert (await town.directory.lookup(name("blog.alice"))).status is NameStatus.EXISTS
+
+
+async def test_offline_and_never_heard_her_services_cannot_be_told_but_she_exists(town):
+    town.told = None
+    assert (await town.directory.lookup(name("alice"))).status is NameStatus.EXISTS
+    facts = await town.directory.lookup(name("web.alice"))
+    assert facts.status is NameStatus.UNKNOWN
+    assert "does not answer" in facts.reason
+
+
+async def test_offline_and_heard_before_her_services_keep_their_addresses(town):
+    before = await town.directory.lookup(name("web.alice"))
+    town.told = None
+    assert (await town.directory.lookup(name("web.alice"))).ipv4 == before.ipv4
+
+
+async def test_a_stranger_that_does_not_answer_gets_no_address(town):
+    town.told = None
+    facts = await town.directory.lookup(OverlayName(STRANGER))
+    assert (facts.status, facts.ipv4) == (NameStatus.UNKNOWN, None)
+
+
+async def test_a_renamed_contact_is_found_by_the_new_name_at_the_old_address(town):
+    before = await town.directory.lookup(name("web.alice"))
+    await town.contacts.change(lambda book: book.rename("alice", "alicia"))
+    town.directory.contact_changed(ALICE)
+    assert town.directory.lookup_nowait(name("web.alice")) is NOT_FOUND
+    assert (await town.directory.lookup(name("web.alicia"))).ipv4 == before.ipv4
+    assert [report.name for report in town.directory.loopback(ALICE)] == [
+        "alicia.overlay",
+        "web.alicia.overlay",
+    ]
+
+
+async def test_the_listeners_of_a_removed_contact_are_closed(town):
+    facts = await town.directory.lookup(name("web.alice"))
+    await town.contacts.change(lambda book: book.remove("alice"))
+    town.directory.contact_changed(ALICE)
+    while len(town.supervisor):  # noqa: ASYNC110 - the tasks are the supervisor's own
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(str(facts.ipv4), 18080)
+    assert town.directory.loopback() == ()
+
+
+async def test_our_own_name_is_known_without_asking_anybody(town):
+    facts = town.directory.lookup_nowait(OverlayName(ME))
+    assert facts is not None
+    assert facts.endpoint_id == ME

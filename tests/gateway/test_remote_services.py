@@ -1,0 +1,134 @@
+"""What other endpoints told of their services."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway import limits, remote_services
+from gateway.dialing import DialError, Failure
+from gateway.errors import StateError
+from gateway.home import Home
+from gateway.remote_services import RemoteServices
+from gateway.stream_header import ListedService
+from gateway.supervision import Supervisor
+from resolver.names import ServiceProtocol
+from tests.lab.resolver_keys import key
+
+ALICE = key(1).endpoint_id
+WEB = ListedService("web", 80, 80, (ServiceProtocol.TCP,), False)
+SSH = ListedService("ssh", 22, 22, (ServiceProtocol.TCP,), False)
+
+
+class Remote:
+    """The far side: answers with `services` once `answering` is set."""
+
+    def __init__(self, home: Home) -> None:
+        self.services: list[ListedService] | None = [WEB]
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.asked = 0
+        self.changed: list[object] = []
+        self.supervisor = Supervisor()
+        self.known = self.make(home)
+
+    def make(self, home: Home) -> RemoteServices:
+        return RemoteServices(
+            home,
+            self.ask,
+            lambda coroutine, name: self.supervisor.spawn(coroutine, name=name),
+            self.changed.append,
+        )
+
+    async def ask(self, endpoint_id) -> list[ListedService]:
+        self.asked += 1
+        await self.answering.wait()
+        if self.services is None:
+            raise DialError(Failure.OFFLINE, "alice does not answer")
+        return self.services
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create()
+    return home
+
+
+@pytest.fixture
+async def remote(home):
+    remote = Remote(home)
+    yield remote
+    await remote.supervisor.close()
+
+
+async def settle(remote: Remote) -> None:
+    """Until every task of it has ended."""
+    while len(remote.supervisor):  # noqa: ASYNC110 - the tasks are the supervisor's own
+        await asyncio.sleep(0)
+
+
+async def test_those_who_ask_at_once_share_one_question(remote):
+    remote.answering.clear()
+    asking = [asyncio.ensure_future(remote.known.fetch(ALICE)) for _ in range(5)]  # noqa: TID251
+    await asyncio.sleep(0)
+    remote.answering.set()
+    assert {known.services for known in await asyncio.gather(*asking)} == {(WEB,)}
+    assert remote.asked == 1
+    assert remote.changed == [ALICE]
+
+
+async def test_what_was_told_is_known_after_a_restart_and_not_fresh(remote, home):
+    await remote.known.fetch(ALICE)
+    await settle(remote)
+    again = await asyncio.to_thread(remote.make, home)
+    known = again.known(ALICE)
+    assert known is not None
+    assert known.services == (WEB,)
+    assert not known.is_fresh(asyncio.get_running_loop().time())
+
+
+async def test_an_endpoint_that_does_not_answer_keeps_its_old_list(remote):
+    await remote.known.fetch(ALICE)
+    remote.services = None
+    with pytest.raises(DialError, match="alice does not answer"):
+        await remote.known.fetch(ALICE)
+    assert remote.known.known(ALICE).services == (WEB,)
+
+
+async def test_a_refresh_behind_the_answer_takes_up_what_changed(remote):
+    await remote.known.fetch(ALICE)
+    remote.services = [WEB, SSH]
+    remote.known.refresh(ALICE)
+    await settle(remote)
+    assert remote.known.known(ALICE).services == (WEB, SSH)
+    assert remote.changed == [ALICE, ALICE]
+    remote.services = None
+    remote.known.refresh(ALICE)  # fails, and nobody is troubled by it
+    await settle(remote)
+    assert remote.known.known(ALICE).services == (WEB, SSH)
+
+
+async def test_the_least_recently_asked_is_forgotten_when_there_are_too_many(remote, monkeypatch):
+    monkeypatch.setattr(remote_services, "REMOTE_SERVICES_KNOWN", 3)
+    for number in range(1, 6):
+        await remote.known.fetch(key(number).endpoint_id)
+    assert remote.known.known_endpoints() == tuple(key(number).endpoint_id for number in (3, 4, 5))
+    assert limits.REMOTE_SERVICES_KNOWN > 3
+
+
+async def test_a_question_under_way_at_the_end_is_answered_with_an_error(remote):
+    remote.answering.clear()
+    asking = asyncio.ensure_future(remote.known.fetch(ALICE))  # noqa: TID251
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await remote.supervisor.close()
+    with pytest.raises(DialError, match="stopping"):
+        await asking
+
+
+def test_a_damaged_file_is_named(home, event_loop_policy):
+    home.save_state("remote-services", {"not an id": []})
+    with pytest.raises(StateError, match=r"remote-services\.json"):
+        RemoteServices(home, None, None, None)
