@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from tunnels import limits
@@ -175,7 +176,7 @@ class TunnelDriver:
         self.used_from_here = True
         answered: asyncio.Future[float] = self._loop.create_future()
         self._pings[uid] = answered
-        sent = self._loop.time()
+        sent = time.perf_counter()  # the loop's clock may tick in milliseconds
         self.tunnel.ping(uid)
         self.schedule_flush()
         try:
@@ -287,7 +288,7 @@ class TunnelDriver:
     def ping_acknowledged(self, uid: int) -> None:
         waiting = self._pings.get(uid)
         if waiting is not None and not waiting.done():
-            waiting.set_result(self._loop.time())
+            waiting.set_result(time.perf_counter())
 
     def connection_id_issued(self, connection_id: bytes) -> None:
         self._owner.add_connection_id(connection_id, self)

@@ -259,10 +259,8 @@ class Endpoint(TunnelOwner):
             return Unreachable(
                 f"no address of {name} is known; ask its owner for a new ticket, then: overlay join TICKET"
             )
-        tried = ", ".join(map(str, candidates))
-        error: TunnelError = Unreachable(
-            f"{name} did not answer at {tried}; is its gateway running and reachable?"
-        )
+        error: TunnelError = _no_answer(name, candidates)
+        pause = limits.DIAL_PAUSE
         left = candidates
         while (seconds := deadline - self._loop.time()) > 0.1:
             driver = self._begin(remote, left, min(seconds, limits.DIAL_ATTEMPT_TIMEOUT))
@@ -273,13 +271,14 @@ class Endpoint(TunnelOwner):
             answered = driver.paths.confirmed
             left = tuple(address for address in left if address != answered)
             if isinstance(outcome, WrongIdentity):
-                error = outcome
                 candidates = tuple(address for address in candidates if address != answered)
                 if not candidates:
-                    return error
+                    return outcome
+                error = _no_answer(name, candidates)
             elif not isinstance(outcome, Unreachable):  # it answered, and not with a connection
                 error = Unreachable(f"{name} did not accept the connection: {outcome}")
-                await asyncio.sleep(min(limits.DIAL_PAUSE, seconds))
+                await asyncio.sleep(min(pause, seconds))
+                pause *= 2
             left = left or candidates
         return error
 
@@ -338,8 +337,12 @@ class Endpoint(TunnelOwner):
         by_connection_id = self._by_connection_id
         run: list[bytes] = []
         run_driver: TunnelDriver | None = None
+        run_id: bytes | None = None
         run_source: Any = None
         for datagram, source in batch:
+            if datagram[1:9] == run_id and source == run_source and datagram[0] & 0xC0 == 0x40:
+                run.append(datagram)  # by far the most are like the one before
+                continue
             kind = classify(datagram)
             if kind is DatagramKind.QUIC_SHORT:
                 connection_id: bytes | None = datagram[1:9]
@@ -359,6 +362,7 @@ class Endpoint(TunnelOwner):
                 if run_driver is not None:
                     self._deliver(run_driver, run, run_source, now)
                 run, run_driver, run_source = [], driver, source
+            run_id = connection_id
             run.append(datagram)
         if run_driver is not None:
             self._deliver(run_driver, run, run_source, now)
@@ -493,6 +497,11 @@ class Endpoint(TunnelOwner):
 def _is_wanted(driver: TunnelDriver) -> bool:
     """Whether it is for this side to dial again: it opened streams, or it dialled what the peer's streams went on."""
     return driver.used_from_here or (driver.had_streams and driver.tunnel.is_client)
+
+
+def _no_answer(name: str, addresses: Sequence[Address]) -> Unreachable:
+    tried = ", ".join(map(str, addresses))
+    return Unreachable(f"{name} did not answer at {tried}; is its gateway running and reachable?")
 
 
 def _chance() -> float:

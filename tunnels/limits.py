@@ -27,6 +27,10 @@ MAX_STREAMS: Final = 2048
 IDLE_TIMEOUT: Final = 120.0
 """Seconds of silence that end a connection: long enough to outlive a blackout while probes back off."""
 
+KEY_UPDATE_PACKETS: Final = 1 << 22
+"""Packets, both directions together, after which the client changes keys: half of what AES-GCM may encrypt with
+one (RFC 9001 §6.6), about 5 GB. The engines do not do it by themselves."""
+
 KEEPALIVE: Final = 15.0
 """Seconds between pings of a quiet connection: below the 30 s at which home NATs forget a UDP mapping."""
 
@@ -40,7 +44,7 @@ DIAL_ATTEMPT_TIMEOUT: Final = 5.0
 """Seconds one handshake gets before it is begun anew: the engines can lose a handshake to heavy loss."""
 
 DIAL_PAUSE: Final = 0.2
-"""Seconds before a handshake that was answered with an error is begun anew."""
+"""Seconds before a handshake that was answered with an error is begun anew; doubled each time."""
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds until an endpoint that does not answer counts as offline."""

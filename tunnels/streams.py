@@ -10,7 +10,7 @@ close is delivered even if it stopped reading meanwhile. A protocol that raises 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnels import limits
 from tunnels.errors import StreamReset
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tunnels.tunnel import Tunnel
 
 
-@runtime_checkable
 class DatagramHandler(Protocol):
     """A protocol that also takes the datagrams of its stream."""
 
@@ -99,7 +98,7 @@ class TunnelTransport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Deliver to this protocol from now on; what came before a first one was set is delivered then."""
         self._protocol = protocol
-        self._takes_datagrams = isinstance(protocol, DatagramHandler)
+        self._takes_datagrams = hasattr(protocol, "datagram_received")
         if (self._buffer or self._ended) and not self._paused:
             self._loop.call_soon(self._deliver)
 

@@ -176,6 +176,7 @@ class Tunnel:
         self._farewells = 0
         self._is_farewell_due = False
         self._is_broken = False
+        self._packets = 0  # since the last change of keys
         self._now = now
         if self.is_client:
             engine.connect(now)
@@ -194,6 +195,7 @@ class Tunnel:
             self._is_farewell_due = self._farewells > 0  # it seems to have missed our close
         if self._is_broken:
             return
+        self._packets += len(datagrams)
         try:
             self._engine.receive_datagrams(datagrams, now)
         except TunnelLost as broken:
@@ -224,6 +226,9 @@ class Tunnel:
             return []
         if self._datagram_bytes and not engine.is_congested():
             self._datagram_bytes = 0
+        self._packets += len(datagrams)
+        if self._packets >= limits.KEY_UPDATE_PACKETS and self.is_client and engine.update_keys():
+            self._packets = 0
         return datagrams
 
     def _last_datagrams(self, now: float) -> list[bytes]:

@@ -8,14 +8,17 @@ import gc
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from tunnels.addresses import Address
 from tunnels.endpoint import Endpoint, EndpointSettings
 from tunnels.identity import EndpointId, SecretKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnels.addresses import Address
     from tunnels.streams import TunnelTransport
+
+
+gc.freeze()  # what was imported so far is not looked through again by the collections below
 
 
 def key_of(name: str) -> SecretKey:
@@ -26,7 +29,7 @@ def key_of(name: str) -> SecretKey:
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Wait until the condition holds, looking again whenever the loop has turned; what it gave."""
     async with asyncio.timeout(seconds):
-        while not (found := condition()):
+        while not (found := condition()):  # noqa: ASYNC110 - anything at all may be waited for
             await asyncio.sleep(0.002)
     return found
 

@@ -7,5 +7,5 @@ import asyncio
 import uvloop
 
 
-def pytest_asyncio_loop_factories(config, item):  # noqa: ARG001 - the hook's names
+def pytest_asyncio_loop_factories(config, item):
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -75,9 +75,10 @@ def test_what_is_no_address_is_refused(text):
 @given(st.text(max_size=60) | st.from_regex(r"\[?[0-9a-f:.%\]\[]{0,40}\]?:[0-9]{0,6}", fullmatch=True))
 def test_junk_is_an_address_or_a_value_error_of_one_line(text):
     try:
-        assert 0 < Address.parse(text).port < 65536
+        outcome = str(Address.parse(text))
     except ValueError as error:
-        assert "\n" not in str(error)
+        outcome = str(error)
+    assert "\n" not in outcome
 
 
 def test_an_ipv4_address_written_as_ipv6_is_the_same_place():

@@ -16,6 +16,8 @@ from tunnels.errors import StreamReset, TooManyStreams, TunnelClosed, TunnelErro
 from tunnels.handshakes import Admission
 from tunnels.quic.engine import ENGINE_NAMES
 
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])  # what is attacked lies below the loop
+
 
 @pytest.fixture(params=ENGINE_NAMES)
 async def here(request):
@@ -33,7 +35,7 @@ def small(monkeypatch):
     monkeypatch.setattr(limits, "RETRY_ABOVE", 4)
     monkeypatch.setattr(limits, "MAX_HANDSHAKES", 10)
     monkeypatch.setattr(limits, "MAX_HANDSHAKES_PER_ADDRESS", 3)
-    monkeypatch.setattr(limits, "HANDSHAKE_TIMEOUT", 0.5)
+    monkeypatch.setattr(limits, "HANDSHAKE_TIMEOUT", 0.25)
     monkeypatch.setattr(limits, "CLOSE_LINGER", 0.1)
     monkeypatch.setattr(limits, "DIAL_ATTEMPT_TIMEOUT", 0.5)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,21 +24,18 @@ from tunnels.limits import MAX_CONTROL_MESSAGE
 BINDING = bytes(range(32))
 INCARNATION = b"12345678"
 PROOF = encode_proof(ALICE, BINDING, BOB.endpoint_id, INCARNATION)
-PROOF_HEX = (
-    "01" "0069" "01" + ALICE.endpoint_id.key.hex() + INCARNATION.hex() + ALICE.sign(
-        b"overlay client proof v1" + BINDING + BOB.endpoint_id.key + INCARNATION
-    ).hex()
-)  # fmt: skip
+SIGNATURE = ALICE.sign(b"overlay client proof v1" + BINDING + BOB.endpoint_id.key + INCARNATION)
+PROOF_BODY = f"01 {ALICE.endpoint_id.key.hex()} {INCARNATION.hex()} {SIGNATURE.hex()}"
 
 VECTORS = [
-    ("proof", PROOF_HEX, Proof(ALICE.endpoint_id, INCARNATION, PROOF[-64:])),
-    ("welcome", "02" "0009" "01" "3132333435363738", Welcome(INCARNATION)),
-    ("credit", "03" "0010" "0000000000000005" "0000000000080000", Credit(5, 512 * 1024)),
-    ("most", "03" "0010" "ffffffffffffffff" "ffffffffffffffff", Credit(2**64 - 1, 2**64 - 1)),
-    ("none", "03" "0010" "0000000000000000" "0000000000000000", Credit(0, 0)),
-    ("later proof", "01" "006b" + PROOF_HEX[6:] + "beef", Proof(ALICE.endpoint_id, INCARNATION, PROOF[-64:])),
-    ("later welcome", "02" "000a" "01" "3132333435363738" "ff", Welcome(INCARNATION)),
-]  # fmt: skip
+    ("proof", f"01 0069 {PROOF_BODY}", Proof(ALICE.endpoint_id, INCARNATION, SIGNATURE)),
+    ("welcome", "02 0009 01 3132333435363738", Welcome(INCARNATION)),
+    ("credit", "03 0010 0000000000000005 0000000000080000", Credit(5, 512 * 1024)),
+    ("most", "03 0010 ffffffffffffffff ffffffffffffffff", Credit(2**64 - 1, 2**64 - 1)),
+    ("none", "03 0010 0000000000000000 0000000000000000", Credit(0, 0)),
+    ("later proof", f"01 006b {PROOF_BODY} beef", Proof(ALICE.endpoint_id, INCARNATION, SIGNATURE)),
+    ("later welcome", "02 000a 01 3132333435363738 ff", Welcome(INCARNATION)),
+]
 
 
 @pytest.mark.parametrize(("name", "text", "value"), VECTORS)
@@ -45,7 +44,7 @@ def test_each_message_is_read_from_its_bytes(name, text, value):
 
 
 def test_each_message_is_written_as_its_bytes():
-    assert PROOF == bytes.fromhex(PROOF_HEX)
+    assert bytes.fromhex(VECTORS[0][1]) == PROOF
     assert encode_welcome(INCARNATION) == bytes.fromhex(VECTORS[1][1])
     assert encode_credit(5, 512 * 1024) == bytes.fromhex(VECTORS[2][1])
 
@@ -105,13 +104,11 @@ def test_unknown_messages_are_skipped_even_the_largest():
 
 @given(st.lists(st.binary(max_size=300)))
 def test_junk_gives_messages_or_a_violation_and_nothing_else(pieces):
-    reader = ControlReader()
-    try:
+    reader, messages = ControlReader(), []
+    with contextlib.suppress(ProtocolViolation):
         for piece in pieces:
-            for message in reader.receive_data(piece):
-                assert isinstance(message, Proof | Welcome | Credit)
-    except ProtocolViolation as violation:
-        assert "\n" not in str(violation)
+            messages += reader.receive_data(piece)
+    assert all(isinstance(message, Proof | Welcome | Credit) for message in messages)
 
 
 @given(st.data())

@@ -23,7 +23,9 @@ from tunnels.errors import (
 from tunnels.quic.engine import ENGINE_NAMES
 from tunnels.tunnel import TunnelState
 
-PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))
+PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))[
+    :3
+]  # the fourth, twice the slow one, shows nothing new
 
 
 @pytest.fixture
@@ -152,6 +154,15 @@ async def test_another_endpoint_at_the_address_is_told_in_one_line(here, engines
         await alice.connect(bob)
 
 
+async def test_where_only_strangers_answer_the_silent_addresses_are_told(here):
+    alice, eve = here.start("alice", connect_timeout=0.5), here.start("eve")
+    bob = key_of("bob").endpoint_id
+    with silent_socket() as nobody:
+        here.found[bob] = (*eve.addresses, address_of(nobody))
+        with pytest.raises(Unreachable, match=f"did not answer at {address_of(nobody)};"):
+            await alice.connect(bob)
+
+
 async def test_a_stranger_who_answers_first_does_not_stand_in_the_way(here):
     """Behind an address of somebody's home network may stand another endpoint in ours."""
     here.start("alice")
@@ -199,7 +210,7 @@ async def test_an_offline_endpoint_is_unreachable_in_one_line_then_at_once_then_
     assert "\n" not in str(caught.value)
     assert f"did not answer at {here.found[bob][0]}" in str(caught.value)
     before = len(alice._drivers)
-    with pytest.raises(Unreachable, match="did not answer .* .not tried again for 1 s"):
+    with pytest.raises(Unreachable, match=r"did not answer .* \(not tried again for 1 s\)"):
         await alice.connect(bob)
     assert len(alice._drivers) == before
     here.start("bob")
@@ -497,16 +508,16 @@ async def test_a_close_that_was_lost_is_told_again(here, engines):
 
 
 async def test_an_unused_connection_is_closed_and_had_again(here, monkeypatch):
-    monkeypatch.setattr(limits, "UNUSED_TIMEOUT", 0.3)
-    alice = here.start("alice", keepalive=0.1)
-    bob = here.start("bob", keepalive=0.1)
+    monkeypatch.setattr(limits, "UNUSED_TIMEOUT", 0.15)
+    alice = here.start("alice", keepalive=0.05)
+    bob = here.start("bob", keepalive=0.05)
     here.accepts["bob"] = Echo
     assert await echoes(here, "alice", "bob", b"once")
     held = await here.open("alice", "bob")
     held.transport.write(b"x")
     await until(lambda: held.received)
     (driver,) = alice._drivers
-    await until(lambda: driver.tunnel.opened_at + 1.0 < asyncio.get_running_loop().time())
+    await until(lambda: driver.tunnel.opened_at + 0.5 < asyncio.get_running_loop().time())
     assert driver.is_usable  # a stream, however quiet, is use
     held.transport.close()
     await held.lost

@@ -49,7 +49,7 @@ def test_any_text_is_decoded_or_refused_with_value_error_and_one_text_means_one_
     "text", ["y", "yyy", "yyyyyy", "yb", "l", "2", "v", "0", "yy ", "y\ny", "\u212ay", "ßy", "İy"]
 )
 def test_lengths_padding_and_characters_that_no_bytes_give_are_refused(text):
-    with pytest.raises(ValueError, match="z-base-32|cut short"):
+    with pytest.raises(ValueError, match=r"z-base-32|cut short"):
         zbase32_decode(text)
 
 
@@ -80,9 +80,10 @@ def test_what_is_no_id_is_refused_with_the_reason(text, words):
 @given(st.text(max_size=80) | st.text(alphabet="ybndrfg8ejkmcpqxot1uwisza345h769", min_size=52, max_size=52))
 def test_junk_is_an_id_or_value_error(text):
     try:
-        assert len(EndpointId.parse(text).key) == 32
+        outcome = str(EndpointId.parse(text))
     except ValueError as error:
-        assert "\n" not in str(error)
+        outcome = str(error)
+    assert "\n" not in outcome
 
 
 def test_a_key_of_another_length_is_no_id():

@@ -196,6 +196,23 @@ def test_consuming_lets_the_writer_go_on_and_every_byte_arrives(pair):
     assert ("stream_drained", stream_id) in pair.at_client.events
 
 
+def test_keys_are_changed_before_they_are_worn_out(pair, monkeypatch):
+    monkeypatch.setattr(limits, "KEY_UPDATE_PACKETS", 200)
+    changes = []
+    update = pair.client._engine.update_keys
+    pair.client._engine.update_keys = lambda: changes.append(update()) or changes[-1]
+    stream_id = pair.client.open_stream()
+    data, consumed = Random(6).randbytes(2_000_000), 0
+    pair.client.write(stream_id, data)
+    for _ in range(400):
+        pair.run(0.02)
+        arrived = len(pair.at_server.data(stream_id))
+        pair.server.consumed(stream_id, arrived - consumed)
+        consumed = arrived
+    assert pair.at_server.data(stream_id) == data
+    assert changes.count(True) >= 3
+
+
 def test_a_stalled_stream_does_not_hold_up_another():
     pair = qh3_pair()
     stalled = [pair.client.open_stream() for _ in range(20)]

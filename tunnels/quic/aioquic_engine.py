@@ -143,6 +143,12 @@ class AioquicEngine:
     def probe_timeouts(self) -> int:
         return self._connection._loss._pto_count  # noqa: SLF001 - no public way
 
+    def update_keys(self) -> bool:
+        if self._closed or not self._connection._handshake_confirmed:  # noqa: SLF001 - no public way
+            return False
+        self._connection.request_key_update()
+        return True
+
     def poke(self) -> None:
         self._connection._loss._pto_count = 0  # noqa: SLF001 - a ping alone stays blocked by the window
         self.send_ping(0)

@@ -7,6 +7,7 @@ constant pseudo-address; which path a datagram takes is decided above.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from tunnels.errors import TunnelLost
@@ -115,6 +116,9 @@ class Engine(Protocol):
     def probe_timeouts(self) -> int:
         """How many probe timeouts in a row went by without any acknowledgement (RFC 9002 §6.2)."""
 
+    def update_keys(self) -> bool:
+        """Client: encrypt with new keys from now on (RFC 9001 §6), as the server will; False if it cannot be now."""
+
     def poke(self) -> None:
         """The path is back: send now instead of waiting for the backed-off probe timeout."""
 
@@ -152,6 +156,8 @@ class EngineFactory(Protocol):
 
 def make_factory(name: EngineName) -> EngineFactory:
     """The engine of that name; imported only when asked for, because each costs memory and start-up time."""
+    # Both engines' own logger: it warns whenever a peer, be it a stranger, closes a connection.
+    logging.getLogger("quic").setLevel(logging.CRITICAL)
     if name == "qh3":
         from tunnels.quic.qh3_engine import Qh3Factory
 

@@ -86,10 +86,16 @@ class Qh3Engine:
             raise engine_broke(error) from error
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
+        core = self._connection._core  # noqa: SLF001 - the public way parses each packet again, for a log
+        if core is None:
+            return []
+        datagrams: list[bytes] = []
         try:
-            return [datagram for datagram, _ in self._connection.datagrams_to_send(now)]
+            while (transmit := core.poll_transmit(now)) is not None:
+                datagrams.append(transmit[0])
         except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
             raise engine_broke(error) from error
+        return datagrams
 
     def get_timer(self) -> float | None:
         return self._connection.get_timer()
@@ -166,6 +172,15 @@ class Qh3Engine:
     def probe_timeouts(self) -> int:
         core = self._connection._core  # noqa: SLF001 - no public way
         return 0 if core is None else core.pto_count
+
+    def update_keys(self) -> bool:
+        if self._closed:
+            return False
+        try:
+            self._connection.request_key_update()
+        except (AssertionError, ValueError, qh3_connection.QuicConnectionError):
+            return False  # the handshake is not confirmed, or the last update not acknowledged
+        return True
 
     def poke(self) -> None:
         self.send_ping(0)

@@ -109,6 +109,29 @@ def test_a_ping_is_acknowledged_by_its_number(pair):
     assert ("ping_acknowledged", 77) in pair.at_client.events
 
 
+def test_the_client_changes_keys_again_and_again_and_bytes_pass_both_ways(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, b"!")
+    pair.wire.run(1)
+    pair.at_server.events.clear()
+    pair.wire.loss = 0.05
+    for number in range(1, 6):
+        assert pair.client.update_keys()
+        for engine in (pair.client, pair.server):
+            engine.send_stream_data(stream_id, b"x" * 20_000)
+        pair.wire.run(20, lambda: len(pair.at_server.data(stream_id)) == number * 20_000)  # noqa: B023
+        pair.wire.run(3)
+        assert len(pair.at_server.data(stream_id)) == len(pair.at_client.data(stream_id)) == number * 20_000
+    assert not pair.at_client.named("terminated")
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_keys_are_not_changed_before_there_are_any(name):
+    client = make_factory(name).client(make_certificate_once(), 60.0)
+    client.connect(1.0)
+    assert not client.update_keys()
+
+
 def test_the_round_trip_time_is_measured(pair):
     pair.client.send_ping(1)
     pair.wire.run(1)
