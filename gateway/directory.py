@@ -166,7 +166,7 @@ class Directory:
 
     def own_services_changed(self) -> None:
         """We expose other services than before, or the configuration names other contacts."""
-        self.services_changed(self._own_id)
+        self._forget_facts()
 
     def address_of(self, endpoint_id: EndpointId) -> IPv4Address | None:
         """The loopback address that stands for an endpoint, if it has one."""
@@ -270,8 +270,8 @@ class Directory:
     def _bindings(self) -> list[Binding]:
         """Everything that is to be listened for: each port of each known service, at its name and its endpoint's."""
         bindings: list[Binding] = []
-        for endpoint_id in (*reversed(self._remote.known_endpoints()), self._own_id):
-            known = self._known(endpoint_id)
+        for endpoint_id in reversed(self._remote.known_endpoints()):
+            known = self._remote.known(endpoint_id)
             for service in known.services if known is not None else ():
                 bindings += self._bindings_of(endpoint_id, service)
         return bindings
@@ -291,6 +291,8 @@ class Directory:
         chosen = [s for s in known.services if name.service is None or s.name == name.service]
         if name.service is not None and not chosen:
             return NOT_FOUND
+        if endpoint_id == self._own_id:  # the targets are on this machine anyway; the proxy knows the way
+            return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id)
         address = self._address(endpoint_id, name.service)
         if self._addresses is not None and address is None:
             return None

@@ -7,6 +7,7 @@ fail a `DialError` that names the remedy.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from gateway.own_services import OwnServices
 
 _NO_ANSWER: Final = TunnelClosed("the stream ended without an answer")
+
+_logger = logging.getLogger(__name__)
 
 OpenTransport = Callable[
     [EndpointId, Callable[[], asyncio.Protocol]], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
@@ -177,7 +180,22 @@ class OverlayDialer:
         return transport
 
     async def _ask(self, endpoint_id: EndpointId, request: Request, label: str) -> OpenedStream:
-        """Open a stream and wait for a good answer to `request`."""
+        """Open a stream and wait for a good answer to `request`.
+
+        If the tunnel ends before there is one, as when the peer restarted, the request is made once more on a new
+        tunnel: nothing but the request was sent, so nothing can happen twice.
+        """
+        try:
+            return await self._ask_once(endpoint_id, request, label)
+        except TunnelClosed:
+            _logger.info("%s: the tunnel ended before the answer; asking once more", label)
+        try:
+            return await self._ask_once(endpoint_id, request, label)
+        except TunnelClosed as error:
+            raise _tunnel_failure(error, label) from error
+
+    async def _ask_once(self, endpoint_id: EndpointId, request: Request, label: str) -> OpenedStream:
+        """The same, once; TunnelClosed when the tunnel ended first."""
         opening = _Opening(request)
         transport = await self._open(endpoint_id, lambda: opening, label)
         try:
@@ -239,6 +257,8 @@ class _Opening(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, TunnelClosed) and not self.answer.done():
+            self.answer.set_exception(exc)
         self._gone(exc if isinstance(exc, TunnelError) else _NO_ANSWER)
 
     def _gone(self, error: TunnelError) -> None:

@@ -199,7 +199,8 @@ def test_a_peer_that_was_killed_and_restarted_is_reached_again(tmp_path):
         def opens() -> bool:
             with socket.create_connection((host, int(port)), timeout=20) as client:
                 client.sendall(
-                    b"GET http://web.alice.overlay/style.css HTTP/1.1\r\nHost: web.alice.overlay\r\n\r\n"
+                    b"GET http://web.alice.overlay/style.css HTTP/1.1\r\n"
+                    b"Host: web.alice.overlay\r\nConnection: close\r\n\r\n"
                 )
                 return receive_until(client, b"h1 {")
 
