@@ -120,7 +120,7 @@ class TunnelDriver:
         self._flush_due = False
         if self._disposed:
             return
-        datagrams = self.tunnel.datagrams_to_send(self._loop.time())
+        datagrams = self.tunnel.datagrams_to_send(time.monotonic())
         if datagrams:
             for address in self.paths.destinations():
                 self._owner.send(datagrams, address)
@@ -134,12 +134,14 @@ class TunnelDriver:
             self._timer.cancel()
             self._timer = None
         if due is not None:
-            self._timer = self._loop.call_at(due, self._timer_fired)
+            # Event loops count in milliseconds: a shorter wait would only turn the loop until it is due.
+            seconds = max(due - time.monotonic(), limits.TIMER_RESOLUTION)
+            self._timer = self._loop.call_later(seconds, self._timer_fired)
             self._timer_due = due
 
     def _timer_fired(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = time.monotonic()
         due = self.tunnel.get_timer()
         if due is not None and due <= now:
             self.tunnel.handle_timer(now)
@@ -191,13 +193,13 @@ class TunnelDriver:
 
     def supersede(self) -> None:
         """Another connection took over: open no more streams on this one, and end it when nobody needs it."""
-        if self.tunnel.is_suspect(self._loop.time()):
+        if self.tunnel.is_suspect(time.monotonic()):
             self.tunnel.poke()  # the peer is there after all: this one recovers now, or its path is gone
             self.schedule_flush()
         self._call_later(limits.SUPERSEDED_LINGER, self._end_superseded)
 
     def _end_superseded(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         if self.tunnel.is_suspect(now):
             self.close(CloseCode.DONE, TunnelLost("it fell silent, and a new connection took over"))
         elif self.tunnel.is_client and self.tunnel.unused_for(now) >= limits.SUPERSEDED_LINGER:

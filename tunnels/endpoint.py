@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -150,7 +151,7 @@ class Endpoint(TunnelOwner):
             raise Unreachable("this is our own endpoint; its services are reached without a tunnel")
         if self._closing:
             raise TunnelClosed("the gateway is shut down")
-        now = self._loop.time()
+        now = time.monotonic()
         remote = self._remote(endpoint_id)
         current = remote.working(now)
         if current is not None:
@@ -160,7 +161,7 @@ class Endpoint(TunnelOwner):
             if wait > 0 and remote.last_error is not None:
                 raise type(remote.last_error)(f"{remote.last_error} (not tried again for {ceil(wait)} s)")
             remote.dial = self._spawn(self._dial(remote), f"dial {endpoint_id.short}")
-            remote.dial.add_done_callback(lambda _: remote.dial_ended(self._loop.time()))
+            remote.dial.add_done_callback(lambda _: remote.dial_ended(time.monotonic()))
         return await remote.wait_opened()
 
     async def open_stream(
@@ -204,7 +205,7 @@ class Endpoint(TunnelOwner):
 
     def status(self) -> tuple[TunnelStatus, ...]:
         """Every connection with a known peer."""
-        now = self._loop.time()
+        now = time.monotonic()
         return tuple(
             TunnelStatus(
                 endpoint_id=remote.endpoint_id,
@@ -236,12 +237,12 @@ class Endpoint(TunnelOwner):
         return remote
 
     async def _dial(self, remote: Remote) -> None:
-        deadline = self._loop.time() + self._settings.connect_timeout
+        deadline = time.monotonic() + self._settings.connect_timeout
         error = await self._attempts(remote, deadline)
         if error is not None and remote.has_connection:
             # It fell silent, and cannot be dialled anew; it gets the rest of the time to come back.
-            await asyncio.sleep(max(0.0, deadline - self._loop.time()))
-        now = self._loop.time()
+            await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+        now = time.monotonic()
         if error is not None and remote.working(now) is None:
             remote.last_error = error
             remote.backoff.failed(now, _chance())
@@ -262,7 +263,7 @@ class Endpoint(TunnelOwner):
         error: TunnelError = _no_answer(name, candidates)
         pause = limits.DIAL_PAUSE
         left = candidates
-        while (seconds := deadline - self._loop.time()) > 0.1:
+        while (seconds := deadline - time.monotonic()) > 0.1:
             driver = self._begin(remote, left, min(seconds, limits.DIAL_ATTEMPT_TIMEOUT))
             outcome = await asyncio.shield(driver.settled)
             if outcome is None:
@@ -299,7 +300,7 @@ class Endpoint(TunnelOwner):
                 events,
                 incarnation=self._incarnation,
                 dialled=dialled,
-                now=self._loop.time(),
+                now=time.monotonic(),
                 keepalive=self._settings.keepalive,
                 handshake_timeout=handshake_timeout,
             )
@@ -318,11 +319,11 @@ class Endpoint(TunnelOwner):
     async def _redial(self, remote: Remote) -> None:
         """A connection in use fell silent or was lost: try to have a fresh one before somebody asks."""
         for _ in range(limits.RECONNECT_ATTEMPTS):
-            now = self._loop.time()
+            now = time.monotonic()
             await asyncio.sleep(
                 max(0.0, remote.backoff.next_attempt - now) + _chance() * limits.REDIAL_JITTER
             )
-            if remote.working(self._loop.time()) is not None:
+            if remote.working(time.monotonic()) is not None:
                 return
             try:
                 await self.connect(remote.endpoint_id)
@@ -333,7 +334,7 @@ class Endpoint(TunnelOwner):
     # --- datagrams in -----------------------------------------------------------------------------------
 
     def _datagrams_received(self, batch: Batch) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         by_connection_id = self._by_connection_id
         run: list[bytes] = []
         run_driver: TunnelDriver | None = None
@@ -454,13 +455,12 @@ class Endpoint(TunnelOwner):
         client = self.endpoint_id if tunnel.is_client else tunnel.remote_id
         self._opened += 1
         driver.connection = Connection(client, tunnel.incarnation, self._opened)
-        remote.opened(driver, self._loop.time())
+        remote.opened(driver, time.monotonic())
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
 
     def tunnel_closed(self, driver: TunnelDriver, error: TunnelError) -> None:
-        self._handshake_over(driver)
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
         if remote is not None:
             remote.closed(driver)
@@ -486,6 +486,7 @@ class Endpoint(TunnelOwner):
 
     def _dispose(self, driver: TunnelDriver) -> None:
         driver.dispose()
+        self._handshake_over(driver)  # until now: one that fails at once takes up memory just as long
         self._drivers.pop(driver, None)
         for connection_id in tuple(driver.connection_ids):
             self.remove_connection_id(connection_id)

@@ -31,6 +31,9 @@ KEY_UPDATE_PACKETS: Final = 1 << 22
 """Packets, both directions together, after which the client changes keys: half of what AES-GCM may encrypt with
 one (RFC 9001 §6.6), about 5 GB. The engines do not do it by themselves."""
 
+TIMER_RESOLUTION: Final = 0.001
+"""Seconds; no timer of a tunnel is set shorter. Time itself is read finer, because round trips on a LAN are."""
+
 KEEPALIVE: Final = 15.0
 """Seconds between pings of a quiet connection: below the 30 s at which home NATs forget a UDP mapping."""
 

@@ -332,3 +332,32 @@ async def test_a_thousand_streams_at_once() -> None:
             for number in range(1000):
                 group.create_task(one(number))
         assert world.acceptor.status.streams == 1000
+
+
+async def test_a_tunnel_that_ends_before_the_answer_is_replaced_once() -> None:
+    async with tcp_server() as port, serving() as world:
+        world.expose("web", str(port))
+        ended = 0
+
+        async def open_transport(endpoint_id, factory):
+            nonlocal ended
+            if ended >= deaths:
+                return await world.tunnel.open_transport(endpoint_id, factory)
+            ended += 1
+            near, far = await tcp_pair()
+            far.close()
+            protocol = factory()
+            protocol.connection_made(near)
+            asyncio.get_running_loop().call_soon(protocol.connection_lost, TunnelClosed("it restarted"))
+            near.close()
+            return near, protocol
+
+        dialer = OverlayDialer(open_transport, lambda _: ALICE)
+        deaths = 1
+        opened = await dialer.open_stream("web.alice.overlay", 80)
+        opened.transport.abort()
+        await asyncio.sleep(0)
+        deaths, ended = 2, 0
+        with pytest.raises(DialError, match="it restarted") as refusal:
+            await dialer.open_stream("web.alice.overlay", 80)
+        assert refusal.value.failure is Failure.OFFLINE

@@ -21,7 +21,7 @@ from tunnels.errors import (
     WrongIdentity,
 )
 from tunnels.quic.engine import ENGINE_NAMES
-from tunnels.tunnel import TunnelState
+from tunnels.tunnel import CloseCode, TunnelState
 
 PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))[
     :3
@@ -195,6 +195,14 @@ async def test_junk_that_answers_first_does_not_stand_in_the_way(here, impatient
     here.found[bob.endpoint_id] = (Address.of(*transport.get_extra_info("sockname")), *bob.addresses)
     assert await echoes(here, "alice", "bob", b"found")
     transport.close()
+
+
+async def test_a_refusal_is_told_with_its_reason(here):
+    alice, bob = here.start("alice", connect_timeout=0.5), here.start("bob")
+    bob.tunnel_opened = lambda driver: driver.close(CloseCode.BUSY, TunnelClosed("too many guests"))
+    with pytest.raises(Unreachable, match=r"did not accept the connection: .*too many guests"):
+        await alice.connect(bob.endpoint_id)
+    assert len(bob._drivers) <= 3  # and it is not asked again and again without pause
 
 
 # --- nobody answers -------------------------------------------------------------------------------------------
@@ -400,11 +408,12 @@ class Cable:
         self._transport = endpoint._transport
         self._send = endpoint._transport.send
         self.is_cut = False
+        self.cut_ids: set[bytes] = set()
         self._transport.send = self._pass
 
     def _pass(self, datagrams, address) -> None:
         if not self.is_cut:
-            self._send(datagrams, address)
+            self._send([datagram for datagram in datagrams if datagram[1:9] not in self.cut_ids], address)
 
 
 async def test_a_connection_that_only_stalled_loses_nothing_and_serves_who_waits(here, impatient):
@@ -446,6 +455,21 @@ async def test_a_fresh_connection_to_the_same_run_takes_over_and_the_stalled_one
     stream.transport.write_eof()
     assert await stream.lost is None
     await until(lambda: len(alice.status()) == 1)
+
+
+async def test_a_stalled_connection_whose_path_is_gone_ends_soon_after_a_fresh_one_took_over(here, impatient):
+    alice, bob = here.start("alice"), here.start("bob")
+    here.accepts["bob"] = Echo
+    stream = await here.open("alice", "bob")
+    stream.transport.write(b"x")
+    await until(lambda: stream.received)
+    (theirs,) = bob._drivers
+    Cable(alice).cut_ids = theirs.connection_ids  # as if a NAT on the way had forgotten this one
+    stream.transport.write(b"y")
+    error = await asyncio.wait_for(stream.lost, 10)
+    assert isinstance(error, TunnelLost)
+    assert "a new connection took over" in str(error)
+    assert await echoes(here, "alice", "bob", b"on the new one")
 
 
 async def test_a_lost_connection_in_use_is_had_again_before_anybody_asks(here, impatient):

@@ -119,6 +119,43 @@ def test_streams_before_the_proof_are_held_and_delivered_after_it():
     assert pair.at_server.named("stream_ended") == [("stream_ended", 4)]
 
 
+def test_streams_given_up_before_the_proof_are_given_up_after_it():
+    """Else they would stay open here for ever: their reset is not told twice."""
+    pair = TunnelPair()
+    proof = {}
+
+    def hold_the_proof() -> None:
+        engine = pair.client._engine
+        binding = engine.channel_binding()
+        proof["bytes"] = encode_proof(ALICE, binding, BOB.endpoint_id, b"client 1")
+        engine.send_stream_data(CONTROL_STREAM, proof["bytes"][:10])
+        engine.send_stream_data(4, b"early bird")
+
+    pair.client.handshake_completed = hold_the_proof
+    pair.run(1)
+    pair.client._engine.stop_stream(4, 0x206)
+    pair.client._engine.reset_stream(4, 0x206)
+    pair.run(1)
+    assert not pair.at_server.named("stream_opened", "stream_data", "stream_reset")
+    pair.client._engine.send_stream_data(CONTROL_STREAM, proof["bytes"][10:])
+    pair.run(1)
+    assert pair.at_server.named("stream_reset") == [("stream_reset", 4, 0x206)]
+    assert pair.server.stream_count == 0
+
+
+def test_too_many_events_before_the_proof_end_the_connection():
+    pair = TunnelPair()
+
+    def flood() -> None:
+        for stream_id in range(4, 4 * limits.MAX_STREAMS, 4):
+            pair.client._engine.send_stream_data(stream_id, b"", end_stream=True)
+
+    pair.client.handshake_completed = flood
+    pair.run(5)
+    (error,) = close_errors(pair.at_server)
+    assert isinstance(error, ProtocolViolation)
+
+
 def test_too_much_before_the_proof_ends_the_connection():
     pair = TunnelPair()
 
@@ -168,6 +205,46 @@ def test_a_reset_ends_both_directions_for_the_other_side(pair):
     pair.server.write(stream_id, b"late")
     pair.run()
     assert not pair.at_client.named("stream_data", "tunnel_closed")
+
+
+def test_a_reader_that_stops_ends_one_direction_and_its_own_bytes_still_arrive(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.write(stream_id, bytes(2_000_000))
+    pair.run()
+    pair.server.write(stream_id, b"enough, thanks" * 3000)
+    pair.server.write_eof(stream_id)
+    pair.server.reset(stream_id)  # its end is written, so this is only a stop, and overtakes the bytes
+    pair.run()
+    assert pair.at_client.named("stream_stopped") == [("stream_stopped", stream_id)]
+    assert pair.client.pending_bytes(stream_id) == 0
+    pair.client.write(stream_id, b"unheard")
+    pair.client.write_eof(stream_id)
+    pair.run()
+    assert pair.at_client.data(stream_id) == b"enough, thanks" * 3000
+    assert pair.at_client.named("stream_ended") == [("stream_ended", stream_id)]
+    assert not pair.at_client.named("stream_reset")
+    assert pair.client.stream_count == pair.server.stream_count == 0
+
+
+def test_what_is_written_after_the_end_is_ignored(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.write(stream_id, b"all")
+    pair.client.write_eof(stream_id)
+    pair.client.write(stream_id, b"more")
+    pair.client.write_eof(stream_id)
+    pair.run()
+    assert pair.at_server.data(stream_id) == b"all"
+    assert pair.client.bytes_sent == 3
+
+
+def test_streams_opened_and_given_up_unseen_are_not_remembered(pair):
+    for _ in range(50):
+        pair.client.reset(pair.client.open_stream())
+    last = pair.client.open_stream()
+    pair.client.write(last, b"x")
+    pair.run()
+    assert pair.at_server.named("stream_opened") == [("stream_opened", last)]
+    assert not pair.server._unseen
 
 
 def test_a_writer_stops_at_the_credit_a_stalled_reader_granted(pair):
@@ -395,6 +472,58 @@ def test_a_close_reaches_the_peer_with_its_reason_and_is_told_once(pair):
     assert "made room" in str(error)
     with pytest.raises(TunnelClosed):
         pair.server.open_stream()
+
+
+def test_a_peer_that_missed_the_close_is_told_again_but_not_without_end(pair):
+    pair.client.close(CloseCode.BUSY, TunnelClosed("made room"))
+    (farewell,) = pair.client.datagrams_to_send(pair.wire.now)  # lost
+    assert pair.client.datagrams_to_send(pair.wire.now) == []
+    for number in range(100):
+        pair.client.receive_datagrams([b"\x40 anything"] * 3, pair.wire.now)
+        assert pair.client.datagrams_to_send(pair.wire.now) == (
+            [farewell] if number < limits.FAREWELLS else []
+        )
+        assert pair.client.datagrams_to_send(pair.wire.now) == []
+    assert pair.client.get_timer() is None
+    pair.server.receive_datagrams([farewell], pair.wire.now)
+    pair.run(3)
+    assert "made room" in str(close_errors(pair.at_server)[0])
+
+
+@pytest.mark.parametrize("call", ["receive_datagrams", "datagrams_to_send", "handle_timer"])
+def test_an_engine_that_breaks_ends_its_tunnel_and_is_not_asked_again(call):
+    def broken(*_):
+        raise TunnelLost("QUIC broke: for a test")
+
+    pair = qh3_pair()
+    stream_id = pair.client.open_stream()
+    pair.client.ping(1)
+    setattr(pair.client._engine, call, broken)
+    now = pair.wire.now + 30
+    pair.client.receive_datagrams([b"\x40 anything"], now)
+    pair.client.datagrams_to_send(now)
+    pair.client.handle_timer(now + 60)
+    (error,) = close_errors(pair.at_client)
+    assert isinstance(error, TunnelLost)
+    for name in ("receive_datagrams", "datagrams_to_send", "handle_timer", "get_timer"):
+        setattr(pair.client._engine, name, None)
+    pair.client.receive_datagrams([b"\x40 anything"], now)
+    pair.client.handle_timer(now)
+    pair.client.write(stream_id, b"x")
+    pair.client.close(CloseCode.DONE, TunnelClosed("too late"))
+    assert pair.client.datagrams_to_send(now) == []
+    assert pair.client.get_timer() is None
+    assert len(close_errors(pair.at_client)) == 1
+
+
+def test_junk_is_no_sign_of_life_once_probes_go_unanswered(pair):
+    pair.wire.is_down = True
+    pair.client.ping(1)
+    junk = b"\x40" + bytes(40)
+    for _ in range(100):
+        pair.run(0.1)
+        pair.client.receive_datagrams([junk], pair.wire.now)
+    assert pair.client.is_suspect(pair.wire.now)
 
 
 def test_everything_arrives_through_loss_in_both_directions(pair):

@@ -63,17 +63,14 @@ def parse_initial(datagram: bytes) -> Initial | None:
         return None
     if int.from_bytes(datagram[1:5]) != limits.QUIC_VERSION_1:
         return None
-    try:
-        position, ids = 5, []
-        for _ in range(2):
-            length = datagram[position]
-            if length > 20:
-                return None
-            ids.append(datagram[position + 1 : position + 1 + length])
-            position += 1 + length
-        token_length, position = _pull_varint(datagram, position)
-    except IndexError:
-        return None
+    position, ids = 5, []  # a datagram of this size holds the ids and the length of the token whole
+    for _ in range(2):
+        length = datagram[position]
+        if length > 20:
+            return None
+        ids.append(datagram[position + 1 : position + 1 + length])
+        position += 1 + length
+    token_length, position = _pull_varint(datagram, position)
     token = datagram[position : position + token_length]
     # RFC 9000 §7.2: the first destination connection id is at least 8 bytes of chance.
     if len(token) != token_length or len(ids[0]) < 8:
@@ -82,10 +79,8 @@ def parse_initial(datagram: bytes) -> Initial | None:
 
 
 def _pull_varint(data: bytes, position: int) -> tuple[int, int]:
-    """A variable-length integer (RFC 9000 §16) and the position after it; IndexError when cut short."""
+    """A variable-length integer (RFC 9000 §16) and the position after it."""
     length = 1 << (data[position] >> 6)
-    if position + length > len(data):
-        raise IndexError
     value = int.from_bytes(data[position : position + length]) & ((1 << (8 * length - 2)) - 1)
     return value, position + length
 
