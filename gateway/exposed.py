@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import ConfigurationError, UsageError
@@ -63,6 +64,18 @@ class ExposedServices:
         """Take a service away; UsageError or StateError, and nothing has changed."""
         self._refuse_configured(name.lower())
         return await self._change(lambda book: book.remove(name.lower()))
+
+    async def revoke(self, who: str) -> None:
+        """Take one entry out of the `allow` of every service a command exposed; StateError, and nothing has changed."""
+
+        def act(book: ServiceBook) -> None:
+            for service in list(book):
+                if who in service.allow:
+                    book.replace(
+                        replace(service, allow=tuple(entry for entry in service.allow if entry != who))
+                    )
+
+        await self._change(act)
 
     def public(self) -> tuple[PublicService, ...]:
         """What our record tells everybody."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 import gateway as package
 from gateway.control import api
@@ -122,8 +124,8 @@ class Facade:
 
     async def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
         service = Service.of(request.name, request.settings)
-        for who in service.allow:
-            self._check_allowed(who)
+        # What is granted is granted to an endpoint: whoever gets the petname later has not got the grant.
+        service = replace(service, allow=tuple(dict.fromkeys(map(self._allowed, service.allow))))
         await self.parts.exposed.expose(service)
         self.parts.access_changed()
         return self._service(service)
@@ -135,19 +137,29 @@ class Facade:
         self.parts.access_changed()
         return report or self._service(service)
 
-    def _check_allowed(self, who: str) -> None:
-        if who == ALL_CONTACTS or self.parts.contacts.id_of(who) is not None:
-            return
+    def _allowed(self, who: str) -> str:
+        """An entry of `--allow` as it is kept: an endpoint id, or `contacts`; UsageError for nobody."""
+        if who == ALL_CONTACTS:
+            return who
+        known = self.parts.contacts.id_of(who)
+        if known is not None:
+            return str(known)
         if len(who) == ID_CHARACTERS:
             try:
-                EndpointId.parse(who)
+                return str(EndpointId.parse(who))
             except ValueError as error:
                 raise UsageError(f"--allow {who}: {error}") from None
-            return
         raise UsageError(
             f"--allow {who}: no contact is called that; see `overlay contacts ls`, "
             f"or first: overlay contacts add {who} ID"
         )
+
+    def _petname(self, who: str) -> str:
+        """An entry of `allow` for people: the petname of an id that has one."""
+        contact = None
+        if len(who) == ID_CHARACTERS:
+            contact = self.parts.contacts.book.find_id(EndpointId.parse(who))
+        return who if contact is None else contact.petname
 
     def _service(self, service: Service) -> api.ServiceReport:
         parts = self.parts
@@ -165,7 +177,9 @@ class Facade:
         host = f"{service.name}.{nickname or me}.overlay"
         return api.ServiceReport(
             name=service.name,
-            settings=service.settings,
+            settings=msgspec.structs.replace(
+                service.settings, allow=tuple(map(self._petname, service.allow))
+            ),
             port=service.ports,
             host=f"{service.name}.{me}.overlay",
             nickname_host=f"{service.name}.{nickname}.overlay" if nickname else "",
@@ -241,6 +255,7 @@ class Facade:
         known = parts.contacts.book.find(petname)
         report = self._contact(known) if known is not None else None
         contact = await parts.contacts.change(lambda book: book.remove(petname))
+        await parts.exposed.revoke(str(contact.endpoint_id))
         parts.endpoint.disconnect(contact.endpoint_id, "no contact any more")
         parts.access_changed()
         parts.directory.contact_changed(contact.endpoint_id)

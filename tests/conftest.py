@@ -16,7 +16,9 @@ NEEDS = {
     "root": (lambda: os.geteuid() == 0, "needs root: network namespaces are made"),
     **{
         program: (
-            lambda program=program: shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None,
+            lambda program=program: (
+                shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
+            ),
             f"needs the program {program}: `make packages` as root installs it",
         )
         for program in ("curl", "dig", "ssh", "sshd", "nc", "dnsmasq", "ip", "chromium")

@@ -217,10 +217,10 @@ class Tunnel:
             self._credit.clear()
         try:
             datagrams = engine.datagrams_to_send(now)
-            self._room = limits.SEND_BACKLOG - engine.unsent_bytes()
+            self._room = min(limits.SEND_BACKLOG, engine.window_room()) - engine.unsent_bytes()
             while self._waiting and self._room > 0 and self._send_waiting():
                 datagrams += engine.datagrams_to_send(now)
-                self._room = limits.SEND_BACKLOG - engine.unsent_bytes()
+                self._room = min(limits.SEND_BACKLOG, engine.window_room()) - engine.unsent_bytes()
         except TunnelLost as broken:
             self._broke(broken)
             return []

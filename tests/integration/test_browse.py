@@ -244,3 +244,18 @@ def test_an_owner_opens_her_own_service_by_nickname_and_by_id(world):
             "--proxy", f"socks5h://{world.alice.listens('proxy')}", f"http://web.{name}.overlay/style.css"
         )
         assert done.stdout.startswith(b"h1"), done.stderr
+
+
+def test_a_removed_contacts_rights_are_gone_and_nobody_inherits_them_with_the_name(world):
+    proxy = ("--proxy", f"http://{world.bob.listens('proxy')}", "--write-out", "%{http_code}")
+    url = "http://held.alice.overlay/style.css"
+    world.alice.run("expose", "held", f"127.0.0.1:{world.web.port}", "--port", "8006", "--allow", "bob")
+    assert curl(*proxy, url).stdout.endswith(b"200")
+    world.alice.run("contacts", "rename", "bob", "robert")
+    assert curl(*proxy, url).stdout.endswith(b"200")  # the same endpoint by another name
+    world.alice.run("contacts", "rm", "robert")
+    assert curl(*proxy, url).stdout.endswith(b"404")
+    world.alice.run("contacts", "add", "bob", world.bob.id)
+    assert curl(*proxy, url).stdout.endswith(b"403")
+    world.alice.run("unexpose", "held")
+    world.alice.run("expose", "web", f"127.0.0.1:{world.web.port}", "--allow", "bob")

@@ -128,6 +128,9 @@ class AioquicEngine:
     def unsent_bytes(self) -> int:
         return 0  # it cannot tell sent from unsent; credit alone bounds what it holds
 
+    def window_room(self) -> int:
+        return limits.SEND_BACKLOG  # it acknowledges however much waits
+
     def is_congested(self) -> bool:
         # Its pacer holds datagrams back long before the window is full, so it is asked what waits.
         return bool(self._connection._datagrams_pending)  # noqa: SLF001 - no public way

@@ -104,6 +104,9 @@ class Engine(Protocol):
     def unsent_bytes(self) -> int:
         """Stream bytes queued and not yet sent once, over all streams; 0 where the engine cannot tell."""
 
+    def window_room(self) -> int:
+        """Bytes of new stream data that had better be handed over now, by the congestion window; may be negative."""
+
     def is_congested(self) -> bool:
         """Whether a DATAGRAM frame queued now would wait for the congestion window or the pacer."""
 

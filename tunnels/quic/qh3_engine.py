@@ -11,6 +11,7 @@ bounds the versions and the conformance suite fails when one of these places mov
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qh3.quic import connection as qh3_connection
@@ -32,6 +33,10 @@ _ED25519 = 0x0807  # RFC 8446 §4.2.3; qh3's client does not offer it unless tol
 
 _ED25519_KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")
 """What stands before the 32 bytes in a SubjectPublicKeyInfo (RFC 8410 §4); other kinds of key could end in any bytes."""
+
+_STREAM_MISSED = "reserved stream is missing"
+"""What qh3 says when it is about to send something again on a stream whose acknowledgement came late, after loss or
+reordering, and which is complete. It has then given the stream up, and goes on with the next."""
 
 _MAX_STREAMS_ARGUMENT = 21  # position of local_max_streams_bidi among the native core's arguments
 
@@ -90,12 +95,17 @@ class Qh3Engine:
         if core is None:
             return []
         datagrams: list[bytes] = []
-        try:
-            while (transmit := core.poll_transmit(now)) is not None:
-                datagrams.append(transmit[0])
-        except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
-            raise engine_broke(error) from error
-        return datagrams
+        misses = 0
+        while True:
+            try:
+                while (transmit := core.poll_transmit(now)) is not None:
+                    datagrams.append(transmit[0])
+            except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
+                misses += 1
+                if _STREAM_MISSED not in str(error) or misses > limits.MAX_STREAMS:
+                    raise engine_broke(error) from error
+            else:
+                return datagrams
 
     def get_timer(self) -> float | None:
         return self._connection.get_timer()
@@ -126,8 +136,17 @@ class Qh3Engine:
             elif isinstance(event, qh3_events.ConnectionIdRetired):
                 events.connection_id_retired(event.connection_id)
             elif isinstance(event, qh3_events.ConnectionTerminated):
-                self._closed = True
-                events.terminated(event.error_code, event.reason_phrase)
+                self._tell_closed(events, event)
+        # The peer's close is kept back until the draining period is over (RFC 9000 §10.2.2); nothing can be sent
+        # from now on, so it is told now.
+        closing = self._connection._close_event  # noqa: SLF001 - no public way
+        if closing is not None:
+            self._tell_closed(events, closing)
+
+    def _tell_closed(self, events: EngineEvents, closing: qh3_events.ConnectionTerminated) -> None:
+        if not self._closed:
+            self._closed = True
+            events.terminated(closing.error_code, closing.reason_phrase)
 
     def open_stream(self) -> int | None:
         stream_id = self._connection.get_next_available_stream_id()
@@ -137,25 +156,32 @@ class Qh3Engine:
         if not self._closed:
             try:
                 self._connection.send_stream_data(stream_id, data, end_stream)
-            except ValueError:
-                return  # the peer stopped this stream; the event that says so is on its way
+            except (ValueError, qh3_connection.QuicConnectionError):
+                return  # the peer stopped this stream or closed; the event that says so is on its way
 
     def reset_stream(self, stream_id: int, code: int) -> None:
         if not self._closed:
             try:
                 self._connection.reset_stream(stream_id, code)
-            except ValueError:
+            except (ValueError, qh3_connection.QuicConnectionError):
                 return  # already finished or reset
 
     def stop_stream(self, stream_id: int, code: int) -> None:
         if not self._closed:
             try:
                 self._connection.stop_stream(stream_id, code)
-            except ValueError:
+            except (ValueError, qh3_connection.QuicConnectionError):
                 return  # already finished
 
     def unsent_bytes(self) -> int:
         return self._connection.get_send_buffer_size()
+
+    def window_room(self) -> int:
+        core = self._connection._core  # noqa: SLF001 - no public way
+        if core is None:
+            return limits.SEND_BACKLOG
+        # With several streams waiting and less than a packet of window left, it does not even acknowledge.
+        return int(core.congestion_window - core.bytes_in_flight) - 2 * limits.MAX_DATAGRAM_SIZE
 
     def is_congested(self) -> bool:
         core = self._connection._core  # noqa: SLF001 - no public way
@@ -163,11 +189,13 @@ class Qh3Engine:
 
     def send_datagram_frame(self, data: bytes) -> None:
         if not self._closed:
-            self._connection.send_datagram_frame(data)
+            with suppress(qh3_connection.QuicConnectionError):  # closed; the event that says so is on its way
+                self._connection.send_datagram_frame(data)
 
     def send_ping(self, uid: int) -> None:
         if not self._closed:
-            self._connection.send_ping(uid)
+            with suppress(qh3_connection.QuicConnectionError):  # closed; the event that says so is on its way
+                self._connection.send_ping(uid)
 
     def probe_timeouts(self) -> int:
         core = self._connection._core  # noqa: SLF001 - no public way
