@@ -121,6 +121,7 @@ class Daemon:
         self._home = home
         self._overrides = overrides
         self._config = config
+        self._started_with = config
         self._secret_key = secret_key
         self._log = log
         self._reloading = asyncio.Lock()
@@ -396,5 +397,5 @@ class Daemon:
                 self._access_changed()
             return api.ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),
-                restart=tuple(sorted(key for key in changed if needs_restart(key))),
+                restart=tuple(sorted(key for key in changes(self._started_with, new) if needs_restart(key))),
             )

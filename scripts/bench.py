@@ -67,7 +67,9 @@ def main() -> int:
             print(f"bench: {reason}", file=sys.stderr)
             status = 1
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was started is ended, however impatient the hand
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # what was started is ended, however impatient the hand
             processes.close()
     conditions["took"] = f"{time.monotonic() - STARTED:.0f} s"
     print(table(rows, conditions))

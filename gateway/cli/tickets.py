@@ -73,7 +73,13 @@ def join_command(session: Session, *, ticket: str, name: str, preview: bool, as_
     rows = [("id", contact.endpoint_id), ("name", f"{contact.petname}.overlay")]
     rows += [("services", ", ".join(contact.services))] if contact.services else []
     rows += [("opens as", url) for url in report.urls]
-    rows += [("or locally", f"{entry.name} at {entry.ip}") for entry in report.loopback]
+    rows += [
+        (
+            "or locally",
+            f"{entry.name} at {', '.join(f'{entry.ip}:{offer.offered}' for offer in entry.offers)}",
+        )
+        for entry in report.loopback
+    ]
     rows += [("addresses", ", ".join(contact.addresses)), ("ticket until", _day(report.expires))]
     if not preview:
         rows.append(("undo", f"{session.command} contacts rm {contact.petname}"))

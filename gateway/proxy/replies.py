@@ -41,7 +41,7 @@ ANSWERS: Final[dict[Failure, Answer]] = {
         socks5.Reply.HOST_UNREACHABLE,
         404,
         "Nobody is known by this name",
-        "Check the spelling with `overlay contacts ls`, or add the contact with the ticket or invite you were given: "
+        "Check the spelling with `overlay contacts ls`, or add the contact with the ticket you were given: "
         "`overlay join …`.",
     ),
     Failure.NO_SERVICE: Answer(
@@ -60,13 +60,13 @@ ANSWERS: Final[dict[Failure, Answer]] = {
         socks5.Reply.HOST_UNREACHABLE,
         502,
         "This endpoint does not answer",
-        "It may be switched off or offline. `overlay ping {name} --explain` tells what was tried.",
+        "It may be switched off or offline. `overlay ping {name}` tells more.",
     ),
     Failure.TARGET_REFUSED: Answer(
         socks5.Reply.CONNECTION_REFUSED,
         502,
         "The service is not running",
-        "The endpoint is there: start the program behind the service, then reload.",
+        "The endpoint is there: its owner has to start the program behind the service.",
     ),
     Failure.TARGET_UNREACHABLE: Answer(
         socks5.Reply.NETWORK_UNREACHABLE,

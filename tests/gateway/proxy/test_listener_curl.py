@@ -80,7 +80,7 @@ async def test_a_browser_gets_a_page_with_a_remedy() -> None:
         lab.dialer.failures["web.bob.overlay"] = Failure.OFFLINE
         result = await curl("-x", lab.place, "-i", "-H", "Accept: text/html", "http://web.bob.overlay/")
         assert b"Content-Type: text/html" in result.out
-        assert b"<code>overlay ping bob --explain</code>" in result.out
+        assert b"<code>overlay ping bob</code>" in result.out
         assert b"no-store" in result.out
 
 
