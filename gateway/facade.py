@@ -25,8 +25,8 @@ from resolver.names import OverlayName, Petname, check_petname, is_overlay
 from resolver.tickets import Ticket, read_ticket, write_ticket
 from tunnels.addresses import Address
 from tunnels.errors import TunnelError
+from tunnels.events import TunnelState
 from tunnels.identity import ID_CHARACTERS, EndpointId
-from tunnels.tunnel import TunnelState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tunnels.errors import TunnelClosed, TunnelError, Unreachable
+from tunnels.events import CloseCode
 from tunnels.remote import Backoff, is_better
-from tunnels.tunnel import CloseCode
 
 if TYPE_CHECKING:
     from tunnels.driver import TunnelDriver

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.errors import TunnelClosed, TunnelLost
+from tunnels.events import CloseCode, TunnelState
 from tunnels.streams import TunnelTransport
-from tunnels.tunnel import CloseCode, Tunnel, TunnelState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnels.addresses import Address
     from tunnels.errors import TunnelError
+    from tunnels.events import TunnelEvents
     from tunnels.paths.path_set import PathSet
     from tunnels.remote import Connection
-    from tunnels.tunnel import TunnelEvents
+    from tunnels.tunnel import Tunnel
 
 
 class TunnelOwner:

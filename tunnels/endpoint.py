@@ -18,14 +18,15 @@ from tunnels.demux import DatagramKind, classify
 from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
 from tunnels.errors import TunnelClosed, TunnelError, TunnelLost, Unreachable, WrongIdentity
+from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.handshakes import Admission, HandshakeTable
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
-from tunnels.quic.engine import make_factory
+from tunnels.quic.engines import make_factory
 from tunnels.quic.packets import RetryTokens, destination_connection_id, parse_initial
 from tunnels.remote import Connection
 from tunnels.transports.udp import UdpTransport, source_address
-from tunnels.tunnel import CloseCode, Tunnel, TunnelEvents, TunnelState
+from tunnels.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence

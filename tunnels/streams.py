@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnels import limits
 from tunnels.errors import StreamReset
-from tunnels.tunnel import CloseCode
+from tunnels.events import CloseCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,8 +10,7 @@ anything else, so a server that sees other streams first holds them, within a bo
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from tunnels import limits
 from tunnels.control_stream import (
@@ -33,90 +32,19 @@ from tunnels.errors import (
     Unreachable,
     WrongIdentity,
 )
+from tunnels.events import CloseCode, TunnelState
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnels.events import TunnelEvents
     from tunnels.identity import SecretKey
     from tunnels.quic.engine import Engine
 
 CONTROL_STREAM: Final = 0
 _DATAGRAM_ID_BYTES: Final = 4
 MAX_DATAGRAM: Final = limits.MAX_DATAGRAM_FRAME - _DATAGRAM_ID_BYTES
-
-
-class CloseCode(int, Enum):
-    """Why a connection or stream is closed, as QUIC application error codes; below 512 are QUIC's and TLS's own.
-
-    Engines do not tell an application's code from a transport's (RFC 9000 §20.1), hence the offset.
-    """
-
-    DONE = 0x200
-    """Nothing is wrong: shut down, or not needed any more."""
-    WRONG_IDENTITY = 0x201
-    """The server's key is not the id the client asked for."""
-    VIOLATION = 0x202
-    """The peer broke the protocol."""
-    BUSY = 0x203
-    """A limit is reached."""
-    RESTARTED = 0x204
-    """The peer has a newer connection from another run of the program."""
-    TIMEOUT = 0x205
-    """The handshake or the proof of identity took too long."""
-    STREAM_ABORTED = 0x206
-    """A stream was reset by whoever used it."""
-
-
-class TunnelState(Enum):
-    """Where a tunnel stands."""
-
-    HANDSHAKE = "handshake"
-    """TLS, and then the proof and the welcome, are under way."""
-    OPEN = "open"
-    """Both ends know each other; streams may be opened by either."""
-    CLOSED = "closed"
-    """It is over; `Tunnel.error` says why."""
-
-
-class TunnelEvents(Protocol):
-    """What a tunnel tells; called from `Tunnel.receive_datagrams`, `handle_timer` and `datagrams_to_send`."""
-
-    def tunnel_opened(self) -> None:
-        """The peer is authenticated: `remote_id` and `incarnation` are known, streams flow."""
-
-    def stream_opened(self, stream_id: int) -> None:
-        """The peer opened a stream."""
-
-    def stream_data(self, stream_id: int, data: bytes) -> None:
-        """Bytes of a stream; call `consumed` when they have been passed on."""
-
-    def stream_ended(self, stream_id: int) -> None:
-        """The peer sends no more on a stream, in good order."""
-
-    def stream_reset(self, stream_id: int, code: int) -> None:
-        """The peer gave a stream up, both directions."""
-
-    def stream_stopped(self, stream_id: int) -> None:
-        """The peer reads no more of a stream; what it still sends arrives as ever."""
-
-    def stream_drained(self, stream_id: int) -> None:
-        """What waited for credit on a stream has been handed to QUIC."""
-
-    def datagram(self, stream_id: int, data: bytes) -> None:
-        """A datagram that belongs to an open stream."""
-
-    def ping_acknowledged(self, uid: int) -> None:
-        """A ping of `Tunnel.ping` came back."""
-
-    def connection_id_issued(self, connection_id: bytes) -> None:
-        """Datagrams to this id belong to this tunnel."""
-
-    def connection_id_retired(self, connection_id: bytes) -> None:
-        """Datagrams to this id no longer do."""
-
-    def tunnel_closed(self, error: TunnelError) -> None:
-        """The tunnel is over, and its streams with it."""
 
 
 class _Stream:

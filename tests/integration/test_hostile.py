@@ -77,7 +77,7 @@ def test_first_packets_without_end_at_the_tunnels_port(world, served_meanwhile):
     """Whole Initial packets that nobody follows up: bounded, and real clients are still let in."""
     from tunnels.identity import SecretKey
     from tunnels.quic.certificates import make_certificate
-    from tunnels.quic.engine import make_factory
+    from tunnels.quic.engines import make_factory
 
     certificate = make_certificate(SecretKey(b"e" * 32))
     factory = make_factory("qh3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.lab.quic import EnginePair
 from tunnels.addresses import Address
 from tunnels.quic.certificates import make_certificate
-from tunnels.quic.engine import make_factory
+from tunnels.quic.engines import make_factory
 from tunnels.quic.packets import RetryTokens, parse_initial
 
 CLIENT_AT = Address.of("192.0.2.1", 7777)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from tests.lab.endpoints import key_of
 from tunnels.quic.certificates import make_certificate
-from tunnels.quic.engine import EngineName, make_factory
+from tunnels.quic.engines import make_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tunnels.addresses import Address
     from tunnels.endpoint import Endpoint
+    from tunnels.quic.engine import EngineName
 
 _CERTIFICATE = make_certificate(key_of("mallory"))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.lab.wire import Wire
 from tunnels.identity import EndpointId, SecretKey
 from tunnels.quic.certificates import make_certificate
-from tunnels.quic.engine import Engine, make_factory
+from tunnels.quic.engines import make_factory
 from tunnels.quic.packets import parse_initial
 from tunnels.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from tunnels.quic.engine import Engine
 
 ALICE = SecretKey(b"a" * 32)
 BOB = SecretKey(b"b" * 32)

@@ -20,8 +20,8 @@ from tunnels.errors import (
     Unreachable,
     WrongIdentity,
 )
+from tunnels.events import CloseCode, TunnelState
 from tunnels.quic.engine import ENGINE_NAMES
-from tunnels.tunnel import CloseCode, TunnelState
 
 PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))[
     :3

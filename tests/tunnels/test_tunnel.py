@@ -18,8 +18,9 @@ from tunnels.errors import (
     TunnelLost,
     WrongIdentity,
 )
+from tunnels.events import CloseCode, TunnelState
 from tunnels.quic.engine import ENGINE_NAMES
-from tunnels.tunnel import CONTROL_STREAM, MAX_DATAGRAM, CloseCode, TunnelState
+from tunnels.tunnel import CONTROL_STREAM, MAX_DATAGRAM
 
 PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))
 

@@ -7,7 +7,6 @@ constant pseudo-address; which path a datagram takes is decided above.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from tunnels.errors import TunnelLost
@@ -155,16 +154,3 @@ class EngineFactory(Protocol):
         retry_source_connection_id: bytes | None,
     ) -> Engine:
         """A connection that the given Initial packet begins; the datagram itself is given afterwards."""
-
-
-def make_factory(name: EngineName) -> EngineFactory:
-    """The engine of that name; imported only when asked for, because each costs memory and start-up time."""
-    # Both engines' own logger: it warns whenever a peer, be it a stranger, closes a connection.
-    logging.getLogger("quic").setLevel(logging.CRITICAL)
-    if name == "qh3":
-        from tunnels.quic.qh3_engine import Qh3Factory
-
-        return Qh3Factory()
-    from tunnels.quic.aioquic_engine import AioquicFactory
-
-    return AioquicFactory()

@@ -10,7 +10,8 @@ import pytest
 from tests.lab.quic import ALICE, BOB, EnginePair
 from tests.lab.wire import Wire
 from tunnels import limits
-from tunnels.quic.engine import ENGINE_NAMES, make_factory
+from tunnels.quic.engine import ENGINE_NAMES
+from tunnels.quic.engines import make_factory
 
 PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))
 

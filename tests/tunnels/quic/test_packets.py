@@ -13,7 +13,8 @@ from tests.lab.quic import ALICE, EnginePair
 from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.quic.certificates import make_certificate
-from tunnels.quic.engine import ENGINE_NAMES, make_factory
+from tunnels.quic.engine import ENGINE_NAMES
+from tunnels.quic.engines import make_factory
 from tunnels.quic.packets import Initial, RetryTokens, destination_connection_id, parse_initial
 
 PAIRS = list(itertools.product(ENGINE_NAMES, ENGINE_NAMES))
