@@ -180,8 +180,10 @@ class Qh3Engine:
         core = self._connection._core  # noqa: SLF001 - no public way
         if core is None:
             return limits.SEND_BACKLOG
-        # With several streams waiting and less than a packet of window left, it does not even acknowledge.
-        return int(core.congestion_window - core.bytes_in_flight) - 2 * limits.MAX_DATAGRAM_SIZE
+        # With several streams waiting and less than a packet of window left, it does not even acknowledge. With
+        # nothing in flight there is nothing to wait for, however small loss has made the window.
+        spared = 2 * limits.MAX_DATAGRAM_SIZE if core.bytes_in_flight else 0
+        return int(core.congestion_window - core.bytes_in_flight) - spared
 
     def is_congested(self) -> bool:
         core = self._connection._core  # noqa: SLF001 - no public way
