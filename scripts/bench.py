@@ -29,6 +29,7 @@ proxy     a plain uvloop proxy of 60 lines      listener  bob's loopback listene
 socks     bob's SOCKS5 proxy, qh3               aioquic   bob's loopback listener, aioquic, measured once
 /direct, /proxy, /ssh: the listener's figure divided by theirs; ↓ less is better; ± of the listener's rounds"""
 BASELINES = WAYS[:3]
+OPEN_FILES = 65536
 
 
 def main() -> int:
@@ -44,8 +45,9 @@ def main() -> int:
         return 1
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))  # children inherit it
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))  # children inherit it
     plan = QUICK if options.quick else Plan()
     conditions = told()
     rows: list[Row] = []
@@ -67,9 +69,8 @@ def main() -> int:
             print(f"bench: {reason}", file=sys.stderr)
             status = 1
         finally:
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # what was started is ended, however impatient the hand
+            # What was started is ended, however impatient the hand at Ctrl+C.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             processes.close()
     conditions["took"] = f"{time.monotonic() - STARTED:.0f} s"
     print(table(rows, conditions))

@@ -22,6 +22,8 @@ OVERLAY = str(Path(sys.executable).with_name("overlay"))
 HERE = Path(__file__).parent
 START_SECONDS = 30.0
 SERVICE = "bench.alice.overlay"
+PROC_TELLS = Path("/proc/self/stat").exists()
+"""Whether this system tells the CPU time and memory of processes as Linux does."""
 
 
 class Unavailable(Exception):
