@@ -196,6 +196,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, click.Abort):
         return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.UsageError as error:
         place = error.ctx.command_path if error.ctx is not None else "overlay"
         message = " ".join(error.format_message().split()).rstrip(".")

@@ -215,3 +215,8 @@ def test_colours_are_for_terminals_and_can_be_switched_off(tmp_path: Path) -> No
 
     assert b"\x1b" not in on_a_terminal(NO_COLOR="1")
     assert b"\x1b" not in real("--home", str(tmp_path), "services").stderr.encode()
+
+
+def test_without_a_command_the_help_is_shown_as_it_is_written(capsys) -> None:
+    assert run([]) == 2
+    assert "\nOptions:\n" in capsys.readouterr().err
