@@ -37,7 +37,7 @@ class Plan:
     """After so many seconds nothing new is begun."""
 
 
-QUICK = Plan(rounds=1, seconds=0.5, streams=(100,), whole_run=48.0, both_engines_everywhere=False)
+QUICK = Plan(rounds=1, seconds=0.5, streams=(100,), idle=200, whole_run=52.0, both_engines_everywhere=False)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Bench:
         pairs = [f"{key}={value}" for key, value in options.items()]
         process = self.world.processes.python("load", mode, place or way.place, *pairs)
         try:
-            patience = min(seconds + 45, self._deadline + 8 - time.monotonic())
+            patience = min(seconds + 45, self._deadline + 6 - time.monotonic())
             line = self.world.processes.first_line(process, "load", patience)
         finally:
             self.world.processes.end(process)
