@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.gateways import GatewayProcess, gateway, introduce
-from tests.lab.web import WebServer, web_server
+from tests.lab.worlds import World, alice_and_bob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class World(NamedTuple):
-    """What a test of the whole works with."""
-
-    alice: GatewayProcess
-    bob: GatewayProcess
-    web: WebServer
-
-    def url(self, path: str = "/") -> str:
-        return f"http://web.alice.overlay{path}"
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    place = tmp_path_factory.mktemp("world")
-    files = place / "files"
-    files.mkdir()
-    with (
-        web_server(files) as web,
-        gateway(place / "alice", nickname="alice") as alice,
-        gateway(place / "bob", nickname="bob") as bob,
-    ):
-        introduce(alice, bob)
-        alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")
-        yield World(alice, bob, web)
+    with alice_and_bob(tmp_path_factory.mktemp("world")) as world:
+        yield world
 
 
 @pytest.fixture

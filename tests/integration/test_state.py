@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.gateways import GatewayProcess, clean_environment, gateway, introduce, wait_until
 from tests.lab.netns import two_hosts
-from tests.lab.web import web_server
+from tests.lab.worlds import alice_and_bob
 from tunnels.identity import SecretKey
 
 if TYPE_CHECKING:
@@ -147,13 +147,7 @@ def test_a_wrong_key_in_the_configuration_is_named_with_the_nearest_right_one(tm
 
 
 def test_reload_applies_a_change_without_dropping_a_connection(tmp_path):
-    with (
-        web_server() as web,
-        gateway(tmp_path / "alice", nickname="alice") as alice,
-        gateway(tmp_path / "bob", nickname="bob") as bob,
-    ):
-        introduce(alice, bob)
-        alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")
+    with alice_and_bob(tmp_path) as (alice, bob, web):
         host, _, port = bob.listens("proxy").rpartition(":")
         with socket.create_connection((host, int(port)), timeout=20) as held:
             held.sendall(b"CONNECT web.alice.overlay:80 HTTP/1.1\r\nHost: web.alice.overlay\r\n\r\n")
@@ -187,13 +181,7 @@ def receive_until(sock: socket.socket, words: bytes) -> bool:
 
 
 def test_a_peer_that_was_killed_and_restarted_is_reached_again(tmp_path):
-    with (
-        web_server() as web,
-        gateway(tmp_path / "alice", nickname="alice") as alice,
-        gateway(tmp_path / "bob", nickname="bob") as bob,
-    ):
-        introduce(alice, bob)
-        alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")
+    with alice_and_bob(tmp_path) as (alice, bob, _web):
         host, _, port = bob.listens("proxy").rpartition(":")
 
         def opens() -> bool:
