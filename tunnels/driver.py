@@ -202,7 +202,7 @@ class TunnelDriver:
     def _end_superseded(self) -> None:
         now = time.monotonic()
         if self.tunnel.is_suspect(now):
-            self.close(CloseCode.DONE, TunnelLost("it fell silent, and a new connection took over"))
+            self.close(CloseCode.SILENT, TunnelLost("it fell silent, and a new connection took over"))
         elif self.tunnel.is_client and self.tunnel.unused_for(now) >= limits.SUPERSEDED_LINGER:
             self.close(CloseCode.DONE, TunnelClosed("another connection with the same endpoint took over"))
         else:  # streams are on it, or it is for the peer, who dialled it, to close it

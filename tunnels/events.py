@@ -29,6 +29,8 @@ class CloseCode(int, Enum):
     """The handshake or the proof of identity took too long."""
     STREAM_ABORTED = 0x206
     """A stream was reset by whoever used it."""
+    SILENT = 0x207
+    """It fell silent and was replaced: nobody wanted it closed, so both ends call it lost, whichever tells first."""
 
 
 class TunnelState(Enum):

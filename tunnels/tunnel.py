@@ -443,7 +443,7 @@ class Tunnel:
         """The engine: the connection is over."""
         if self.state is TunnelState.CLOSED:
             return
-        kind = TunnelClosed if code >= CloseCode.DONE else TunnelLost
+        kind = TunnelClosed if code >= CloseCode.DONE and code != CloseCode.SILENT else TunnelLost
         self._closed(kind(f"the connection ended: {reason or f'code {code}'}"))
 
     # --- control messages -------------------------------------------------------------------------------

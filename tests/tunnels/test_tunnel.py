@@ -474,6 +474,15 @@ def test_a_close_reaches_the_peer_with_its_reason_and_is_told_once(pair):
         pair.server.open_stream()
 
 
+def test_a_connection_replaced_because_it_fell_silent_counts_as_lost_at_both_ends(pair):
+    pair.server.close(CloseCode.SILENT, TunnelLost("it fell silent"))
+    pair.run(3)
+    for recorder in (pair.at_client, pair.at_server):
+        (error,) = close_errors(recorder)
+        assert isinstance(error, TunnelLost)
+        assert "fell silent" in str(error)
+
+
 def test_a_peer_that_missed_the_close_is_told_again_but_not_without_end(pair):
     pair.client.close(CloseCode.BUSY, TunnelClosed("made room"))
     (farewell,) = pair.client.datagrams_to_send(pair.wire.now)  # lost
