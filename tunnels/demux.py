@@ -4,15 +4,21 @@
 first byte            protocol
 ====================  ===========================================
 0-3                   STUN (RFC 8489)
+32                    a fragment of a QUIC packet (`tunnels.paths.fragments`)
+33, 34                a probe of the path's size, and its answer (`tunnels.paths.mtu`)
 64-127                QUIC, short header
 192-255               QUIC, long header (the fixed bit is set)
 everything else       nothing of ours
 ====================  ===========================================
+
+RFC 9443 gives 20 to 63 to DTLS, which is not spoken here.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+
+from tunnels.paths import fragments, mtu
 
 
 class DatagramKind(Enum):
@@ -20,22 +26,21 @@ class DatagramKind(Enum):
 
     QUIC_SHORT = "quic-short"
     QUIC_LONG = "quic-long"
+    FRAGMENT = "fragment"
+    MTU_PROBE = "mtu-probe"
+    MTU_ANSWER = "mtu-answer"
     STUN = "stun"
     UNKNOWN = "unknown"
 
 
-_KINDS = tuple(
-    DatagramKind.STUN
-    if first < 4
-    else DatagramKind.QUIC_LONG
-    if first >= 192
-    else DatagramKind.QUIC_SHORT
-    if 64 <= first < 128
-    else DatagramKind.UNKNOWN
-    for first in range(256)
-)
+_BY_FIRST_BYTE = {
+    **dict.fromkeys(range(4), DatagramKind.STUN),
+    fragments.FRAGMENT: DatagramKind.FRAGMENT,
+    mtu.PROBE: DatagramKind.MTU_PROBE,
+    mtu.ANSWER: DatagramKind.MTU_ANSWER,
+    **dict.fromkeys(range(64, 128), DatagramKind.QUIC_SHORT),
+    **dict.fromkeys(range(192, 256), DatagramKind.QUIC_LONG),
+}
 
-
-def classify(datagram: bytes) -> DatagramKind:
-    """The kind of a datagram; an empty one is unknown."""
-    return _KINDS[datagram[0]] if datagram else DatagramKind.UNKNOWN
+KINDS = tuple(_BY_FIRST_BYTE.get(first, DatagramKind.UNKNOWN) for first in range(256))
+"""The kind of a datagram by its first byte."""

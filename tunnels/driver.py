@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.events import CloseCode, TunnelState
+from tunnels.paths.fragments import TAG_BYTES, Reassembler, split
+from tunnels.paths.mtu import NONCE_BYTES, encode_answer, encode_probe, nonce_of
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
@@ -53,8 +56,8 @@ class TunnelOwner:
         """Datagrams to this id no longer do."""
         raise NotImplementedError
 
-    def send(self, datagrams: list[bytes], address: Address) -> None:
-        """Put datagrams on the wire."""
+    def send(self, datagrams: list[bytes], address: Address) -> bool:
+        """Put datagrams on the wire; False if one is larger than the interface carries."""
         raise NotImplementedError
 
 
@@ -75,6 +78,10 @@ class TunnelDriver:
         self._disposed = False
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._next_ping = 1
+        self._peer_connection_id = b""  # where our datagrams go, once there are packets with short headers
+        self._answers = 0.0
+        self._answers_at = 0.0
+        self.reassembler = Reassembler()
         self.connection_ids: set[bytes] = set()
         self.paths = paths
         self.connection: Connection | None = None
@@ -102,10 +109,10 @@ class TunnelDriver:
 
     # --- feed, transmit, re-arm -------------------------------------------------------------------------
 
-    def receive(self, datagrams: list[bytes], address: Address, now: float) -> None:
-        """Datagrams for this tunnel came; sending is scheduled, so that a burst wakes it once."""
+    def receive(self, packets: list[bytes], address: Address, now: float) -> None:
+        """Packets for this tunnel came; sending is scheduled, so that a burst wakes it once."""
         self.paths.heard(address, now)
-        self.tunnel.receive_datagrams(datagrams, now)
+        self.tunnel.receive_datagrams(packets, now)
         if self.was_suspect and not self.tunnel.is_suspect(now):
             self.was_suspect = False
             self._owner.tunnel_recovered(self)
@@ -121,14 +128,71 @@ class TunnelDriver:
         self._flush_due = False
         if self._disposed:
             return
-        datagrams = self.tunnel.datagrams_to_send(time.monotonic())
-        if datagrams:
-            for address in self.paths.destinations():
-                self._owner.send(datagrams, address)
+        now = time.monotonic()
+        packets = self.tunnel.datagrams_to_send(now)
+        confirmed = self.paths.confirmed
+        if confirmed is None:
+            for address in self.paths.destinations() if packets else ():
+                self._owner.send(packets, address)
+        else:
+            if packets:
+                self._send(packets, confirmed, now)
+            if now >= self.paths.mtu.get_timer() and self._peer_connection_id:
+                self._probe_mtu(confirmed, now)
         self._arm()
+
+    def _send(self, packets: list[bytes], address: Address, now: float) -> None:
+        """Packets on the confirmed path, each in as many datagrams as it takes."""
+        last = packets[-1]
+        if not last[0] & 0x80:
+            self._peer_connection_id = last[1:9]
+        mtu = self.paths.mtu
+        size = mtu.size
+        datagrams = packets
+        if len(max(packets, key=len)) > size:
+            datagrams = []
+            tag = int.from_bytes(os.urandom(TAG_BYTES))
+            for packet in packets:
+                if len(packet) <= size:
+                    datagrams.append(packet)
+                else:
+                    datagrams += split(packet, size, tag.to_bytes(TAG_BYTES))
+                    tag = (tag + 1) & 0xFFFFFFFF
+        if not self._owner.send(datagrams, address) and size > limits.MIN_PATH_MTU:
+            mtu.refused(size, now)
+        elif size > limits.MIN_PATH_MTU and len(datagrams[0]) > limits.MIN_PATH_MTU:
+            mtu.used(now)
+
+    def _probe_mtu(self, address: Address, now: float) -> None:
+        mtu = self.paths.mtu
+        for size in mtu.due(now, self.tunnel.rtt or 0.0):
+            nonce = os.urandom(NONCE_BYTES)
+            if self._owner.send([encode_probe(self._peer_connection_id, nonce, size)], address):
+                mtu.probe_sent(size, nonce)
+            else:
+                mtu.refused(size, now)
+
+    def mtu_probe_received(self, probe: bytes, address: Address, now: float) -> None:
+        """The peer asks whether this size arrives; answered within a rate."""
+        nonce = nonce_of(probe)
+        passed = now - self._answers_at
+        self._answers = max(0.0, self._answers - passed * limits.PROBE_ANSWERS_PER_SECOND)
+        self._answers_at = now
+        if nonce is None or not self._peer_connection_id or self._answers >= limits.PROBE_ANSWERS_PER_SECOND:
+            return
+        self._answers += 1
+        self._owner.send([encode_answer(self._peer_connection_id, nonce)], address)
+
+    def mtu_answer_received(self, answer: bytes) -> None:
+        """A size we asked about arrived."""
+        nonce = nonce_of(answer)
+        if nonce is not None:
+            self.paths.mtu.answered(nonce)
 
     def _arm(self) -> None:
         due = self.tunnel.get_timer()
+        if due is not None and self._peer_connection_id:
+            due = min(due, self.paths.mtu.get_timer())
         if self._timer is not None:
             if due is not None and self._timer_due <= due:
                 return  # it fires early at worst, and re-arms itself
@@ -146,6 +210,8 @@ class TunnelDriver:
         due = self.tunnel.get_timer()
         if due is not None and due <= now:
             self.tunnel.handle_timer(now)
+            if self.tunnel.probe_timeouts >= limits.MTU_SUSPECT_PROBES:
+                self.paths.mtu.fall_back(now)
             if (self.tunnel.stream_count or self._pings) and self.is_suspect(now):
                 self._owner.tunnel_suspect(self)
         self._flush()

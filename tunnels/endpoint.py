@@ -14,12 +14,13 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from tunnels import limits
-from tunnels.demux import DatagramKind, classify
+from tunnels.demux import KINDS, DatagramKind
 from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
 from tunnels.errors import TunnelClosed, TunnelError, TunnelLost, Unreachable, WrongIdentity
 from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.handshakes import Admission, HandshakeTable
+from tunnels.paths.fragments import whole
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.streams import TunnelTransport
-    from tunnels.transports.udp import Batch
 
     Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
@@ -107,7 +107,7 @@ class Endpoint(TunnelOwner):
         self._certificate = make_certificate(secret_key)
         self._incarnation = secrets.token_bytes(8)
         self._tokens = RetryTokens(secrets.token_bytes(16))
-        self._transport = UdpTransport(self._datagrams_received)
+        self._transport = UdpTransport(self._burst_received)
         self._by_connection_id: dict[bytes, TunnelDriver] = {}
         self._drivers: dict[TunnelDriver, None] = {}
         self._handshakes = HandshakeTable()
@@ -334,53 +334,69 @@ class Endpoint(TunnelOwner):
 
     # --- datagrams in -----------------------------------------------------------------------------------
 
-    def _datagrams_received(self, batch: Batch) -> None:
-        now = time.monotonic()
-        by_connection_id = self._by_connection_id
-        run: list[bytes] = []
-        run_driver: TunnelDriver | None = None
-        run_id: bytes | None = None
-        run_source: Any = None
-        for datagram, source in batch:
-            if datagram[1:9] == run_id and source == run_source and datagram[0] & 0xC0 == 0x40:
-                run.append(datagram)  # by far the most are like the one before
-                continue
-            kind = classify(datagram)
-            if kind is DatagramKind.QUIC_SHORT:
-                connection_id: bytes | None = datagram[1:9]
-            elif kind is DatagramKind.QUIC_LONG:
-                connection_id = destination_connection_id(datagram)
-            else:
-                self.counters.unknown += 1
-                continue
-            driver = by_connection_id.get(connection_id) if connection_id else None
-            if driver is None:
-                if kind is DatagramKind.QUIC_LONG:
-                    self._first_packet(datagram, source, now)
-                else:
-                    self.counters.unknown += 1
-                continue
-            if driver is not run_driver or source != run_source:
-                if run_driver is not None:
-                    self._deliver(run_driver, run, run_source, now)
-                run, run_driver, run_source = [], driver, source
-            run_id = connection_id
-            run.append(datagram)
-        if run_driver is not None:
-            self._deliver(run_driver, run, run_source, now)
-
-    def _deliver(self, driver: TunnelDriver, datagrams: list[bytes], source: Any, now: float) -> None:  # noqa: ANN401
+    def _burst_received(self, burst: bytes, segment: int, source: Any) -> None:  # noqa: ANN401 - a sockaddr
+        """What one read of a socket gave: datagrams of `segment` bytes, the last perhaps shorter, from one source."""
         address = source_address(source)
         if address is None:
             return
+        now = time.monotonic()
+        start, end = 0, len(burst)
+        packets: list[bytes] = []
+        receiver: TunnelDriver | None = None
+        receiver_id = b""
+        while start < end:
+            stop = start + segment
+            kind = KINDS[burst[start]]
+            if kind is DatagramKind.QUIC_LONG:
+                self._long_header(burst[start:stop], address, now)
+                start = stop
+                continue
+            connection_id = burst[start + 1 : start + 1 + limits.CONNECTION_ID_BYTES]
+            if connection_id != receiver_id:
+                if packets and receiver is not None:
+                    self._deliver(receiver, packets, address, now)
+                    packets = []
+                receiver_id = connection_id
+                receiver = self._by_connection_id.get(connection_id)
+            if receiver is None:
+                self.counters.unknown += 1
+            elif kind is DatagramKind.QUIC_SHORT:
+                packets.append(burst[start:stop])
+            elif kind is DatagramKind.FRAGMENT:
+                packet: bytes | None
+                if (found := whole(burst, start, end, segment)) is not None:
+                    packet, stop = found
+                else:
+                    packet = receiver.reassembler.add(burst[start:stop])
+                if packet is not None:
+                    packets.append(packet)
+            elif kind is DatagramKind.MTU_PROBE:
+                receiver.mtu_probe_received(burst[start:stop], address, now)
+            elif kind is DatagramKind.MTU_ANSWER:
+                receiver.mtu_answer_received(burst[start:stop])
+            else:
+                self.counters.unknown += 1
+            start = stop
+        if packets and receiver is not None:
+            self._deliver(receiver, packets, address, now)
+
+    def _long_header(self, datagram: bytes, address: Address, now: float) -> None:
+        """A packet of a handshake, for a connection there is or the first of one there may be."""
+        connection_id = destination_connection_id(datagram)
+        driver = self._by_connection_id.get(connection_id) if connection_id else None
+        if driver is None:
+            self._first_packet(datagram, address, now)
+        else:
+            self._deliver(driver, [datagram], address, now)
+
+    def _deliver(self, driver: TunnelDriver, packets: list[bytes], address: Address, now: float) -> None:
         if driver.tunnel.state is TunnelState.HANDSHAKE and not driver.tunnel.is_client:
             driver.paths.add_candidate(address)  # a client tries several paths at once
-        driver.receive(datagrams, address, now)
+        driver.receive(packets, address, now)
 
-    def _first_packet(self, datagram: bytes, source: Any, now: float) -> None:  # noqa: ANN401 - a sockaddr
+    def _first_packet(self, datagram: bytes, address: Address, now: float) -> None:
         initial = parse_initial(datagram)
-        address = source_address(source)
-        if initial is None or address is None or self._closing:
+        if initial is None or self._closing:
             self.counters.unknown += 1
             return
         original = self._tokens.original_id(initial, address, now)
@@ -434,8 +450,8 @@ class Endpoint(TunnelOwner):
 
     # --- TunnelOwner ------------------------------------------------------------------------------------
 
-    def send(self, datagrams: list[bytes], address: Address) -> None:
-        self._transport.send(datagrams, address)
+    def send(self, datagrams: list[bytes], address: Address) -> bool:
+        return self._transport.send(datagrams, address)
 
     def add_connection_id(self, connection_id: bytes, driver: TunnelDriver) -> None:
         self._by_connection_id[connection_id] = driver

@@ -15,11 +15,54 @@ CONNECTION_ID_BYTES: Final = 8
 
 # --- Connections -------------------------------------------------------------------------------------------
 
-MAX_DATAGRAM_SIZE: Final = 1200
-"""Bytes of UDP payload: what every path carries (RFC 9000 §14)."""
+MIN_PATH_MTU: Final = 1200
+"""Bytes of UDP payload: what every path carries (RFC 9000 §14), and the largest datagram of a handshake."""
 
-MAX_DATAGRAM_FRAME: Final = 1150
+LONG_PATH_PACKET: Final = 2800
+"""Bytes of the largest QUIC packet where a round trip is long: two datagrams on a path of 1500 bytes. The engines
+pace whole packets, so larger ones would make interactive ones wait."""
+
+SHORT_PATH_PACKET: Final = 8400
+"""The same where a round trip is short and the processor is what limits: six datagrams on a path of 1500 bytes, one
+on a path of 9000. From 2800 to 8400 an engine's cost of a byte halves; beyond, little is gained."""
+
+SHORT_PATH_RTT: Final = 0.005
+"""Seconds up to which a round trip counts as short: pacing then costs a packet 2.5 ms at worst."""
+
+MAX_DATAGRAM_FRAME: Final = LONG_PATH_PACKET - 50
 """Bytes of one DATAGRAM frame: both engines wedge on one that does not fit a packet, so we never offer it."""
+
+MAX_FRAGMENTS: Final = 16
+"""Datagrams that one packet may come in: twice what a path of 1200 bytes needs."""
+
+MAX_PARTIAL_PACKETS: Final = 32
+"""Packets of one connection that are being put together: several reads' worth, each reordered into the others."""
+
+MTU_LADDER: Final = (1280, 1372, 1452, 1472, SHORT_PATH_PACKET)
+"""Bytes of UDP payload that are tried beyond `MIN_PATH_MTU`: IPv6's minimum, common tunnels and DSL over IPv6,
+Ethernet over IPv6 and IPv4, jumbo frames; anything larger saves nothing, since no packet is larger."""
+
+MTU_PROBES: Final = 3
+"""Probes without an answer after which a size counts as too large (MAX_PROBES of RFC 8899 §5.1.2)."""
+
+MTU_PROBE_WAIT: Final = 0.4
+"""Seconds an answer to a probe is waited for at least; three round trips where that is longer."""
+
+MTU_RAISE_AFTER: Final = 600.0
+"""Seconds after which larger sizes are tried again (PMTU_RAISE_TIMER of RFC 8899 §5.1.1)."""
+
+MTU_RETRY_AFTER: Final = 10.0
+"""Seconds after a fallback until larger sizes are tried again: the path may only have been down."""
+
+MTU_CONFIRM_EVERY: Final = 2.0
+"""Seconds between probes of the size in use while it is used: a path that shrank is noticed within
+`MTU_CONFIRM_EVERY + MTU_PROBES * MTU_PROBE_WAIT`, three seconds and a bit."""
+
+MTU_SUSPECT_PROBES: Final = 2
+"""Unanswered QUIC probes in a row on which a path falls back at once: it is down, or it has shrunk."""
+
+PROBE_ANSWERS_PER_SECOND: Final = 50
+"""Answers to size probes that one connection gives in a second: more than a search needs, and no flood."""
 
 MAX_STREAMS: Final = 2048
 """Concurrent streams a peer may open: a thousand browsers' worth, twice."""
@@ -114,8 +157,17 @@ EARLY_STREAM_BYTES: Final = 256 * 1024
 MAX_CONTROL_MESSAGE: Final = 1024
 """Bytes of one control message: the largest has about a hundred, the rest is room for later versions."""
 
-RECEIVE_BATCHES_PER_TURN: Final = 16
-"""Socket reads (each up to 64 KB) in one turn of the event loop: a flood cannot starve timers and other sockets."""
+RECEIVE_READS_PER_TURN: Final = 64
+RECEIVE_BYTES_PER_TURN: Final = 512 * 1024
+"""Socket reads, and bytes read, in one turn of the event loop: a millisecond's work. A flood, or one busy peer, cannot
+starve timers and other sockets."""
+
+RECEIVE_BUFFER: Final = 65536
+"""Bytes of one read: the kernel joins no more datagrams than fit an IP packet's length."""
+
+GSO_SEGMENTS: Final = 64
+GSO_BYTES: Final = 65000
+"""Datagrams, and bytes, in one send: UDP_MAX_SEGMENTS of Linux, and what fits an IP packet with its headers."""
 
 SEND_QUEUE_DATAGRAMS: Final = 2048
 """Datagrams kept while the kernel's send buffer is full; beyond it they are dropped, and QUIC sends them again."""

@@ -226,6 +226,11 @@ class Tunnel:
         self._engine.poke()
 
     @property
+    def probe_timeouts(self) -> int:
+        """How many of QUIC's probes in a row went unanswered."""
+        return self._engine.probe_timeouts()
+
+    @property
     def rtt(self) -> float | None:
         """The smoothed round-trip time in seconds, once measured."""
         return self._engine.rtt()

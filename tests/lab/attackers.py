@@ -107,6 +107,6 @@ class Tap:
         self._send = endpoint._transport.send
         endpoint._transport.send = self._copy
 
-    def _copy(self, datagrams: list[bytes], address: Address) -> None:
+    def _copy(self, datagrams: list[bytes], address: Address) -> bool:
         self.datagrams += datagrams
-        self._send(datagrams, address)
+        return self._send(datagrams, address)

@@ -452,5 +452,6 @@ async def test_what_a_closed_endpoint_is_sent_is_ignored(here):
     await bob.close()
     assert isinstance(await stream.lost, TunnelClosed)
     source = here.endpoints["alice"].addresses[0].sockaddr
-    bob._datagrams_received([(datagram, source) for datagram in [*tap.datagrams, *initials(2)]])
+    for datagram in [*tap.datagrams, *initials(2)]:
+        bob._burst_received(datagram, len(datagram), source)
     assert not bob._drivers

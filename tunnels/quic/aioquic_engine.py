@@ -19,7 +19,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from tunnels import limits
 from tunnels.quic.binding import channel_binding
 from tunnels.quic.certificates import SERVER_NAME
-from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke
+from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke, packet_size
 
 if TYPE_CHECKING:
     from tunnels.quic.certificates import Certificate
@@ -88,6 +88,7 @@ class AioquicEngine:
                 case aioquic_events.PingAcknowledged():
                     events.ping_acknowledged(event.uid)
                 case aioquic_events.HandshakeCompleted():
+                    self._enlarge_packets()
                     events.handshake_completed()
                 case aioquic_events.ConnectionIdIssued():
                     events.connection_id_issued(event.connection_id)
@@ -98,6 +99,14 @@ class AioquicEngine:
                     events.terminated(event.error_code, event.reason_phrase)
                 case _:  # what we do not ask for, such as ProtocolNegotiated
                     continue
+
+    def _enlarge_packets(self) -> None:
+        """Handshake packets fit every path; from now on they may be larger."""
+        size = packet_size(self.rtt())
+        loss = self._connection._loss  # noqa: SLF001 - no public way
+        self._connection._max_datagram_size = size  # noqa: SLF001
+        loss._pacer._max_datagram_size = size  # noqa: SLF001
+        loss._cc._max_datagram_size = loss._cc.additive_increase_factor = size  # type: ignore[attr-defined] # noqa: SLF001
 
     def open_stream(self) -> int | None:
         stream_id = self._connection.get_next_available_stream_id()
@@ -210,7 +219,7 @@ def _configuration(certificate: Certificate, idle_timeout: float, *, is_client: 
         connection_id_length=limits.CONNECTION_ID_BYTES,
         congestion_control_algorithm="cubic",
         max_datagram_frame_size=65535,
-        max_datagram_size=limits.MAX_DATAGRAM_SIZE,
+        max_datagram_size=limits.MIN_PATH_MTU,
         max_data=limits.QUIC_CONNECTION_WINDOW,
         max_stream_data=limits.QUIC_STREAM_WINDOW,
     )

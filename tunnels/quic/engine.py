@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
+from tunnels import limits
 from tunnels.errors import TunnelLost
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ ALPN = "overlay/1"
 
 PSEUDO_ADDRESS = ("192.0.2.1", 443)
 """The one address every engine believes in (TEST-NET-1, RFC 5737)."""
+
+
+def packet_size(rtt: float | None) -> int:
+    """Bytes of the largest packet once the handshake is over, given its round-trip time in seconds, if known.
+
+    Handshake packets are never larger than every path carries.
+    """
+    is_short = rtt is not None and rtt <= limits.SHORT_PATH_RTT
+    return limits.SHORT_PATH_PACKET if is_short else limits.LONG_PATH_PACKET
 
 
 class EngineEvents(Protocol):

@@ -1,9 +1,10 @@
 """The qh3 engine: the maintained fork of aioquic with a Rust core, several times faster; the default.
 
-Where qh3 has no public way to do what the seam asks, this room reaches into it, and nowhere else; setup.cfg
-bounds the versions and the conformance suite fails when one of these places moves:
+Where qh3 has no public way to do what the seam asks, this room and `qh3_cores` reach into it, and nowhere else;
+setup.cfg bounds the versions and the conformance suite fails when one of these places moves:
 
-* the limit of 100 concurrent streams is hard coded in two calls, both wrapped here;
+* a connection's core is replaced by two (see there), and the limit of 100 concurrent streams, which is hard coded;
+* after the handshake the native core is asked directly: qh3's own way makes objects of every packet and event;
 * TLS's application secrets have no exporter, so the channel binding hashes them;
 * the round-trip time and congestion window are known only to the native core.
 """
@@ -24,6 +25,7 @@ from tunnels.identity import KEY_BYTES
 from tunnels.quic.binding import channel_binding
 from tunnels.quic.certificates import SERVER_NAME
 from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke
+from tunnels.quic.qh3_cores import TwoCores
 
 if TYPE_CHECKING:
     from tunnels.quic.certificates import Certificate
@@ -38,22 +40,17 @@ _STREAM_MISSED = "reserved stream is missing"
 """What qh3 says when it is about to send something again on a stream whose acknowledgement came late, after loss or
 reordering, and which is complete. It has then given the stream up, and goes on with the next."""
 
-_MAX_STREAMS_ARGUMENT = 21  # position of local_max_streams_bidi among the native core's arguments
-
-
-def _raise_stream_limit() -> None:
-    """Replace qh3's hard-coded 100 concurrent streams by our limit, in the core and in what the peer is told."""
+def _replace_core() -> None:
+    """Have qh3 make our two cores in place of its one, and tell peers our limit of streams in place of its 100."""
     connection_module: Any = qh3_connection
     bridge_module: Any = qh3_tls_bridge
     native_core = connection_module.QuicConnectionCore
     parameters = bridge_module.QuicTransportParameters
 
-    def core(*arguments: Any) -> Any:  # noqa: ANN401 - qh3's own positional call, passed through
-        values = list(arguments)
-        values[_MAX_STREAMS_ARGUMENT] = limits.MAX_STREAMS
-        return native_core(*values)
+    def core(*arguments: Any) -> TwoCores:
+        return TwoCores(native_core, arguments)
 
-    def transport_parameters(**fields: Any) -> Any:  # noqa: ANN401 - likewise
+    def transport_parameters(**fields: Any) -> Any:  # noqa: ANN401 - qh3's own call, passed through
         if fields.get("initial_max_streams_bidi"):
             fields["initial_max_streams_bidi"] = limits.MAX_STREAMS
         return parameters(**fields)
@@ -62,7 +59,7 @@ def _raise_stream_limit() -> None:
     bridge_module.QuicTransportParameters = transport_parameters
 
 
-_raise_stream_limit()
+_replace_core()
 
 
 class Qh3Engine:
@@ -72,6 +69,10 @@ class Qh3Engine:
         self._connection = connection
         self._is_client = is_client
         self._closed = False
+        self._application: Any = None  # the native core that has the streams, once the handshake is complete
+        self._confirmed = False  # whether every packet is the application's
+        self._packet_bytes = limits.MIN_PATH_MTU
+        self._next_stream = 0 if is_client else 1
 
     @property
     def connection_ids(self) -> tuple[bytes, ...]:
@@ -82,23 +83,31 @@ class Qh3Engine:
     def connect(self, now: float) -> None:
         self._connection.connect(PSEUDO_ADDRESS, now)
 
+    def _cores(self) -> TwoCores | None:
+        cores: Any = self._connection._core  # noqa: SLF001 - ours, see _replace_core
+        return cores  # type: ignore[no-any-return]
+
     def receive_datagrams(self, datagrams: list[bytes], now: float) -> None:
         if self._closed:
             return
         try:
-            self._connection.receive_many_datagrams(datagrams, PSEUDO_ADDRESS, now)
+            if self._confirmed:
+                self._application.receive_many_datagrams(datagrams, PSEUDO_ADDRESS, now)
+            else:
+                self._connection.receive_many_datagrams(datagrams, PSEUDO_ADDRESS, now)
         except Exception as error:
             raise engine_broke(error) from error
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
-        core = self._connection._core  # noqa: SLF001 - the public way parses each packet again, for a log
+        core = self._application if self._confirmed else self._cores()
         if core is None:
             return []
         datagrams: list[bytes] = []
         misses = 0
+        poll = core.poll_transmit
         while True:
             try:
-                while (transmit := core.poll_transmit(now)) is not None:
+                while (transmit := poll(now)) is not None:
                     datagrams.append(transmit[0])
             except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
                 misses += 1
@@ -108,18 +117,54 @@ class Qh3Engine:
                 return datagrams
 
     def get_timer(self) -> float | None:
-        return self._connection.get_timer()
+        core = self._application if self._confirmed else self._cores()
+        timer = None if core is None else core.get_timer()
+        return None if timer is None else float(timer[1])
 
     def handle_timer(self, now: float) -> None:
         try:
-            self._connection.handle_timer(now)
+            if self._confirmed:
+                self._application.handle_timer(now)
+            else:
+                self._connection.handle_timer(now)
         except Exception as error:
             raise engine_broke(error) from error
 
     def drain_events(self, events: EngineEvents) -> None:
+        if not self._confirmed:
+            self._drain_facade(events)
+            self._adopt()
+            if self._application is None:
+                return
+        next_event = self._application.next_event
+        while (event := next_event()) is not None:
+            kind = event[0]
+            if kind == "stream_data":  # by far the most frequent comes first
+                events.stream_data(event[1], event[2], event[3])
+            elif kind == "datagram":
+                events.datagram(event[1])
+            elif kind == "stream_finished":
+                continue
+            else:
+                cores = self._cores()
+                if cores is not None:
+                    cores.put_back(event)
+                    self._connection._drain_core()  # noqa: SLF001 - no public way
+                    self._drain_facade(events)
+
+    def _adopt(self) -> None:
+        """Ask the application's core directly from now on, if it is there already."""
+        cores = self._cores()
+        if cores is not None and cores.application is not None:
+            self._application = cores.application
+            self._packet_bytes = cores.packet_bytes
+            self._confirmed = cores.handshake is None
+
+    def _drain_facade(self, events: EngineEvents) -> None:
+        """What qh3's connection has made of the native core's events."""
         next_event = self._connection.next_event
         while (event := next_event()) is not None:
-            if isinstance(event, qh3_events.StreamDataReceived):  # by far the most frequent comes first
+            if isinstance(event, qh3_events.StreamDataReceived):
                 events.stream_data(event.stream_id, event.data, event.end_stream)
             elif isinstance(event, qh3_events.DatagramFrameReceived):
                 events.datagram(event.data)
@@ -130,6 +175,7 @@ class Qh3Engine:
             elif isinstance(event, qh3_events.PingAcknowledged):
                 events.ping_acknowledged(event.uid)
             elif isinstance(event, qh3_events.HandshakeCompleted):
+                self._adopt()
                 events.handshake_completed()
             elif isinstance(event, qh3_events.ConnectionIdIssued):
                 events.connection_id_issued(event.connection_id)
@@ -149,59 +195,64 @@ class Qh3Engine:
             events.terminated(closing.error_code, closing.reason_phrase)
 
     def open_stream(self) -> int | None:
-        stream_id = self._connection.get_next_available_stream_id()
-        return stream_id if stream_id >> 2 < self._connection.max_concurrent_bidi_streams else None
+        if self._application is None or self._next_stream >> 2 >= self._application.stream_limits[0]:
+            return None
+        return self._next_stream
 
     def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
-        if not self._closed:
+        if not self._closed and self._application is not None:
+            if stream_id == self._next_stream:
+                self._next_stream += 4
             try:
-                self._connection.send_stream_data(stream_id, data, end_stream)
-            except (ValueError, qh3_connection.QuicConnectionError):
+                self._application.send_stream(stream_id, data, end_stream)
+            except (ValueError, RuntimeError):
                 return  # the peer stopped this stream or closed; the event that says so is on its way
 
     def reset_stream(self, stream_id: int, code: int) -> None:
-        if not self._closed:
+        if not self._closed and self._application is not None:
             try:
-                self._connection.reset_stream(stream_id, code)
-            except (ValueError, qh3_connection.QuicConnectionError):
+                self._application.reset_stream(stream_id, code)
+            except (ValueError, RuntimeError):
                 return  # already finished or reset
 
     def stop_stream(self, stream_id: int, code: int) -> None:
-        if not self._closed:
+        if not self._closed and self._application is not None:
             try:
-                self._connection.stop_stream(stream_id, code)
-            except (ValueError, qh3_connection.QuicConnectionError):
+                self._application.stop_sending(stream_id, code)
+            except (ValueError, RuntimeError):
                 return  # already finished
 
     def unsent_bytes(self) -> int:
-        return self._connection.get_send_buffer_size()
+        return 0 if self._application is None else int(self._application.get_send_buffer_size())
 
     def window_room(self) -> int:
-        core = self._connection._core  # noqa: SLF001 - no public way
+        core = self._application
         if core is None:
             return limits.SEND_BACKLOG
         # With several streams waiting and less than a packet of window left, it does not even acknowledge. With
         # nothing in flight there is nothing to wait for, however small loss has made the window.
-        spared = 2 * limits.MAX_DATAGRAM_SIZE if core.bytes_in_flight else 0
-        return int(core.congestion_window - core.bytes_in_flight) - spared
+        flying = core.bytes_in_flight
+        spared = self._packet_bytes + limits.MIN_PATH_MTU if flying else 0
+        return int(core.congestion_window - flying) - spared
 
     def is_congested(self) -> bool:
-        core = self._connection._core  # noqa: SLF001 - no public way
-        return core is not None and core.bytes_in_flight + limits.MAX_DATAGRAM_SIZE > core.congestion_window
+        core = self._application
+        return core is not None and core.bytes_in_flight + self._packet_bytes > core.congestion_window
 
     def send_datagram_frame(self, data: bytes) -> None:
-        if not self._closed:
-            with suppress(qh3_connection.QuicConnectionError):  # closed; the event that says so is on its way
-                self._connection.send_datagram_frame(data)
+        if not self._closed and self._application is not None:
+            with suppress(ValueError, RuntimeError):  # closed; the event that says so is on its way
+                self._application.send_datagram(data)
 
     def send_ping(self, uid: int) -> None:
-        if not self._closed:
-            with suppress(qh3_connection.QuicConnectionError):  # closed; the event that says so is on its way
-                self._connection.send_ping(uid)
+        core = self._application or self._cores()
+        if not self._closed and core is not None:
+            with suppress(ValueError, RuntimeError):  # closed; the event that says so is on its way
+                core.send_ping(uid)
 
     def probe_timeouts(self) -> int:
-        core = self._connection._core  # noqa: SLF001 - no public way
-        return 0 if core is None else core.pto_count
+        core = self._application or self._cores()
+        return 0 if core is None else int(core.pto_count)
 
     def update_keys(self) -> bool:
         if self._closed:
@@ -224,7 +275,7 @@ class Qh3Engine:
         return channel_binding(self._connection.tls, self._is_client)
 
     def rtt(self) -> float | None:
-        core = self._connection._core  # noqa: SLF001 - no public way
+        core = self._application or self._cores()
         return None if core is None else core.smoothed_rtt
 
     def close(self, code: int, reason: str) -> None:
@@ -269,7 +320,7 @@ def _configuration(certificate: Certificate, idle_timeout: float, *, is_client: 
         idle_timeout=idle_timeout,
         connection_id_length=limits.CONNECTION_ID_BYTES,
         max_datagram_frame_size=65535,
-        max_datagram_size=limits.MAX_DATAGRAM_SIZE,
+        max_datagram_size=limits.MIN_PATH_MTU,
         probe_datagram_size=False,  # its discovery has no black-hole detection
         max_data=limits.QUIC_CONNECTION_WINDOW,
         max_stream_data=limits.QUIC_STREAM_WINDOW,

@@ -1,7 +1,9 @@
-"""UDP sockets, one per address family, on one event loop; datagrams in batches both ways.
+"""UDP sockets, one per address family, on one event loop; datagrams in bursts both ways.
 
-On Linux and macOS qh3's socket helper receives and sends many datagrams with one system call (UDP GRO and GSO on
-Linux); elsewhere, or when the kernel refuses, plain `recvfrom` and `sendto` do.
+On Linux one system call takes or gives up to 64 KB of datagrams of one size to or from one address: UDP_SEGMENT and
+UDP_GRO (Linux 4.18 and 5.0, udp(7)). Elsewhere, or where the kernel refuses, each datagram has its own. Datagrams
+are sent with the Don't Fragment bit, so that what is larger than the path carries is lost and not cut by routers
+(RFC 8899 §3): which size a path carries is found out in `tunnels.paths.mtu`.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections import deque
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from tunnels import limits
 from tunnels.addresses import Address
@@ -20,9 +23,18 @@ from tunnels.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Batch = list[tuple[bytes, Any]]
-"""Datagrams as they came, each with its source as the socket module writes it."""
+    BurstHandler = Callable[[bytes, int, Any], None]
+    """Takes what one read gave: datagrams one behind the other, the size of each of them (the last may be shorter),
+    and their source as the socket module writes it."""
 
+_LINUX: Final = sys.platform == "linux"
+_UDP_SEGMENT: Final = 103
+_UDP_GRO: Final = 104
+_DONT_FRAGMENT: Final = {  # linux/in.h, linux/in6.h: IP_MTU_DISCOVER and its IPv6 twin, set to …_PMTUDISC_PROBE
+    socket.AF_INET: (socket.IPPROTO_IP, 10, 3),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 3),
+}
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
 
 _Sockaddr = tuple[str, int] | tuple[str, int, int, int]
 """What the socket module calls an address; for IPv6 with flow label and interface number."""
@@ -41,7 +53,7 @@ def source_address(source: tuple[Any, ...]) -> Address | None:
 
 
 def _destination(address: Address) -> _Sockaddr | None:
-    """The address as both helpers take it; None where its interface is not there."""
+    """The address as the socket module takes it; None where its interface is not there."""
     ip = address.ip
     if ip.version == 4 or ip.scope_id is None:
         return address.sockaddr
@@ -50,43 +62,6 @@ def _destination(address: Address) -> _Sockaddr | None:
     except OSError:
         return None
     return (str(ip).partition("%")[0], address.port, 0, number)
-
-
-class _SocketIO(Protocol):
-    """Receives and sends batches on one socket."""
-
-    def recv(self) -> Batch:
-        """What is there, at most about 64 KB; empty when nothing is."""
-
-    def send(self, datagrams: list[bytes], address: _Sockaddr) -> int:
-        """How many of the datagrams the kernel took; 0 when its buffer is full."""
-
-
-class _PlainIO:
-    """One system call per datagram; works everywhere."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    def recv(self) -> Batch:
-        batch: Batch = []
-        try:
-            while len(batch) < 64:
-                batch.append(self._socket.recvfrom(65536))
-        except (BlockingIOError, InterruptedError):
-            return batch
-        except OSError as error:
-            if error.errno not in _IGNORED:
-                raise
-        return batch
-
-    def send(self, datagrams: list[bytes], address: _Sockaddr) -> int:
-        for sent, datagram in enumerate(datagrams):
-            try:
-                self._socket.sendto(datagram, address)
-            except (BlockingIOError, InterruptedError):
-                return sent
-        return len(datagrams)
 
 
 # What ICMP makes of earlier sends: about some other peer, and nothing is wrong with the socket. QUIC's own timers
@@ -114,22 +89,13 @@ _IGNORED = frozenset(
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-def _make_io(sock: socket.socket) -> _SocketIO:
-    try:
-        from qh3._hazmat import UdpSocketState
-    except ImportError:
-        return _PlainIO(sock)
-    try:
-        io: _SocketIO = UdpSocketState(sock.fileno())
-    except OSError:
-        return _PlainIO(sock)
-    return io
+_TOO_LARGE: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
 
 
 class UdpSocket:
     """One bound UDP socket on the running loop."""
 
-    def __init__(self, host: str, port: int, on_datagrams: Callable[[Batch], None]) -> None:
+    def __init__(self, host: str, port: int, on_burst: BurstHandler) -> None:
         """Bind now; ConfigurationError, in one line, if this machine cannot."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -148,50 +114,104 @@ class UdpSocket:
             raise ConfigurationError(_bind_advice(host, port, error)) from error
         self.family = family
         self.address = Address.of(*self._socket.getsockname()[:2])
-        self._on_datagrams = on_datagrams
-        self._io = _make_io(self._socket)
+        self._on_burst = on_burst
+        self._segments = limits.GSO_SEGMENTS if _LINUX else 1
+        if _LINUX:
+            self._socket.setsockopt(*_DONT_FRAGMENT[family])
+            self._try_option(_UDP_GRO, 1)
         self._queue: deque[tuple[bytes, _Sockaddr]] = deque()
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)
 
+    def _try_option(self, option: int, value: int) -> None:
+        try:
+            self._socket.setsockopt(socket.IPPROTO_UDP, option, value)
+        except OSError:  # an older kernel: one datagram for each system call
+            return
+
+    @property
+    def buffer_bytes(self) -> tuple[int, int]:
+        """What the kernel granted for receiving and for sending, of `limits.SOCKET_BUFFER` asked for."""
+        receive, send = (
+            self._socket.getsockopt(socket.SOL_SOCKET, option)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF)
+        )
+        return (receive // 2, send // 2) if _LINUX else (receive, send)  # Linux tells twice the size, socket(7)
+
     def _readable(self) -> None:
-        for _ in range(limits.RECEIVE_BATCHES_PER_TURN):
+        taken = 0
+        for _ in range(limits.RECEIVE_READS_PER_TURN):
             try:
-                batch = self._io.recv()
+                if _LINUX:
+                    burst, ancillary, _, source = self._socket.recvmsg(limits.RECEIVE_BUFFER, _ANCILLARY_BYTES)
+                    segment = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else len(burst)
+                else:
+                    burst, source = self._socket.recvfrom(limits.RECEIVE_BUFFER)
+                    segment = len(burst)
+            except (BlockingIOError, InterruptedError):
+                return
             except OSError as error:
                 if error.errno not in _IGNORED:
                     raise
                 continue
-            if not batch:
-                return
-            self._on_datagrams(batch)
+            if burst:
+                self._on_burst(burst, segment, source)
+                taken += len(burst)
+                if taken >= limits.RECEIVE_BYTES_PER_TURN:
+                    return
 
-    def send(self, datagrams: list[bytes], address: Address) -> None:
-        """Put datagrams on the wire, or a bounded number in a queue while the kernel's buffer is full."""
+    def send(self, datagrams: list[bytes], address: Address) -> bool:
+        """Put datagrams on the wire, or a bounded number in a queue while the kernel's buffer is full.
+
+        False if one of them is larger than the interface carries; it and those after it are lost then.
+        """
         sockaddr = _destination(address)
         if sockaddr is None:
-            return  # lost, as on any path that does not work
-        sent = 0 if self._queue else self._send_now(datagrams, sockaddr)
+            return True  # lost, as on any path that does not work
+        if self._queue:
+            self._wait(datagrams, sockaddr)
+            return True
+        sent, fits = self._send_now(datagrams, sockaddr)
         if sent < len(datagrams):
-            if not self._queue:
-                self._loop.add_writer(self._socket, self._writable)
-            room = limits.SEND_QUEUE_DATAGRAMS - len(self._queue)
-            waiting = datagrams[sent:]
-            self.dropped += max(0, len(waiting) - room)
-            self._queue.extend((datagram, sockaddr) for datagram in waiting[:room])
+            self._loop.add_writer(self._socket, self._writable)
+            self._wait(datagrams[sent:], sockaddr)
+        return fits
 
-    def _send_now(self, datagrams: list[bytes], sockaddr: _Sockaddr) -> int:
-        try:
-            return self._io.send(datagrams, sockaddr)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
-                return int(getattr(error, "datagrams_sent", 0))
-            if error.errno not in _IGNORED:
-                raise
-            return len(datagrams)  # lost, as on any path that does not work
+    def _wait(self, datagrams: list[bytes], sockaddr: _Sockaddr) -> None:
+        room = limits.SEND_QUEUE_DATAGRAMS - len(self._queue)
+        self.dropped += max(0, len(datagrams) - room)
+        self._queue.extend((datagram, sockaddr) for datagram in datagrams[:room])
+
+    def _send_now(self, datagrams: list[bytes], sockaddr: _Sockaddr) -> tuple[int, bool]:
+        """How many were taken or lost rather than refused for now, and whether none was too large."""
+        start, count = 0, len(datagrams)
+        while start < count:
+            end = _run_end(datagrams, start, self._segments)
+            try:
+                if end - start == 1:
+                    self._socket.sendto(datagrams[start], sockaddr)
+                else:
+                    segment = len(datagrams[start]).to_bytes(2, sys.byteorder)
+                    ancillary = [(socket.IPPROTO_UDP, _UDP_SEGMENT, segment)]
+                    self._socket.sendmsg(datagrams[start:end], ancillary, 0, sockaddr)
+            except (BlockingIOError, InterruptedError):
+                return start, True
+            except OSError as error:
+                if end - start > 1 and error.errno in (errno.EIO, errno.EINVAL):
+                    # No segmentation on this device, or too large for it: one by one they tell which.
+                    self._segments = 1
+                    sent, fits = self._send_now(datagrams[start:], sockaddr)
+                    if not fits:
+                        self._segments = limits.GSO_SEGMENTS
+                    return start + sent, fits
+                if error.errno in _TOO_LARGE:
+                    return count, False
+                if error.errno not in _IGNORED:
+                    raise
+                return count, True  # lost, as on any path that does not work
+            start = end
+        return count, True
 
     def _writable(self) -> None:
         queue = self._queue
@@ -199,10 +219,10 @@ class UdpSocket:
             sockaddr = queue[0][1]
             run: list[bytes] = []
             for datagram, destination in queue:
-                if destination != sockaddr or len(run) == 64:
+                if destination != sockaddr or len(run) == limits.GSO_SEGMENTS:
                     break
                 run.append(datagram)
-            sent = self._send_now(run, sockaddr)
+            sent, _ = self._send_now(run, sockaddr)
             for _ in range(sent):
                 queue.popleft()
             if sent < len(run):
@@ -215,6 +235,21 @@ class UdpSocket:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
+
+
+def _run_end(datagrams: list[bytes], start: int, segments: int) -> int:
+    """Where the run ends that one system call can send: datagrams of one size, of which the last may be shorter."""
+    segment = len(datagrams[start])
+    last = min(len(datagrams), start + max(1, min(segments, limits.GSO_BYTES // max(segment, 1))))
+    end = start + 1
+    while end < last:
+        size = len(datagrams[end])
+        if size > segment or not size:
+            break
+        end += 1
+        if size < segment:
+            break
+    return end
 
 
 def _bind_advice(host: str, port: int, error: OSError) -> str:
@@ -233,8 +268,8 @@ def _bind_advice(host: str, port: int, error: OSError) -> str:
 class UdpTransport:
     """The UDP sockets of an endpoint: one per family, on one port where possible."""
 
-    def __init__(self, on_datagrams: Callable[[Batch], None]) -> None:
-        self._on_datagrams = on_datagrams
+    def __init__(self, on_burst: BurstHandler) -> None:
+        self._on_burst = on_burst
         self._sockets: list[UdpSocket] = []
 
     def bind(self, hosts: Sequence[str], port: int) -> None:
@@ -251,7 +286,7 @@ class UdpTransport:
     def _bind_one(self, host: str, port: int) -> None:
         first = self._sockets[0].address.port if self._sockets else None
         try:
-            self._sockets.append(UdpSocket(host, first or port, self._on_datagrams))
+            self._sockets.append(UdpSocket(host, first or port, self._on_burst))
         except ConfigurationError as error:
             if first is None:
                 raise
@@ -260,20 +295,26 @@ class UdpTransport:
                 return  # it is the default, and a machine without IPv6 does without it
             if port or reason != errno.EADDRINUSE:
                 raise
-            self._sockets.append(UdpSocket(host, 0, self._on_datagrams))  # any port will do
+            self._sockets.append(UdpSocket(host, 0, self._on_burst))  # any port will do
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """The bound addresses with their real ports."""
         return tuple(sock.address for sock in self._sockets)
 
-    def send(self, datagrams: list[bytes], address: Address) -> None:
-        """Send to an address by the socket of its family; dropped where there is none."""
+    @property
+    def buffer_bytes(self) -> tuple[int, int]:
+        """The smallest of the sockets' buffers, for receiving and for sending."""
+        granted = [sock.buffer_bytes for sock in self._sockets]
+        return min((receive for receive, _ in granted), default=0), min((send for _, send in granted), default=0)
+
+    def send(self, datagrams: list[bytes], address: Address) -> bool:
+        """Send by the socket of the address's family, dropped where there is none; False if one is too large."""
         family = socket.AF_INET6 if address.ip.version == 6 else socket.AF_INET
         for sock in self._sockets:
             if sock.family == family:
-                sock.send(datagrams, address)
-                return
+                return sock.send(datagrams, address)
+        return True
 
     def close(self) -> None:
         """Close the sockets."""
