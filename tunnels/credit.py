@@ -1,8 +1,11 @@
-"""How much one stream may carry: credit in bytes, granted by the reader, spent by the writer.
+"""How much one stream may carry: credit in bytes, granted by the reader, spent by the writer. Sans-IO.
 
 Neither QUIC engine lets its user hold back flow control, so a slow reader would make it buffer without end. Each
 stream therefore has a window of our own: the writer never sends beyond the limit it was granted, and the reader
 grants more only as it consumes. QUIC's windows are larger and never interfere.
+
+A window grows with what its reader consumes in a round trip, so that a long fast path stays full, and shrinks when
+many streams share the connection or the reader slows down.
 """
 
 from __future__ import annotations
@@ -13,10 +16,31 @@ from tunnels import limits
 from tunnels.errors import ProtocolViolation
 
 
-def stream_window(streams: int) -> int:
-    """The window of each of `streams` on one connection: full for a few, a fair share for many."""
+def stream_window(streams: int, rate: float, rtt: float) -> int:
+    """Bytes of window for one of `streams` whose reader consumes `rate` bytes/s over a path of `rtt` seconds.
+
+    Twice what a round trip carries, because half a window is always waiting to be granted again.
+    """
     share = limits.CONNECTION_WINDOW // max(streams, 1)
-    return max(limits.MIN_STREAM_WINDOW, min(limits.STREAM_WINDOW, share))
+    wanted = int(2 * rate * max(rtt, limits.WINDOW_RTT))
+    return max(
+        limits.MIN_STREAM_WINDOW, min(max(wanted, limits.STREAM_WINDOW), limits.MAX_STREAM_WINDOW, share)
+    )
+
+
+class WindowBudget:
+    """Bytes that the windows of all connections may add up to, beyond the smallest window of each stream."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int = limits.GATEWAY_WINDOW) -> None:
+        self.left = size
+
+    def resize(self, window: int, wanted: int) -> int:
+        """Exchange a window for another, which is smaller than wanted when not enough is left."""
+        size = min(wanted, window + max(self.left, 0))
+        self.left -= size - window
+        return size
 
 
 class Outgoing:
@@ -78,13 +102,15 @@ class Outgoing:
 class Incoming:
     """The reading half of a stream: what came, what was consumed, what was granted."""
 
-    __slots__ = ("consumed", "ended", "limit", "received")
+    __slots__ = ("_counted", "_counted_at", "consumed", "ended", "limit", "received", "window")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.received = 0
         self.consumed = 0
-        self.limit = limits.MIN_STREAM_WINDOW
+        self.window = self.limit = limits.MIN_STREAM_WINDOW
         self.ended = False
+        self._counted = 0
+        self._counted_at = now
 
     def receive(self, size: int) -> None:
         """Count bytes that arrived; ProtocolViolation if they exceed what was granted."""
@@ -92,10 +118,21 @@ class Incoming:
         if self.received > self.limit:
             raise ProtocolViolation(f"the peer sent {self.received - self.limit} bytes beyond its credit")
 
-    def consume(self, size: int, window: int) -> int | None:
-        """Count bytes that were passed on; the new limit to grant, once half a window is free, else None."""
+    def consume(self, size: int) -> bool:
+        """Count bytes that were passed on; whether it is time to `grant`: half the window is free."""
         self.consumed += size
-        if self.ended or self.limit - self.consumed > window // 2:
-            return None
-        self.limit = self.consumed + window
+        return not self.ended and self.limit - self.consumed <= self.window // 2
+
+    def grant(self, now: float, rtt: float, streams: int, budget: WindowBudget) -> int:
+        """The new limit, with a window that fits the reader's rate since the last grant."""
+        elapsed = max(now - self._counted_at, limits.TIMER_RESOLUTION)
+        rate = (self.consumed - self._counted) / elapsed
+        self._counted, self._counted_at = self.consumed, now
+        wanted = min(stream_window(streams, rate, rtt), max(2 * self.window, limits.STREAM_WINDOW))
+        self.window = budget.resize(self.window, wanted)
+        self.limit = max(self.limit, self.consumed + self.window)
         return self.limit
+
+    def release(self, budget: WindowBudget) -> None:
+        """The stream is gone: others may have its window."""
+        self.window = budget.resize(self.window, limits.MIN_STREAM_WINDOW)

@@ -71,6 +71,7 @@ class TunnelDriver:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._streams: dict[int, TunnelTransport] = {}
+        self._fresh: list[TunnelTransport] = []  # what came for these is delivered at the end of the turn
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._flush_due = False
@@ -126,6 +127,10 @@ class TunnelDriver:
 
     def _flush(self) -> None:
         self._flush_due = False
+        if self._fresh:
+            fresh, self._fresh = self._fresh, []
+            for transport in fresh:
+                transport.deliver()
         if self._disposed:
             return
         now = time.monotonic()
@@ -326,8 +331,8 @@ class TunnelDriver:
 
     def stream_data(self, stream_id: int, data: bytes) -> None:
         transport = self._streams.get(stream_id)
-        if transport is not None:
-            transport.stream_data(data)
+        if transport is not None and transport.stream_data(data):
+            self._fresh.append(transport)
 
     def stream_ended(self, stream_id: int) -> None:
         transport = self._streams.get(stream_id)

@@ -14,6 +14,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from tunnels import limits
+from tunnels.credit import WindowBudget
 from tunnels.demux import KINDS, DatagramKind
 from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
@@ -23,7 +24,7 @@ from tunnels.handshakes import Admission, HandshakeTable
 from tunnels.paths.fragments import whole
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
-from tunnels.quic.engines import make_factory
+from tunnels.quic.engines import make_factory, warm_up
 from tunnels.quic.packets import RetryTokens, destination_connection_id, parse_initial
 from tunnels.remote import Connection
 from tunnels.transports.udp import UdpTransport, source_address
@@ -113,6 +114,7 @@ class Endpoint(TunnelOwner):
         self._handshakes = HandshakeTable()
         self._unproven: dict[TunnelDriver, tuple[IPv4Address | IPv6Address, bool]] = {}
         self._remotes: dict[EndpointId, Remote] = {}
+        self._budget = WindowBudget()
         self._opened = 0
         self._closing = False
         self.counters = _Counters()
@@ -123,6 +125,7 @@ class Endpoint(TunnelOwner):
     def start(self) -> None:
         """Bind the sockets; ConfigurationError says what is in the way."""
         self._transport.bind(self._settings.bind, self._settings.port)
+        warm_up(self._settings.engine)
 
     async def close(self) -> None:
         """Close every connection, tell the peers, release the sockets."""
@@ -304,6 +307,7 @@ class Endpoint(TunnelOwner):
                 now=time.monotonic(),
                 keepalive=self._settings.keepalive,
                 handshake_timeout=handshake_timeout,
+                budget=self._budget,
             )
 
         driver = TunnelDriver(self, paths, make_tunnel)

@@ -22,9 +22,9 @@ LONG_PATH_PACKET: Final = 2800
 """Bytes of the largest QUIC packet where a round trip is long: two datagrams on a path of 1500 bytes. The engines
 pace whole packets, so larger ones would make interactive ones wait."""
 
-SHORT_PATH_PACKET: Final = 8400
-"""The same where a round trip is short and the processor is what limits: six datagrams on a path of 1500 bytes, one
-on a path of 9000. From 2800 to 8400 an engine's cost of a byte halves; beyond, little is gained."""
+SHORT_PATH_PACKET: Final = 16800
+"""The same where a round trip is short and the processor is what limits: twelve datagrams on a path of 1500 bytes, two
+on a path of 9000. From 2800 to 16800 an engine's cost of a byte falls to a third; beyond, little is gained."""
 
 SHORT_PATH_RTT: Final = 0.005
 """Seconds up to which a round trip counts as short: pacing then costs a packet 2.5 ms at worst."""
@@ -33,14 +33,14 @@ MAX_DATAGRAM_FRAME: Final = LONG_PATH_PACKET - 50
 """Bytes of one DATAGRAM frame: both engines wedge on one that does not fit a packet, so we never offer it."""
 
 MAX_FRAGMENTS: Final = 16
-"""Datagrams that one packet may come in: twice what a path of 1200 bytes needs."""
+"""Datagrams that one packet may come in: the largest needs 15 on a path of 1200 bytes."""
 
 MAX_PARTIAL_PACKETS: Final = 32
 """Packets of one connection that are being put together: several reads' worth, each reordered into the others."""
 
-MTU_LADDER: Final = (1280, 1372, 1452, 1472, SHORT_PATH_PACKET)
+MTU_LADDER: Final = (1280, 1372, 1452, 1472, 8952, SHORT_PATH_PACKET)
 """Bytes of UDP payload that are tried beyond `MIN_PATH_MTU`: IPv6's minimum, common tunnels and DSL over IPv6,
-Ethernet over IPv6 and IPv4, jumbo frames; anything larger saves nothing, since no packet is larger."""
+Ethernet over IPv6 and IPv4, jumbo frames, this very machine; no packet is larger."""
 
 MTU_PROBES: Final = 3
 """Probes without an answer after which a size counts as too large (MAX_PROBES of RFC 8899 §5.1.2)."""
@@ -154,6 +154,9 @@ MAX_REMOTES: Final = 4096
 EARLY_STREAM_BYTES: Final = 256 * 1024
 """Bytes on other streams held until the client proved its id: several initial congestion windows."""
 
+EARLY_DATAGRAM_BYTES: Final = 512 * 1024
+"""Bytes taken from whoever has not proved its id: the engine may hold them behind a gap, where we do not see them."""
+
 MAX_CONTROL_MESSAGE: Final = 1024
 """Bytes of one control message: the largest has about a hundred, the rest is room for later versions."""
 
@@ -178,19 +181,49 @@ SOCKET_BUFFER: Final = 4 * 1024 * 1024
 # --- Memory per stream and per connection ------------------------------------------------------------------
 
 STREAM_WINDOW: Final = 512 * 1024
-"""Bytes a peer may send on one stream ahead of its reader; what a stalled reader holds."""
+"""Bytes a peer may send on one stream ahead of its reader, once the reader has kept up for a moment; what a stalled
+reader holds at most, unless it was faster than this per round trip before."""
 
 MIN_STREAM_WINDOW: Final = 64 * 1024
-"""The same when many streams share a connection, and before the first grant."""
+"""The same before the first grant, when very many streams share a connection, and when the budget is spent."""
+
+MAX_STREAM_WINDOW: Final = 48 * 1024 * 1024
+"""The same for the fastest reader: 100 MB/s over 200 ms are 20 MB, and half a window waits to be granted again."""
 
 CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 """Bytes the windows of one connection add up to before each stream's share shrinks."""
+
+GATEWAY_WINDOW: Final = 512 * 1024 * 1024
+"""Bytes all windows of a gateway add up to, beyond the smallest of each; what readers that were all fast and all
+stalled at once can hold."""
+
+WINDOW_RTT: Final = 0.002
+"""Seconds of round trip that windows allow for at least: on a short path, that many a busy process takes to look."""
+
+MIN_RTT_PERIOD: Final = 10.0
+"""Seconds over which the shortest round trip is taken for the path's own, without queues (as BBR does)."""
 
 SEND_BACKLOG: Final = 512 * 1024
 """Bytes handed to the engine ahead of its congestion window; small, because interactive data queues behind it."""
 
 SEND_QUANTUM: Final = 32 * 1024
-"""Bytes one stream may add to the backlog before the next one has its turn."""
+"""Bytes one stream may add to the backlog before the next one has its turn, when many wait."""
+
+INTERACTIVE_WEIGHT: Final = 4
+"""Turns of a stream that had no backlog of late, for each turn of one that had: a page gets through beside a disc."""
+
+INTERACTIVE_BYTES: Final = 16 * 1024
+"""The largest write that counts as interactive: a request, a page's head, a keystroke."""
+
+BULK_SECONDS: Final = 1.0
+"""Seconds for which a stream that had to wait counts as bulk."""
+
+INTERACTIVE_SECONDS: Final = 0.25
+"""Seconds after an interactive write during which bulk keeps the queues short: between keystrokes, not between pages."""
+
+SHARED_FLIGHT: Final = 192 * 1024
+"""Bytes that bulk keeps in flight then, for each millisecond of the path's round trip: less than a millisecond of
+queue where bulk is fast, and more than any path of that length carries otherwise."""
 
 DATAGRAM_BACKLOG: Final = 256 * 1024
 """Bytes of DATAGRAM frames queued while the connection is congested; later ones are dropped, as UDP does."""
@@ -198,11 +231,11 @@ DATAGRAM_BACKLOG: Final = 256 * 1024
 WRITE_BUFFER_HIGH: Final = 64 * 1024
 """Bytes a writer may have waiting for credit before it is told to pause."""
 
-QUIC_STREAM_WINDOW: Final = 2 * 1024 * 1024
-"""QUIC's own flow control per stream: above our credit window, so that it never interferes."""
+QUIC_STREAM_WINDOW: Final = 64 * 1024 * 1024
+"""QUIC's own flow control per stream: above our largest credit window, so that it never interferes."""
 
-QUIC_CONNECTION_WINDOW: Final = 16 * 1024 * 1024
-"""QUIC's own flow control per connection; we drain the engine at once, so it only bounds what is in flight."""
+QUIC_CONNECTION_WINDOW: Final = 96 * 1024 * 1024
+"""QUIC's own flow control per connection; we drain the engine at once, so it only bounds what lies behind a gap."""
 
 # --- Files --------------------------------------------------------------------------------------------------
 

@@ -273,15 +273,20 @@ class TunnelTransport(asyncio.Transport):
 
     # --- from the tunnel --------------------------------------------------------------------------------
 
-    def stream_data(self, data: bytes) -> None:
-        """Bytes came."""
+    def stream_data(self, data: bytes) -> bool:
+        """Bytes came; whether `deliver` is to be called once all that came with them is here.
+
+        Packets come in bursts, and the protocol is told of a burst once.
+        """
         if self._closing:
-            return  # not consumed, so the peer runs out of credit
-        if self._paused or self._buffer or self._protocol is None:
-            self._buffer.append(data)
-        else:
-            self._tunnel.consumed(self.stream_id, len(data))
-            self._tell(self._protocol.data_received, data)
+            return False  # not consumed, so the peer runs out of credit
+        self._buffer.append(data)
+        return len(self._buffer) == 1
+
+    def deliver(self) -> None:
+        """Tell the protocol what came, unless it reads no more for now."""
+        if not self._paused and not self._lost:
+            self._deliver()
 
     def stream_ended(self) -> None:
         """The peer sends no more."""
@@ -307,6 +312,7 @@ class TunnelTransport(asyncio.Transport):
 
     def stream_lost(self, error: TunnelError) -> None:
         """Its tunnel closed. What the peer had sent and ended in good order is still delivered first."""
+        self.deliver()
         if self._ended and not self._end_delivered and not self._closing:
             self._write_ended = True
             self._error = error
@@ -314,7 +320,8 @@ class TunnelTransport(asyncio.Transport):
             self._give_up(error)
 
     def stream_reset(self, code: int) -> None:
-        """The peer gave the stream up."""
+        """The peer gave the stream up. What came before is delivered, as far as it is read."""
+        self.deliver()
         self._give_up(StreamReset(code))
 
     def _give_up(self, error: TunnelError) -> None:

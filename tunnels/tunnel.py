@@ -10,6 +10,7 @@ anything else, so a server that sees other streams first holds them, within a bo
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from tunnels import limits
@@ -22,7 +23,7 @@ from tunnels.control_stream import (
     encode_proof,
     encode_welcome,
 )
-from tunnels.credit import Incoming, Outgoing, stream_window
+from tunnels.credit import Incoming, Outgoing, WindowBudget
 from tunnels.errors import (
     ProtocolViolation,
     TooManyStreams,
@@ -34,6 +35,7 @@ from tunnels.errors import (
 )
 from tunnels.events import CloseCode, TunnelState
 from tunnels.identity import EndpointId
+from tunnels.recent_minimum import RecentMinimum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +52,17 @@ MAX_DATAGRAM: Final = limits.MAX_DATAGRAM_FRAME - _DATAGRAM_ID_BYTES
 class _Stream:
     """Both halves of one stream."""
 
-    __slots__ = ("incoming", "outgoing")
+    __slots__ = ("bulk_at", "incoming", "outgoing")
 
-    def __init__(self) -> None:
-        self.incoming = Incoming()
+    def __init__(self, now: float) -> None:
+        self.incoming = Incoming(now)
         self.outgoing = Outgoing()
+        self.bulk_at = -inf
+        """When it last had to wait."""
+
+    def is_bulk(self, now: float) -> bool:
+        """Whether it had to wait of late."""
+        return now - self.bulk_at < limits.BULK_SECONDS
 
 
 class Tunnel:
@@ -71,6 +79,7 @@ class Tunnel:
         now: float,
         keepalive: float = limits.KEEPALIVE,
         handshake_timeout: float = limits.HANDSHAKE_TIMEOUT,
+        budget: WindowBudget | None = None,
     ) -> None:
         """As client to the endpoint `dialled`, or, if that is None, as server to whoever proves who it is."""
         self._engine = engine
@@ -94,11 +103,16 @@ class Tunnel:
         self._streams: dict[int, _Stream] = {}
         self._waiting: dict[int, _Stream] = {}  # streams with something to send and no room, in turn order
         self._room = limits.SEND_BACKLOG
+        self._budget = budget or WindowBudget()
+        self._min_rtt = RecentMinimum(limits.MIN_RTT_PERIOD)
+        self._is_interactive = False  # something interactive was written since the last flight
+        self._interactive_until = 0.0
         self._datagram_bytes = 0
         self._highest_remote = -3 if self.is_client else 0  # the control stream is not counted as opened
         self._unseen: set[int] = set()  # ids the peer implied by opening a higher one
         self._early: list[Callable[[], None]] = []  # what happened on streams before the peer was known
         self._early_bytes = 0
+        self._early_datagram_bytes = 0
         self._credit: list[bytes] = []
         self._farewell: list[bytes] = []  # the datagrams that told the peer of our close
         self._farewells = 0
@@ -124,6 +138,11 @@ class Tunnel:
         if self._is_broken:
             return
         self._packets += len(datagrams)
+        if self.remote_id is None:
+            self._early_datagram_bytes += sum(map(len, datagrams))
+            if self._early_datagram_bytes > limits.EARLY_DATAGRAM_BYTES:
+                self.close(CloseCode.VIOLATION, ProtocolViolation("too much before the proof of identity"))
+                return
         try:
             self._engine.receive_datagrams(datagrams, now)
         except TunnelLost as broken:
@@ -145,10 +164,13 @@ class Tunnel:
             self._credit.clear()
         try:
             datagrams = engine.datagrams_to_send(now)
-            self._room = min(limits.SEND_BACKLOG, engine.window_room()) - engine.unsent_bytes()
+            if self._is_interactive:
+                self._is_interactive = False
+                self._interactive_until = now + limits.INTERACTIVE_SECONDS
+            self._room = self._backlog_room(now)
             while self._waiting and self._room > 0 and self._send_waiting():
                 datagrams += engine.datagrams_to_send(now)
-                self._room = min(limits.SEND_BACKLOG, engine.window_room()) - engine.unsent_bytes()
+                self._room = self._backlog_room(now)
         except TunnelLost as broken:
             self._broke(broken)
             return []
@@ -158,6 +180,15 @@ class Tunnel:
         if self._packets >= limits.KEY_UPDATE_PACKETS and self.is_client and engine.update_keys():
             self._packets = 0
         return datagrams
+
+    def _backlog_room(self, now: float) -> int:
+        """Bytes that streams may hand to the engine now."""
+        engine = self._engine
+        room = min(limits.SEND_BACKLOG, engine.window_room())
+        if now < self._interactive_until and (rtt := engine.rtt()) is not None:
+            milliseconds = max(1.0, 1000 * self._min_rtt.add(rtt, now))
+            room = min(room, int(limits.SHARED_FLIGHT * milliseconds) - engine.bytes_in_flight())
+        return room - engine.unsent_bytes()
 
     def _last_datagrams(self, now: float) -> list[bytes]:
         """What a closed connection still sends: the close, and the close again to a peer that seems to have missed it."""
@@ -250,7 +281,7 @@ class Tunnel:
         if stream_id is None or len(self._streams) >= 2 * limits.MAX_STREAMS:
             raise TooManyStreams(f"the connection already carries {len(self._streams)} streams")
         self._engine.send_stream_data(stream_id, b"")  # the id is taken: the next call gives another
-        self._streams[stream_id] = _Stream()
+        self._streams[stream_id] = _Stream(self._now)
         return stream_id
 
     def write(self, stream_id: int, data: bytes) -> None:
@@ -267,7 +298,13 @@ class Tunnel:
             self._engine.send_stream_data(stream_id, data)
         else:
             outgoing.add(data)
+            size = outgoing.pending_bytes
             self._wait(stream_id, stream)
+        if size > limits.INTERACTIVE_BYTES:
+            if outgoing.pending_bytes:
+                stream.bulk_at = self._now
+        elif not stream.is_bulk(self._now):
+            self._is_interactive = True
 
     def write_eof(self, stream_id: int) -> None:
         """Say that no more will be written; what waits is sent first."""
@@ -290,8 +327,9 @@ class Tunnel:
         stream = self._streams.get(stream_id)
         if stream is None:
             return
-        limit = stream.incoming.consume(size, stream_window(len(self._streams)))
-        if limit is not None:
+        if stream.incoming.consume(size):
+            rtt = self._min_rtt.add(self._engine.rtt() or 0.0, self._now)
+            limit = stream.incoming.grant(self._now, rtt, len(self._streams), self._budget)
             self._credit.append(encode_credit(stream_id, limit))
 
     def reset(self, stream_id: int, code: int = CloseCode.STREAM_ABORTED) -> None:
@@ -337,6 +375,8 @@ class Tunnel:
     def _closed(self, error: TunnelError) -> None:
         self.state = TunnelState.CLOSED
         self.error = error
+        for stream in self._streams.values():
+            stream.incoming.release(self._budget)
         self._streams.clear()
         self._waiting.clear()
         self._early.clear()
@@ -516,7 +556,7 @@ class Tunnel:
         """The stream the peer just opened; None for late data of one that is gone, or an id that is not its own."""
         if not self._is_new(stream_id):
             return None
-        stream = self._streams[stream_id] = _Stream()
+        stream = self._streams[stream_id] = _Stream(self._now)
         self._events.stream_opened(stream_id)
         return stream
 
@@ -525,21 +565,27 @@ class Tunnel:
             self._waiting[stream_id] = stream
 
     def _send_waiting(self) -> bool:
-        """Give each waiting stream one turn, as far as there is room; whether anything was sent."""
+        """Give each waiting stream one turn, as far as there is room; whether anything was sent.
+
+        A weighted round: streams that had no backlog of late get more of it.
+        """
         sent = False
+        quantum = max(limits.SEND_QUANTUM, self._room // len(self._waiting))
         for stream_id in list(self._waiting):
             if self._room <= 0:
                 break
             stream = self._waiting.pop(stream_id, None)
             if stream is None:
                 continue
-            data = stream.outgoing.take(min(self._room, limits.SEND_QUANTUM))
+            weight = 1 if stream.is_bulk(self._now) else limits.INTERACTIVE_WEIGHT
+            data = stream.outgoing.take(min(self._room, quantum * weight))
             if data:
                 self._room -= len(data)
                 self.bytes_sent += len(data)
                 self._engine.send_stream_data(stream_id, data)
                 sent = True
             if stream.outgoing.pending_bytes:
+                stream.bulk_at = self._now
                 self._wait(stream_id, stream)
             elif stream.outgoing.end_requested:
                 self._end(stream_id, stream)
@@ -563,7 +609,9 @@ class Tunnel:
             self._forget(stream_id)
 
     def _forget(self, stream_id: int) -> None:
-        self._streams.pop(stream_id, None)
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            stream.incoming.release(self._budget)
         self._waiting.pop(stream_id, None)
         if not self._streams:
             self._unused_since = self._now

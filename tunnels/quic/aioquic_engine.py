@@ -140,6 +140,9 @@ class AioquicEngine:
     def window_room(self) -> int:
         return limits.SEND_BACKLOG  # it acknowledges however much waits
 
+    def bytes_in_flight(self) -> int:
+        return self._connection._loss.bytes_in_flight  # noqa: SLF001 - no public way
+
     def is_congested(self) -> bool:
         # Its pacer holds datagrams back long before the window is full, so it is asked what waits.
         return bool(self._connection._datagrams_pending)  # noqa: SLF001 - no public way

@@ -116,6 +116,9 @@ class Engine(Protocol):
     def window_room(self) -> int:
         """Bytes of new stream data that had better be handed over now, by the congestion window; may be negative."""
 
+    def bytes_in_flight(self) -> int:
+        """Bytes sent and neither acknowledged nor lost yet."""
+
     def is_congested(self) -> bool:
         """Whether a DATAGRAM frame queued now would wait for the congestion window or the pacer."""
 

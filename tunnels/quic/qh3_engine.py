@@ -235,6 +235,9 @@ class Qh3Engine:
         spared = self._packet_bytes + limits.MIN_PATH_MTU if flying else 0
         return int(core.congestion_window - flying) - spared
 
+    def bytes_in_flight(self) -> int:
+        return 0 if self._application is None else int(self._application.bytes_in_flight)
+
     def is_congested(self) -> bool:
         core = self._application
         return core is not None and core.bytes_in_flight + self._packet_bytes > core.congestion_window
