@@ -22,25 +22,30 @@ LONG_PATH_PACKET: Final = 2800
 """Bytes of the largest QUIC packet where a round trip is long: two datagrams on a path of 1500 bytes. The engines
 pace whole packets, so larger ones would make interactive ones wait."""
 
-SHORT_PATH_PACKET: Final = 16800
-"""The same where a round trip is short and the processor is what limits: twelve datagrams on a path of 1500 bytes, two
-on a path of 9000. From 2800 to 16800 an engine's cost of a byte falls to a third; beyond, little is gained."""
+SHORT_PATH_PACKET: Final = 8400
+"""The same where a round trip is short and the processor is what limits: six datagrams on a path of 1500 bytes, one
+on a path of 9000. From 1200 to 8400 an engine's cost of a byte falls to a fifth; beyond, little is gained."""
 
 SHORT_PATH_RTT: Final = 0.005
 """Seconds up to which a round trip counts as short: pacing then costs a packet 2.5 ms at worst."""
+
+SHORT_PATH_WINDOW: Final = 128 * 1024
+LONG_PATH_WINDOW: Final = 28_000
+"""Bytes of the first congestion window: what a gigabit carries in a millisecond; ten packets, which are twenty
+datagrams (RFC 9002 §7.2 has ten, browsers send thirty-two)."""
 
 MAX_DATAGRAM_FRAME: Final = LONG_PATH_PACKET - 50
 """Bytes of one DATAGRAM frame: both engines wedge on one that does not fit a packet, so we never offer it."""
 
 MAX_FRAGMENTS: Final = 16
-"""Datagrams that one packet may come in: the largest needs 15 on a path of 1200 bytes."""
+"""Datagrams that one packet may come in: twice what the largest needs on a path of 1200 bytes."""
 
 MAX_PARTIAL_PACKETS: Final = 32
 """Packets of one connection that are being put together: several reads' worth, each reordered into the others."""
 
-MTU_LADDER: Final = (1280, 1372, 1452, 1472, 8952, SHORT_PATH_PACKET)
+MTU_LADDER: Final = (1280, 1372, 1452, 1472, SHORT_PATH_PACKET)
 """Bytes of UDP payload that are tried beyond `MIN_PATH_MTU`: IPv6's minimum, common tunnels and DSL over IPv6,
-Ethernet over IPv6 and IPv4, jumbo frames, this very machine; no packet is larger."""
+Ethernet over IPv6 and IPv4, jumbo frames and this very machine; no packet is larger."""
 
 MTU_PROBES: Final = 3
 """Probes without an answer after which a size counts as too large (MAX_PROBES of RFC 8899 §5.1.2)."""
@@ -161,7 +166,7 @@ MAX_CONTROL_MESSAGE: Final = 1024
 """Bytes of one control message: the largest has about a hundred, the rest is room for later versions."""
 
 RECEIVE_READS_PER_TURN: Final = 64
-RECEIVE_BYTES_PER_TURN: Final = 512 * 1024
+RECEIVE_BYTES_PER_TURN: Final = 256 * 1024
 """Socket reads, and bytes read, in one turn of the event loop: a millisecond's work. A flood, or one busy peer, cannot
 starve timers and other sockets."""
 
@@ -221,7 +226,7 @@ BULK_SECONDS: Final = 1.0
 INTERACTIVE_SECONDS: Final = 0.25
 """Seconds after an interactive write during which bulk keeps the queues short: between keystrokes, not between pages."""
 
-SHARED_FLIGHT: Final = 192 * 1024
+SHARED_FLIGHT: Final = 128 * 1024
 """Bytes that bulk keeps in flight then, for each millisecond of the path's round trip: less than a millisecond of
 queue where bulk is fast, and more than any path of that length carries otherwise."""
 

@@ -19,7 +19,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from tunnels import limits
 from tunnels.quic.binding import channel_binding
 from tunnels.quic.certificates import SERVER_NAME
-from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke, packet_size
+from tunnels.quic.engine import ALPN, PSEUDO_ADDRESS, engine_broke, initial_window, packet_size
 
 if TYPE_CHECKING:
     from tunnels.quic.certificates import Certificate
@@ -105,6 +105,7 @@ class AioquicEngine:
         size = packet_size(self.rtt())
         loss = self._connection._loss  # noqa: SLF001 - no public way
         self._connection._max_datagram_size = size  # noqa: SLF001
+        loss._cc.congestion_window = max(loss._cc.congestion_window, initial_window(size))
         loss._pacer._max_datagram_size = size  # noqa: SLF001
         loss._cc._max_datagram_size = loss._cc.additive_increase_factor = size  # type: ignore[attr-defined] # noqa: SLF001
 

@@ -33,6 +33,12 @@ def packet_size(rtt: float | None) -> int:
     return limits.SHORT_PATH_PACKET if is_short else limits.LONG_PATH_PACKET
 
 
+def initial_window(packet_bytes: int) -> int:
+    """Bytes of the first congestion window for a largest packet of so many bytes."""
+    is_short = packet_bytes == limits.SHORT_PATH_PACKET
+    return limits.SHORT_PATH_WINDOW if is_short else limits.LONG_PATH_WINDOW
+
+
 class EngineEvents(Protocol):
     """What an engine tells; called from within `Engine.drain_events`, in order."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tunnels import limits
-from tunnels.quic.engine import packet_size
+from tunnels.quic.engine import initial_window, packet_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +72,8 @@ class TwoCores:
             self._prepare("install_packet_key", direction, epoch, *rest)
 
     def apply_peer_transport_parameters(self, *parameters: Any) -> None:
-        """What the peer allows; how large our packets are is agreed by speaking this protocol."""
-        self._prepare("apply_peer_transport_parameters", *parameters[:_MAX_UDP_PAYLOAD])
+        """What the peer allows, but for the size of packets: that is agreed by speaking this protocol."""
+        self._prepare("apply_peer_transport_parameters", *parameters)
 
     def _prepare(self, name: str, *arguments: Any) -> None:
         if self.application is None:
@@ -87,13 +87,17 @@ class TwoCores:
         rtt = self.handshake.smoothed_rtt
         values[_DESTINATION_ID] = self._peer_id or values[_DESTINATION_ID]
         values[_ADDRESS_VALIDATED] = True  # it completed a handshake
-        values[_MAX_DATAGRAM_SIZE] = self.packet_bytes = packet_size(rtt)
+        self.packet_bytes = packet_size(rtt)
+        # The first window is two packets of the size it is made with; after that the size can still be lowered.
+        values[_MAX_DATAGRAM_SIZE] = initial_window(self.packet_bytes) // 2
         values[_INITIAL_RTT] = rtt or values[_INITIAL_RTT]
         values[_INITIAL_TIME] = self._now
         application = self._make_core(*values)
         for epoch in (_INITIAL, _HANDSHAKE):  # anybody can make Initial packets
             application.discard_keys(epoch)
         for name, arguments in self._prepared:
+            if name == "apply_peer_transport_parameters":
+                arguments = (*arguments[:_MAX_UDP_PAYLOAD], self.packet_bytes)
             getattr(application, name)(*arguments)
         self._prepared.clear()
         application.handshake_complete()

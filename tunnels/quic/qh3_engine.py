@@ -40,6 +40,10 @@ _STREAM_MISSED = "reserved stream is missing"
 """What qh3 says when it is about to send something again on a stream whose acknowledgement came late, after loss or
 reordering, and which is complete. It has then given the stream up, and goes on with the next."""
 
+_STREAMS_PER_PACKET = 16
+"""From how many streams the core takes data for one packet."""
+
+
 def _replace_core() -> None:
     """Have qh3 make our two cores in place of its one, and tell peers our limit of streams in place of its 100."""
     connection_module: Any = qh3_connection
@@ -73,6 +77,8 @@ class Qh3Engine:
         self._confirmed = False  # whether every packet is the application's
         self._packet_bytes = limits.MIN_PATH_MTU
         self._next_stream = 0 if is_client else 1
+        self._touched = 0  # calls that gave the core something to send
+        self._losses = 0
 
     @property
     def connection_ids(self) -> tuple[bytes, ...]:
@@ -100,7 +106,7 @@ class Qh3Engine:
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         core = self._application if self._confirmed else self._cores()
-        if core is None:
+        if core is None or (self._confirmed and not self._touched and not self._is_due(now)):
             return []
         datagrams: list[bytes] = []
         misses = 0
@@ -109,12 +115,35 @@ class Qh3Engine:
             try:
                 while (transmit := poll(now)) is not None:
                     datagrams.append(transmit[0])
+                    if self._confirmed and self._is_last(transmit[0]):
+                        break
             except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
                 misses += 1
                 if _STREAM_MISSED not in str(error) or misses > limits.MAX_STREAMS:
                     raise engine_broke(error) from error
             else:
+                self._touched = 0
                 return datagrams
+
+    # Asking the core for a packet costs it a packet's worth of pacing even when it has none, so that a few requests
+    # and answers would have to wait. It is asked only when there may be one.
+
+    def _is_due(self, now: float) -> bool:
+        """Whether the core may have something to send though nobody here gave it anything."""
+        core = self._application
+        timer = core.get_timer()
+        if (timer is not None and timer[1] <= now) or core.get_send_buffer_size():
+            return True
+        losses, self._losses = self._losses, core.loss_total
+        return bool(losses != self._losses)
+
+    def _is_last(self, packet: bytes) -> bool:
+        """Whether this packet has room for all that waited: what is given to few streams goes into one packet."""
+        return (
+            self._touched <= _STREAMS_PER_PACKET
+            and len(packet) < self._packet_bytes - limits.LONG_PATH_PACKET
+            and not self._application.get_send_buffer_size()
+        )
 
     def get_timer(self) -> float | None:
         core = self._application if self._confirmed else self._cores()
@@ -123,6 +152,7 @@ class Qh3Engine:
 
     def handle_timer(self, now: float) -> None:
         try:
+            self._touched += 1
             if self._confirmed:
                 self._application.handle_timer(now)
             else:
@@ -201,6 +231,7 @@ class Qh3Engine:
 
     def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
         if not self._closed and self._application is not None:
+            self._touched += 1
             if stream_id == self._next_stream:
                 self._next_stream += 4
             try:
@@ -210,6 +241,7 @@ class Qh3Engine:
 
     def reset_stream(self, stream_id: int, code: int) -> None:
         if not self._closed and self._application is not None:
+            self._touched += 1
             try:
                 self._application.reset_stream(stream_id, code)
             except (ValueError, RuntimeError):
@@ -217,6 +249,7 @@ class Qh3Engine:
 
     def stop_stream(self, stream_id: int, code: int) -> None:
         if not self._closed and self._application is not None:
+            self._touched += 1
             try:
                 self._application.stop_sending(stream_id, code)
             except (ValueError, RuntimeError):
@@ -244,12 +277,14 @@ class Qh3Engine:
 
     def send_datagram_frame(self, data: bytes) -> None:
         if not self._closed and self._application is not None:
+            self._touched += 1
             with suppress(ValueError, RuntimeError):  # closed; the event that says so is on its way
                 self._application.send_datagram(data)
 
     def send_ping(self, uid: int) -> None:
         core = self._application or self._cores()
         if not self._closed and core is not None:
+            self._touched += 1
             with suppress(ValueError, RuntimeError):  # closed; the event that says so is on its way
                 core.send_ping(uid)
 
@@ -284,6 +319,7 @@ class Qh3Engine:
     def close(self, code: int, reason: str) -> None:
         if not self._closed:
             self._closed = True
+            self._touched += 1
             self._connection.close(code, reason_phrase=reason)
 
 
