@@ -62,7 +62,7 @@ PROXY_REFUSALS: Final = 64
 PROXY_HANDSHAKE_SECONDS: Final = 10.0
 """From the first byte of a request head to its last; honest clients on loopback need milliseconds."""
 
-PROXY_BACKLOG: Final = 1024
+LISTEN_BACKLOG: Final = 1024
 """Connections the kernel keeps while we are busy: a page load of a whole browser session."""
 
 UDP_ASSOCIATIONS: Final = 256

@@ -7,6 +7,7 @@ the form pkarr uses. The file the secret rests in is next door, in `keyfile`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
@@ -59,12 +60,7 @@ class EndpointId:
     @classmethod
     def parse(cls, text: str) -> EndpointId:
         """Read the 52-character text form, in any case; ValueError says what is wrong with it."""
-        if len(text) != ID_CHARACTERS:
-            raise ValueError(f"an endpoint id has {ID_CHARACTERS} characters, not {len(text)}")
-        key = zbase32_decode(text)
-        if not crypto_core_ed25519_is_valid_point(key):
-            raise ValueError("not an endpoint id: these characters are no Ed25519 public key")
-        return cls(key)
+        return cls(_key_of(text))
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether `signature` (64 bytes) over `message` was made with this endpoint's secret key."""
@@ -80,10 +76,28 @@ class EndpointId:
         return str(self)[:8]
 
     def __str__(self) -> str:
-        return zbase32_encode(self.key)
+        return _text_of(self.key)
 
     def __repr__(self) -> str:
         return f"EndpointId({self.short}…)"
+
+
+# Every connection names its endpoint a few times; checking a point on the curve takes longer than all else about it.
+
+
+@lru_cache(maxsize=1024)
+def _key_of(text: str) -> bytes:
+    if len(text) != ID_CHARACTERS:
+        raise ValueError(f"an endpoint id has {ID_CHARACTERS} characters, not {len(text)}")
+    key = zbase32_decode(text)
+    if not crypto_core_ed25519_is_valid_point(key):
+        raise ValueError("not an endpoint id: these characters are no Ed25519 public key")
+    return key
+
+
+@lru_cache(maxsize=1024)
+def _text_of(key: bytes) -> str:
+    return zbase32_encode(key)
 
 
 class SecretKey:

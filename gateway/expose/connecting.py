@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError
@@ -74,6 +76,9 @@ async def _connect_unix(path: str) -> Held:
 async def _connect_tcp(host: str, port: int) -> Held:
     """To the first of the host's addresses that accepts; of several errors a refusal says the most."""
     loop = asyncio.get_running_loop()
+    if _is_literal(host):  # nothing to look up, which would take a thread
+        _, held = await loop.create_connection(Held, host, port)
+        return held
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     worst: OSError | None = None
     for family, _, _, _, address in infos:
@@ -85,3 +90,13 @@ async def _connect_tcp(host: str, port: int) -> Held:
         else:
             return held
     raise worst or socket.gaierror(socket.EAI_NONAME, "no such host")
+
+
+@lru_cache(maxsize=256)
+def _is_literal(host: str) -> bool:
+    """Whether a host is written as an address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -6,7 +6,7 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Final
 
-from gateway.limits import PROXY_BACKLOG
+from gateway.limits import LISTEN_BACKLOG
 from gateway.listeners.bindings import places
 from resolver.names import ServiceProtocol
 
@@ -63,7 +63,7 @@ def _bound(ip: str, port: int, protocol: ServiceProtocol) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((ip, port))
         if tcp:
-            sock.listen(PROXY_BACKLOG)
+            sock.listen(LISTEN_BACKLOG)
     except OSError:
         sock.close()
         raise

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from gateway.dialing import DialError
+from gateway.limits import LISTEN_BACKLOG
 from gateway.splice import Held, Splice, reset
 
 if TYPE_CHECKING:
@@ -112,4 +113,6 @@ async def listen_tcp(
 ) -> asyncio.Server:
     """Accept connections on a bound socket; closing the server leaves those accepted alone."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Connection(binding, connections, on_used), sock=sock)
+    return await loop.create_server(
+        lambda: Connection(binding, connections, on_used), sock=sock, backlog=LISTEN_BACKLOG
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ConfigurationError
 from gateway.limits import (
-    PROXY_BACKLOG,
+    LISTEN_BACKLOG,
     PROXY_CONNECTIONS,
     PROXY_HANDSHAKE_SECONDS,
     PROXY_HANDSHAKES,
@@ -103,7 +103,7 @@ class ProxyListener:
         place = f"{self._host}:{self._port}"
         try:
             self._server = await loop.create_server(
-                self._accept, self._host, self._port, backlog=PROXY_BACKLOG
+                self._accept, self._host, self._port, backlog=LISTEN_BACKLOG
             )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:

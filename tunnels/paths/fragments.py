@@ -108,7 +108,9 @@ class Reassembler:
             if len(self._partial) >= limits.MAX_PARTIAL_PACKETS:
                 del self._partial[next(iter(self._partial))]  # the oldest has lost a fragment
             pieces = self._partial[key] = [None] * count
-        pieces[index] = fragment[HEADER_BYTES : size - filler] if index == count - 1 else fragment[HEADER_BYTES:]
+        pieces[index] = (
+            fragment[HEADER_BYTES : size - filler] if index == count - 1 else fragment[HEADER_BYTES:]
+        )
         if None in pieces:
             return None
         del self._partial[key]

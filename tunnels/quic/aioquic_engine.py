@@ -104,10 +104,10 @@ class AioquicEngine:
         """Handshake packets fit every path; from now on they may be larger."""
         size = packet_size(self.rtt())
         loss = self._connection._loss  # noqa: SLF001 - no public way
-        self._connection._max_datagram_size = size  # noqa: SLF001
-        loss._cc.congestion_window = max(loss._cc.congestion_window, initial_window(size))
-        loss._pacer._max_datagram_size = size  # noqa: SLF001
-        loss._cc._max_datagram_size = loss._cc.additive_increase_factor = size  # type: ignore[attr-defined] # noqa: SLF001
+        pacer, congestion = loss._pacer, loss._cc  # noqa: SLF001
+        self._connection._max_datagram_size = pacer._max_datagram_size = size  # noqa: SLF001
+        congestion.congestion_window = max(congestion.congestion_window, initial_window(size))
+        congestion._max_datagram_size = congestion.additive_increase_factor = size  # type: ignore[attr-defined] # noqa: SLF001
 
     def open_stream(self) -> int | None:
         stream_id = self._connection.get_next_available_stream_id()

@@ -59,7 +59,7 @@ class TwoCores:
         self.handshake: Any = make_core(*values)
         self.application: Any = None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever qh3's connection asks of its core
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.application or self.handshake, name)
 
     # --- keys and parameters ----------------------------------------------------------------------------
@@ -121,7 +121,7 @@ class TwoCores:
 
     # --- packets ----------------------------------------------------------------------------------------
 
-    def receive_datagram(self, data: bytes, address: Any, now: float, size: int | None = None) -> Any:  # noqa: ANN401
+    def receive_datagram(self, data: bytes, address: Any, now: float, size: int | None = None) -> Any:
         """One packet, or a datagram of several, for the core that has its keys."""
         self._now = now
         if not data[0] & _LONG_HEADER:
@@ -135,7 +135,7 @@ class TwoCores:
             self._peer_id = _source_id(data)
         return report
 
-    def receive_many_datagrams(self, datagrams: list[bytes], address: Any, now: float) -> Any:  # noqa: ANN401
+    def receive_many_datagrams(self, datagrams: list[bytes], address: Any, now: float) -> Any:
         """Datagrams after the handshake; until it is confirmed, some may still be its."""
         self._now = now
         if self.handshake is not None:
@@ -145,7 +145,7 @@ class TwoCores:
         # A packet whose keys a core does not have is skipped, so a datagram of both kinds is read by both.
         return self.application.receive_many_datagrams(datagrams, address, now)
 
-    def poll_transmit(self, now: float) -> Any:  # noqa: ANN401
+    def poll_transmit(self, now: float) -> Any:
         """The next datagram to send, the handshake's first."""
         self._now = now
         if self.handshake is not None:
@@ -156,11 +156,11 @@ class TwoCores:
 
     # --- events and timers ------------------------------------------------------------------------------
 
-    def put_back(self, event: Any) -> None:  # noqa: ANN401
+    def put_back(self, event: Any) -> None:
         """An event that was taken from the application's core is given to qh3's connection after all."""
         self._put_back.append(event)
 
-    def next_event(self) -> Any:  # noqa: ANN401
+    def next_event(self) -> Any:
         """The next event of either core."""
         if self._put_back:
             return self._put_back.pop(0)

@@ -51,7 +51,7 @@ def _replace_core() -> None:
     native_core = connection_module.QuicConnectionCore
     parameters = bridge_module.QuicTransportParameters
 
-    def core(*arguments: Any) -> TwoCores:
+    def core(*arguments: Any) -> TwoCores:  # noqa: ANN401 - likewise
         return TwoCores(native_core, arguments)
 
     def transport_parameters(**fields: Any) -> Any:  # noqa: ANN401 - qh3's own call, passed through

@@ -137,14 +137,18 @@ class UdpSocket:
             self._socket.getsockopt(socket.SOL_SOCKET, option)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF)
         )
-        return (receive // 2, send // 2) if _LINUX else (receive, send)  # Linux tells twice the size, socket(7)
+        return (
+            (receive // 2, send // 2) if _LINUX else (receive, send)
+        )  # Linux tells twice the size, socket(7)
 
     def _readable(self) -> None:
         taken = 0
         for _ in range(limits.RECEIVE_READS_PER_TURN):
             try:
                 if _LINUX:
-                    burst, ancillary, _, source = self._socket.recvmsg(limits.RECEIVE_BUFFER, _ANCILLARY_BYTES)
+                    burst, ancillary, _, source = self._socket.recvmsg(
+                        limits.RECEIVE_BUFFER, _ANCILLARY_BYTES
+                    )
                     segment = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else len(burst)
                 else:
                     burst, source = self._socket.recvfrom(limits.RECEIVE_BUFFER)
@@ -306,7 +310,9 @@ class UdpTransport:
     def buffer_bytes(self) -> tuple[int, int]:
         """The smallest of the sockets' buffers, for receiving and for sending."""
         granted = [sock.buffer_bytes for sock in self._sockets]
-        return min((receive for receive, _ in granted), default=0), min((send for _, send in granted), default=0)
+        return min((receive for receive, _ in granted), default=0), min(
+            (send for _, send in granted), default=0
+        )
 
     def send(self, datagrams: list[bytes], address: Address) -> bool:
         """Send by the socket of the address's family, dropped where there is none; False if one is too large."""
