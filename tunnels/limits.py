@@ -177,6 +177,12 @@ GSO_SEGMENTS: Final = 64
 GSO_BYTES: Final = 65000
 """Datagrams, and bytes, in one send: UDP_MAX_SEGMENTS of Linux, and what fits an IP packet with its headers."""
 
+BATCH_DATAGRAMS: Final = 32
+"""Datagrams read from one of the gateway's own UDP sockets at once; a socket that has so many waiting is busy."""
+
+BATCH_BUFFER: Final = 1024 * 1024
+"""Bytes asked of the kernel for receiving on such a socket: a burst must fit until the event loop has turned."""
+
 SEND_QUEUE_DATAGRAMS: Final = 2048
 """Datagrams kept while the kernel's send buffer is full; beyond it they are dropped, and QUIC sends them again."""
 

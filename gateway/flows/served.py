@@ -7,19 +7,18 @@ by. An ICMP error means nothing here: UDP services come and go, and the flow out
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import TYPE_CHECKING, Final
 
 from gateway.flows.stream import FlowStream
+from tunnels.transports.batches import BatchSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.flows.keeper import FlowKeeper
 
-_RECEIVE_BYTES: Final = 65536
-_DATAGRAMS_PER_TURN: Final = 64  # then other sockets have their turn
+_BATCHES_PER_TURN: Final = 2  # then other sockets have their turn
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:
@@ -43,16 +42,21 @@ class ServedFlow(FlowStream):
     def __init__(self, sock: socket.socket, keeper: FlowKeeper, on_ended: Callable[[], None]) -> None:
         super().__init__(keeper)
         self._socket = sock
+        self._batches = BatchSocket(sock)
+        self._requests: list[bytes] = []  # for the target, at the end of this turn
         self._on_ended = on_ended
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._on_readable)
 
     def deliver(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # full, or too large for the target's network: dropped
-            try:
-                self._socket.send(data)
-            except ConnectionRefusedError:  # the answer to an earlier one; this one was not sent
-                self._socket.send(data)
+        if not self._requests:
+            self._loop.call_soon(self._send_requests)
+        self._requests.append(data)
+
+    def _send_requests(self) -> None:
+        requests, self._requests = self._requests, []
+        if not self.closed:
+            self._batches.send(requests)
 
     def ended(self) -> None:
         self._loop.remove_reader(self._socket)
@@ -60,13 +64,14 @@ class ServedFlow(FlowStream):
         self._on_ended()
 
     def _on_readable(self) -> None:
-        for _ in range(_DATAGRAMS_PER_TURN):
+        for _ in range(_BATCHES_PER_TURN):
             if self.closed:
                 return
             try:
-                data = self._socket.recv(_RECEIVE_BYTES)
-            except ConnectionRefusedError:
+                batch = self._batches.receive()
+            except OSError:  # an ICMP error; what a request was answered with, if anything, waits behind it
                 continue
-            except OSError:  # nothing more, or an error that the next send will meet as well
+            if not batch:
                 return
-            self.send(data)
+            for data, _ in batch:
+                self.send(data)

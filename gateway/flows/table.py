@@ -51,7 +51,10 @@ class FlowTable(Generic[_Flow]):
 
     def touch(self, flow: _Flow, now: float) -> None:
         """A datagram went through the flow; nothing happens if it is not, or no longer, in the table."""
-        if flow in self._last:
+        last = self._last.get(flow)
+        if (
+            last is not None and last != now
+        ):  # event loops count in milliseconds, and datagrams come in bursts
             self._last[flow] = now
             self._last.move_to_end(flow)
             self._of_owner[self._owners[flow]].move_to_end(flow)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.dialing import DialError
-from gateway.limits import DATAGRAM_BYTES, FLOW_EARLY_DATAGRAMS, UDP_FLOW_FAILED_SECONDS
+from gateway.limits import FLOW_EARLY_DATAGRAMS, UDP_FLOW_FAILED_SECONDS
+from tunnels.transports.batches import BatchSocket
 
 if TYPE_CHECKING:
     import socket
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.listeners.tcp import Spawn
 
 _logger = logging.getLogger(__name__)
-_DATAGRAMS_PER_TURN: Final = 64  # then other sockets have their turn
+_BATCHES_PER_TURN: Final = 2  # then other sockets have their turn
 
 SourceAddress = tuple[str, int]
 
@@ -43,6 +43,8 @@ class UdpListener:
         self.keeper = keeper
         self.sources: dict[SourceAddress, Source] = {}
         self._socket = sock
+        self._batches = BatchSocket(sock)
+        self._answers: dict[SourceAddress, list[bytes]] = {}
         self._on_used = on_used
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._on_readable)
@@ -56,26 +58,38 @@ class UdpListener:
             self._socket.close()
 
     def send_to(self, address: SourceAddress, data: bytes) -> None:
-        """Answer a source; dropped when the kernel has no room, or it is gone."""
-        with contextlib.suppress(OSError):
-            self._socket.sendto(data, address)
+        """Answer a source, with the other answers of this turn; dropped when the kernel has no room."""
+        answers = self._answers.get(address)
+        if answers is not None:
+            answers.append(data)
+            return
+        if not self._answers:
+            self._loop.call_soon(self._send_answers)
+        self._answers[address] = [data]
+
+    def _send_answers(self) -> None:
+        answers, self._answers = self._answers, {}
+        if self._socket.fileno() >= 0:
+            for address, datagrams in answers.items():
+                self._batches.send(datagrams, address)
 
     def _on_readable(self) -> None:
-        for _ in range(_DATAGRAMS_PER_TURN):
+        for _ in range(_BATCHES_PER_TURN):
             try:
-                data, address = self._socket.recvfrom(DATAGRAM_BYTES)
-            except BlockingIOError:
-                return
+                batch = self._batches.receive()
             except OSError:  # an ICMP error about an earlier answer
                 continue
-            source = self.sources.get(address)
-            if source is None:
-                source = Source(self, address)
-                if not self.keeper.add(source, self):
-                    continue  # too many sources in all, and none of them ours
-                self.sources[address] = source
-                self._on_used(self.binding)
-            source.send(data)
+            if not batch:
+                return
+            for data, address in batch:
+                source = self.sources.get(address)
+                if source is None:
+                    source = Source(self, address)
+                    if not self.keeper.add(source, self):
+                        continue  # too many sources in all, and none of them ours
+                    self.sources[address] = source
+                    self._on_used(self.binding)
+                source.send(data)
 
 
 class Source:

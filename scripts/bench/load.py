@@ -4,7 +4,7 @@
 
 `socks=NAME:PORT` asks a SOCKS5 proxy at HOST:PORT for that service first. Modes: down, up (bulk bytes), pieces (of
 128 KB, one at a time on each connection), requests (likewise), connect (a new connection for each request), idle
-(open, one request, hold until our input ends), datagrams (one socket, `window` under way).
+(open, one request, hold until our input ends), datagrams (one socket, `window` under way), flood (one way, likewise).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from servers import ACKNOWLEDGED, ANSWER_BYTES, CHUNK, PIECE
+from servers import ACKNOWLEDGED, ANSWER_BYTES, CHUNK, COUNT, PIECE, SWALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ REQUEST, LAST_REQUEST = _HEAD + b"\r\n", _HEAD + b"Connection: close\r\n\r\n"
 OPENING_AT_ONCE = 32
 FIRST_BYTE_SECONDS = 10.0
 STALLED_SECONDS = 5.0
+COUNTED_EACH = 64  # datagrams between two questions
 
 
 class Client(asyncio.BufferedProtocol):
@@ -171,6 +172,7 @@ class Load:
         self.connections = int(options.get("connections", 1))
         self.window = int(options.get("window", 1))
         self.payload = bytes.fromhex(options.get("payload", ""))
+        self.size = int(options.get("size", 0))
 
     async def open(self, kind: Callable[[str], Client]) -> Client:
         loop = asyncio.get_running_loop()
@@ -283,6 +285,35 @@ class Load:
                 pass
         return {"rate": rate, "loss": 100 * (sent - received) / sent}
 
+    def flood(self) -> dict[str, float]:
+        """Datagrams per second one way, as many as arrive: the other end tells, every so many, what it has counted."""
+        datagram = SWALLOW.ljust(self.size, b".")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(self.place)
+            self.warm_up(sock)
+            sock.settimeout(0.2)
+            sent = arrived = given_up = 0
+            began = time.perf_counter()
+            while time.perf_counter() - began < self.seconds:
+                while sent - arrived - given_up < self.window:
+                    for _ in range(COUNTED_EACH):
+                        sock.send(datagram)
+                    sock.send(COUNT)
+                    sent += COUNTED_EACH
+                try:
+                    arrived = max(arrived, int.from_bytes(sock.recv(4096)[8:], "big"))
+                except TimeoutError:
+                    given_up = sent - arrived
+                    sock.send(COUNT)
+            elapsed, in_time = time.perf_counter() - began, arrived
+            sock.send(COUNT)
+            try:
+                while arrived < sent:
+                    arrived = max(arrived, int.from_bytes(sock.recv(4096)[8:], "big"))
+            except TimeoutError:
+                pass
+        return {"rate": in_time / elapsed, "loss": 100 * (sent - arrived) / sent}
+
     def warm_up(self, sock: socket.socket) -> None:
         """The first datagrams open a flow; wait until all that can answer have."""
         for _ in range(10):
@@ -303,6 +334,8 @@ class Load:
     def run(self, mode: str) -> dict[str, float]:
         if mode == "datagrams":
             return self.datagrams()
+        if mode == "flood":
+            return self.flood()
         kind = {"down": Down, "up": Up, "pieces": Pieces}.get(mode)
         coroutine = self.bulk(kind) if kind else getattr(self, mode)()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

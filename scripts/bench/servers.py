@@ -12,6 +12,7 @@ and acknowledges each `ACKNOWLEDGED` bytes with one, G answers HTTP requests.
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from typing import Any
 
@@ -82,14 +83,28 @@ class Target(asyncio.BufferedProtocol):
             self.send_on()
 
 
+UDP_BUFFER = 4 * 1024 * 1024
+SWALLOW, COUNT = b"swallow.", b"count?.."
+
+
 class Echo(asyncio.DatagramProtocol):
-    """Every datagram goes back to where it came from."""
+    """Every datagram goes back to where it came from, but those that ask to be swallowed and counted."""
+
+    def __init__(self) -> None:
+        self.swallowed: dict[Any, int] = {}
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.transport.sendto(data, addr)
+        start = data[:8]
+        if start == SWALLOW:
+            self.swallowed[addr] = self.swallowed.get(addr, 0) + 1
+        elif start == COUNT:
+            self.transport.sendto(data + self.swallowed.get(addr, 0).to_bytes(8, "big"), addr)
+        else:
+            self.transport.sendto(data, addr)
 
 
 class Copy(asyncio.Protocol):

@@ -19,25 +19,23 @@ from typing import TYPE_CHECKING, Any, Final
 from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ConfigurationError
+from tunnels.transports.batches import LINUX, is_unsupported, run_end, send_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tunnels.transports.batches import Sockaddr
 
     BurstHandler = Callable[[bytes, int, Any], None]
     """Takes what one read gave: datagrams one behind the other, the size of each of them (the last may be shorter),
     and their source as the socket module writes it."""
 
-_LINUX: Final = sys.platform == "linux"
-_UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _DONT_FRAGMENT: Final = {  # linux/in.h, linux/in6.h: IP_MTU_DISCOVER and its IPv6 twin, set to …_PMTUDISC_PROBE
     socket.AF_INET: (socket.IPPROTO_IP, 10, 3),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 3),
 }
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
-
-_Sockaddr = tuple[str, int] | tuple[str, int, int, int]
-"""What the socket module calls an address; for IPv6 with flow label and interface number."""
 
 
 @lru_cache(maxsize=8192)
@@ -52,7 +50,7 @@ def source_address(source: tuple[Any, ...]) -> Address | None:
         return None
 
 
-def _destination(address: Address) -> _Sockaddr | None:
+def _destination(address: Address) -> Sockaddr | None:
     """The address as the socket module takes it; None where its interface is not there."""
     ip = address.ip
     if ip.version == 4 or ip.scope_id is None:
@@ -115,11 +113,11 @@ class UdpSocket:
         self.family = family
         self.address = Address.of(*self._socket.getsockname()[:2])
         self._on_burst = on_burst
-        self._segments = limits.GSO_SEGMENTS if _LINUX else 1
-        if _LINUX:
+        self._segments = limits.GSO_SEGMENTS if LINUX else 1
+        if LINUX:
             self._socket.setsockopt(*_DONT_FRAGMENT[family])
             self._try_option(_UDP_GRO, 1)
-        self._queue: deque[tuple[bytes, _Sockaddr]] = deque()
+        self._queue: deque[tuple[bytes, Sockaddr]] = deque()
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)
@@ -138,14 +136,14 @@ class UdpSocket:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF)
         )
         return (
-            (receive // 2, send // 2) if _LINUX else (receive, send)
+            (receive // 2, send // 2) if LINUX else (receive, send)
         )  # Linux tells twice the size, socket(7)
 
     def _readable(self) -> None:
         taken = 0
         for _ in range(limits.RECEIVE_READS_PER_TURN):
             try:
-                if _LINUX:
+                if LINUX:
                     burst, ancillary, _, source = self._socket.recvmsg(
                         limits.RECEIVE_BUFFER, _ANCILLARY_BYTES
                     )
@@ -182,27 +180,22 @@ class UdpSocket:
             self._wait(datagrams[sent:], sockaddr)
         return fits
 
-    def _wait(self, datagrams: list[bytes], sockaddr: _Sockaddr) -> None:
+    def _wait(self, datagrams: list[bytes], sockaddr: Sockaddr) -> None:
         room = limits.SEND_QUEUE_DATAGRAMS - len(self._queue)
         self.dropped += max(0, len(datagrams) - room)
         self._queue.extend((datagram, sockaddr) for datagram in datagrams[:room])
 
-    def _send_now(self, datagrams: list[bytes], sockaddr: _Sockaddr) -> tuple[int, bool]:
+    def _send_now(self, datagrams: list[bytes], sockaddr: Sockaddr) -> tuple[int, bool]:
         """How many were taken or lost rather than refused for now, and whether none was too large."""
         start, count = 0, len(datagrams)
         while start < count:
-            end = _run_end(datagrams, start, self._segments)
+            end = run_end(datagrams, start, self._segments)
             try:
-                if end - start == 1:
-                    self._socket.sendto(datagrams[start], sockaddr)
-                else:
-                    segment = len(datagrams[start]).to_bytes(2, sys.byteorder)
-                    ancillary = [(socket.IPPROTO_UDP, _UDP_SEGMENT, segment)]
-                    self._socket.sendmsg(datagrams[start:end], ancillary, 0, sockaddr)
+                send_run(self._socket, datagrams[start:end], sockaddr)
             except (BlockingIOError, InterruptedError):
                 return start, True
             except OSError as error:
-                if end - start > 1 and error.errno in (errno.EIO, errno.EINVAL):
+                if end - start > 1 and is_unsupported(error):
                     # No segmentation on this device, or too large for it: one by one they tell which.
                     self._segments = 1
                     sent, fits = self._send_now(datagrams[start:], sockaddr)
@@ -239,21 +232,6 @@ class UdpSocket:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
-
-
-def _run_end(datagrams: list[bytes], start: int, segments: int) -> int:
-    """Where the run ends that one system call can send: datagrams of one size, of which the last may be shorter."""
-    segment = len(datagrams[start])
-    last = min(len(datagrams), start + max(1, min(segments, limits.GSO_BYTES // max(segment, 1))))
-    end = start + 1
-    while end < last:
-        size = len(datagrams[end])
-        if size > segment or not size:
-            break
-        end += 1
-        if size < segment:
-            break
-    return end
 
 
 def _bind_advice(host: str, port: int, error: OSError) -> str:
