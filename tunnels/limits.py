@@ -166,7 +166,7 @@ MAX_CONTROL_MESSAGE: Final = 1024
 """Bytes of one control message: the largest has about a hundred, the rest is room for later versions."""
 
 RECEIVE_READS_PER_TURN: Final = 64
-RECEIVE_BYTES_PER_TURN: Final = 256 * 1024
+RECEIVE_BYTES_PER_TURN: Final = 512 * 1024
 """Socket reads, and bytes read, in one turn of the event loop: a millisecond's work. A flood, or one busy peer, cannot
 starve timers and other sockets."""
 
@@ -217,8 +217,9 @@ MIN_RTT_PERIOD: Final = 10.0
 SEND_BACKLOG: Final = 512 * 1024
 """Bytes handed to the engine ahead of its congestion window; small, because interactive data queues behind it."""
 
-SEND_QUANTUM: Final = 32 * 1024
-"""Bytes one stream may add to the backlog before the next one has its turn, when many wait."""
+SEND_QUANTUM: Final = 64 * 1024
+"""Bytes one stream may add to the backlog before the next one has its turn, when many wait: long enough for one write
+to its client at the other end, where a system call costs more than the bytes."""
 
 INTERACTIVE_WEIGHT: Final = 4
 """Turns of a stream that had no backlog of late, for each turn of one that had: a page gets through beside a disc."""
