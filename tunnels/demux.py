@@ -5,7 +5,7 @@ first byte            protocol
 ====================  ===========================================
 0-3                   STUN (RFC 8489)
 32                    a fragment of a QUIC packet (`tunnels.paths.fragments`)
-33, 34                a probe of the path's size, and its answer (`tunnels.paths.mtu`)
+33, 34                a probe of the path, and its answer (`tunnels.paths.mtu`)
 64-127                QUIC, short header
 192-255               QUIC, long header (the fixed bit is set)
 everything else       nothing of ours
@@ -27,8 +27,8 @@ class DatagramKind(Enum):
     QUIC_SHORT = "quic-short"
     QUIC_LONG = "quic-long"
     FRAGMENT = "fragment"
-    MTU_PROBE = "mtu-probe"
-    MTU_ANSWER = "mtu-answer"
+    PROBE = "probe"
+    PROBE_ANSWER = "probe-answer"
     STUN = "stun"
     UNKNOWN = "unknown"
 
@@ -36,8 +36,8 @@ class DatagramKind(Enum):
 _BY_FIRST_BYTE = {
     **dict.fromkeys(range(4), DatagramKind.STUN),
     fragments.FRAGMENT: DatagramKind.FRAGMENT,
-    mtu.PROBE: DatagramKind.MTU_PROBE,
-    mtu.ANSWER: DatagramKind.MTU_ANSWER,
+    mtu.PROBE: DatagramKind.PROBE,
+    mtu.ANSWER: DatagramKind.PROBE_ANSWER,
     **dict.fromkeys(range(64, 128), DatagramKind.QUIC_SHORT),
     **dict.fromkeys(range(192, 256), DatagramKind.QUIC_LONG),
 }

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from tunnels import limits
 from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.events import CloseCode, TunnelState
-from tunnels.paths.fragments import TAG_BYTES, Reassembler, split
-from tunnels.paths.mtu import NONCE_BYTES, encode_answer, encode_probe, nonce_of
+from tunnels.paths.carrier import Carrier
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
@@ -79,12 +78,9 @@ class TunnelDriver:
         self._disposed = False
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._next_ping = 1
-        self._peer_connection_id = b""  # where our datagrams go, once there are packets with short headers
-        self._answers = 0.0
-        self._answers_at = 0.0
-        self.reassembler = Reassembler()
         self.connection_ids: set[bytes] = set()
         self.paths = paths
+        self.carrier = Carrier(paths, os.urandom)
         self.connection: Connection | None = None
         self.had_streams = False
         self.used_from_here = False
@@ -140,64 +136,35 @@ class TunnelDriver:
             for address in self.paths.destinations() if packets else ():
                 self._owner.send(packets, address)
         else:
-            if packets:
-                self._send(packets, confirmed, now)
-            if now >= self.paths.mtu.get_timer() and self._peer_connection_id:
-                self._probe_mtu(confirmed, now)
+            if packets and not self._owner.send(self.carrier.datagrams(packets, now), confirmed):
+                self.carrier.refused(now)
+            for probe, size in self.carrier.probes(now, self.tunnel.rtt or 0.0, self._waits_in_silence()):
+                if not self._owner.send([probe], confirmed):
+                    self.carrier.mtu.refused(size, now)
         self._arm()
 
-    def _send(self, packets: list[bytes], address: Address, now: float) -> None:
-        """Packets on the confirmed path, each in as many datagrams as it takes."""
-        last = packets[-1]
-        if not last[0] & 0x80:
-            self._peer_connection_id = last[1:9]
-        mtu = self.paths.mtu
-        size = mtu.size
-        datagrams = packets
-        if len(max(packets, key=len)) > size:
-            datagrams = []
-            tag = int.from_bytes(os.urandom(TAG_BYTES))
-            for packet in packets:
-                if len(packet) <= size:
-                    datagrams.append(packet)
-                else:
-                    datagrams += split(packet, size, tag.to_bytes(TAG_BYTES))
-                    tag = (tag + 1) & 0xFFFFFFFF
-        if not self._owner.send(datagrams, address) and size > limits.MIN_PATH_MTU:
-            mtu.refused(size, now)
-        elif size > limits.MIN_PATH_MTU and len(datagrams[0]) > limits.MIN_PATH_MTU:
-            mtu.used(now)
+    def _waits_in_silence(self) -> bool:
+        """Whether the peer does not answer and somebody waits for it."""
+        return self.tunnel.probe_timeouts >= limits.SUSPECT_PROBES and bool(
+            self.tunnel.stream_count or self._pings
+        )
 
-    def _probe_mtu(self, address: Address, now: float) -> None:
-        mtu = self.paths.mtu
-        for size in mtu.due(now, self.tunnel.rtt or 0.0):
-            nonce = os.urandom(NONCE_BYTES)
-            if self._owner.send([encode_probe(self._peer_connection_id, nonce, size)], address):
-                mtu.probe_sent(size, nonce)
-            else:
-                mtu.refused(size, now)
+    def probe_received(self, probe: bytes, address: Address, now: float) -> None:
+        """The peer asks whether a datagram arrives."""
+        answer = self.carrier.probe_received(probe, now)
+        if answer is not None:
+            self._owner.send([answer], address)
 
-    def mtu_probe_received(self, probe: bytes, address: Address, now: float) -> None:
-        """The peer asks whether this size arrives; answered within a rate."""
-        nonce = nonce_of(probe)
-        passed = now - self._answers_at
-        self._answers = max(0.0, self._answers - passed * limits.PROBE_ANSWERS_PER_SECOND)
-        self._answers_at = now
-        if nonce is None or not self._peer_connection_id or self._answers >= limits.PROBE_ANSWERS_PER_SECOND:
-            return
-        self._answers += 1
-        self._owner.send([encode_answer(self._peer_connection_id, nonce)], address)
-
-    def mtu_answer_received(self, answer: bytes) -> None:
-        """A size we asked about arrived."""
-        nonce = nonce_of(answer)
-        if nonce is not None:
-            self.paths.mtu.answered(nonce)
+    def answer_received(self, answer: bytes) -> None:
+        """The peer says that a datagram arrived."""
+        if self.carrier.answer_received(answer):
+            self.tunnel.poke()
+            self.schedule_flush()
 
     def _arm(self) -> None:
         due = self.tunnel.get_timer()
-        if due is not None and self._peer_connection_id:
-            due = min(due, self.paths.mtu.get_timer())
+        if due is not None and (probe := self.carrier.get_timer(self._waits_in_silence())) is not None:
+            due = min(due, probe)
         if self._timer is not None:
             if due is not None and self._timer_due <= due:
                 return  # it fires early at worst, and re-arms itself
@@ -216,7 +183,7 @@ class TunnelDriver:
         if due is not None and due <= now:
             self.tunnel.handle_timer(now)
             if self.tunnel.probe_timeouts >= limits.MTU_SUSPECT_PROBES:
-                self.paths.mtu.fall_back(now)
+                self.carrier.mtu.fall_back(now)
             if (self.tunnel.stream_count or self._pings) and self.is_suspect(now):
                 self._owner.tunnel_suspect(self)
         self._flush()

@@ -371,13 +371,13 @@ class Endpoint(TunnelOwner):
                 if (found := whole(burst, start, end, segment)) is not None:
                     packet, stop = found
                 else:
-                    packet = receiver.reassembler.add(burst[start:stop])
+                    packet = receiver.carrier.reassembler.add(burst[start:stop])
                 if packet is not None:
                     packets.append(packet)
-            elif kind is DatagramKind.MTU_PROBE:
-                receiver.mtu_probe_received(burst[start:stop], address, now)
-            elif kind is DatagramKind.MTU_ANSWER:
-                receiver.mtu_answer_received(burst[start:stop])
+            elif kind is DatagramKind.PROBE:
+                receiver.probe_received(burst[start:stop], address, now)
+            elif kind is DatagramKind.PROBE_ANSWER:
+                receiver.answer_received(burst[start:stop])
             else:
                 self.counters.unknown += 1
             start = stop

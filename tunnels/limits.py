@@ -66,6 +66,10 @@ MTU_CONFIRM_EVERY: Final = 2.0
 MTU_SUSPECT_PROBES: Final = 2
 """Unanswered QUIC probes in a row on which a path falls back at once: it is down, or it has shrunk."""
 
+HEAL_PROBE_EVERY: Final = 0.5
+"""Seconds between small probes of a path on which QUIC hears nothing while somebody waits: how long a healed path
+stays unnoticed at most. Two a second for at most `IDLE_TIMEOUT` burden nobody."""
+
 PROBE_ANSWERS_PER_SECOND: Final = 50
 """Answers to size probes that one connection gives in a second: more than a search needs, and no flood."""
 

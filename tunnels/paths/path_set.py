@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.paths.mtu import PathMtu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,15 +21,13 @@ if TYPE_CHECKING:
 class PathSet:
     """The candidate paths of one connection, and the confirmed one."""
 
-    __slots__ = ("_candidates", "_heard_at", "confirmed", "mtu")
+    __slots__ = ("_candidates", "_heard_at", "confirmed")
 
     def __init__(self, candidates: Iterable[Address], confirmed: Address | None = None) -> None:
         """A client starts with candidates; a server with the address its client was heard at, confirmed."""
         self._candidates = tuple(dict.fromkeys(candidates))[: limits.MAX_CANDIDATES]
         self._heard_at = 0.0
         self.confirmed = confirmed
-        self.mtu = PathMtu()
-        """Of the confirmed path."""
 
     def add_candidate(self, address: Address) -> bool:
         """One more place the endpoint may be; False when the set is full."""
@@ -49,7 +46,6 @@ class PathSet:
             self.confirmed is None or now - self._heard_at > limits.PATH_SILENT_AFTER
         ):
             self.confirmed = address
-            self.mtu = PathMtu()
             self._heard_at = now
 
     def destinations(self) -> tuple[Address, ...]:

@@ -37,6 +37,7 @@ class AioquicEngine:
         self._connection = connection
         self._is_client = is_client
         self._closed = False
+        self._is_enlarged = False
         limit = connection._local_max_streams_bidi  # noqa: SLF001 - 128 is hard coded
         limit.value = limit.sent = limits.MAX_STREAMS
 
@@ -88,7 +89,6 @@ class AioquicEngine:
                 case aioquic_events.PingAcknowledged():
                     events.ping_acknowledged(event.uid)
                 case aioquic_events.HandshakeCompleted():
-                    self._enlarge_packets()
                     events.handshake_completed()
                 case aioquic_events.ConnectionIdIssued():
                     events.connection_id_issued(event.connection_id)
@@ -99,9 +99,12 @@ class AioquicEngine:
                     events.terminated(event.error_code, event.reason_phrase)
                 case _:  # what we do not ask for, such as ProtocolNegotiated
                     continue
+        if not self._is_enlarged and self._connection._handshake_confirmed:  # noqa: SLF001 - no public way
+            self._is_enlarged = True
+            self._enlarge_packets()
 
     def _enlarge_packets(self) -> None:
-        """Handshake packets fit every path; from now on they may be larger."""
+        """Handshake packets fit every path; there are none any more, and others may be larger."""
         size = packet_size(self.rtt())
         loss = self._connection._loss  # noqa: SLF001 - no public way
         pacer, congestion = loss._pacer, loss._cc  # noqa: SLF001

@@ -40,8 +40,10 @@ _STREAM_MISSED = "reserved stream is missing"
 """What qh3 says when it is about to send something again on a stream whose acknowledgement came late, after loss or
 reordering, and which is complete. It has then given the stream up, and goes on with the next."""
 
-_STREAMS_PER_PACKET = 16
-"""From how many streams the core takes data for one packet."""
+_LOOK_AGAIN_SECONDS = 0.005
+_MORE_THAN_A_PACKET = 17
+"""The core takes data of at most 16 streams for one packet, and of one stream one frame: after that many writes, or
+anything that is not a plain write, such as a reset with a request to stop, there may be more for another packet."""
 
 
 def _replace_core() -> None:
@@ -79,6 +81,7 @@ class Qh3Engine:
         self._next_stream = 0 if is_client else 1
         self._touched = 0  # calls that gave the core something to send
         self._losses = 0
+        self._look_at: float | None = None
 
     @property
     def connection_ids(self) -> tuple[bytes, ...]:
@@ -106,7 +109,10 @@ class Qh3Engine:
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         core = self._application if self._confirmed else self._cores()
-        if core is None or (self._confirmed and not self._touched and not self._is_due(now)):
+        if core is None:
+            return []
+        if self._confirmed and not self._touched and not self._is_due(now):
+            self._look_again(now)
             return []
         datagrams: list[bytes] = []
         misses = 0
@@ -116,17 +122,25 @@ class Qh3Engine:
                 while (transmit := poll(now)) is not None:
                     datagrams.append(transmit[0])
                     if self._confirmed and self._is_last(transmit[0]):
-                        break
+                        self._touched = 0
+                        self._look_again(now)
+                        return datagrams
             except Exception as error:  # such as a padded Initial that it cannot answer within its bounds
                 misses += 1
                 if _STREAM_MISSED not in str(error) or misses > limits.MAX_STREAMS:
                     raise engine_broke(error) from error
             else:
-                self._touched = 0
+                if not self.is_congested():  # else more may wait for the window
+                    self._touched = 0
+                    self._look_at = None
                 return datagrams
 
     # Asking the core for a packet costs it a packet's worth of pacing even when it has none, so that a few requests
-    # and answers would have to wait. It is asked only when there may be one.
+    # and answers would have to wait. It is asked only when there may be one, and a little later to be sure.
+
+    def _look_again(self, now: float) -> None:
+        if self._look_at is None:
+            self._look_at = now + _LOOK_AGAIN_SECONDS
 
     def _is_due(self, now: float) -> bool:
         """Whether the core may have something to send though nobody here gave it anything."""
@@ -134,13 +148,17 @@ class Qh3Engine:
         timer = core.get_timer()
         if (timer is not None and timer[1] <= now) or core.get_send_buffer_size():
             return True
-        losses, self._losses = self._losses, core.loss_total
-        return bool(losses != self._losses)
+        if core.loss_total != self._losses:
+            self._losses = core.loss_total
+            self._touched += _MORE_THAN_A_PACKET
+            return True
+        return False
 
     def _is_last(self, packet: bytes) -> bool:
         """Whether this packet has room for all that waited: what is given to few streams goes into one packet."""
         return (
-            self._touched <= _STREAMS_PER_PACKET
+            self._touched < _MORE_THAN_A_PACKET
+            and self._application.loss_total == self._losses
             and len(packet) < self._packet_bytes - limits.LONG_PATH_PACKET
             and not self._application.get_send_buffer_size()
         )
@@ -148,11 +166,14 @@ class Qh3Engine:
     def get_timer(self) -> float | None:
         core = self._application if self._confirmed else self._cores()
         timer = None if core is None else core.get_timer()
-        return None if timer is None else float(timer[1])
+        if timer is None or self._look_at is None:
+            return None if timer is None else float(timer[1])
+        return min(float(timer[1]), self._look_at)
 
     def handle_timer(self, now: float) -> None:
         try:
-            self._touched += 1
+            self._look_at = None
+            self._touched += _MORE_THAN_A_PACKET
             if self._confirmed:
                 self._application.handle_timer(now)
             else:
@@ -174,8 +195,9 @@ class Qh3Engine:
             elif kind == "datagram":
                 events.datagram(event[1])
             elif kind == "stream_finished":
-                continue
+                self._touched += 1  # the peer may open another
             else:
+                self._touched += _MORE_THAN_A_PACKET  # such as a request to stop, which the core answers itself
                 cores = self._cores()
                 if cores is not None:
                     cores.put_back(event)
@@ -241,7 +263,7 @@ class Qh3Engine:
 
     def reset_stream(self, stream_id: int, code: int) -> None:
         if not self._closed and self._application is not None:
-            self._touched += 1
+            self._touched += _MORE_THAN_A_PACKET
             try:
                 self._application.reset_stream(stream_id, code)
             except (ValueError, RuntimeError):
@@ -249,7 +271,7 @@ class Qh3Engine:
 
     def stop_stream(self, stream_id: int, code: int) -> None:
         if not self._closed and self._application is not None:
-            self._touched += 1
+            self._touched += _MORE_THAN_A_PACKET
             try:
                 self._application.stop_sending(stream_id, code)
             except (ValueError, RuntimeError):
@@ -319,7 +341,7 @@ class Qh3Engine:
     def close(self, code: int, reason: str) -> None:
         if not self._closed:
             self._closed = True
-            self._touched += 1
+            self._touched += _MORE_THAN_A_PACKET
             self._connection.close(code, reason_phrase=reason)
 
 
