@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnels import limits
-from tunnels.credit import Incoming, Outgoing, stream_window
+from tunnels.credit import Incoming, Outgoing, WindowBudget, stream_window
 from tunnels.errors import ProtocolViolation
 
 writing = st.one_of(
@@ -43,32 +43,41 @@ def test_a_writer_never_goes_beyond_its_limit_and_no_byte_is_lost_or_reordered(a
     assert sent == added
 
 
-@given(st.lists(st.integers(0, 200_000), max_size=60), st.integers(1, 1000))
-def test_a_reader_grants_at_most_a_window_beyond_what_it_consumed(sizes, streams):
-    incoming = Incoming()
-    window = stream_window(streams)
-    for size in sizes:
+@given(
+    st.lists(st.tuples(st.integers(0, 2_000_000), st.floats(0, 1)), max_size=60),
+    st.integers(1, 3000),
+    st.floats(0, 1),
+)
+def test_a_reader_grants_at_most_a_window_beyond_what_it_consumed(steps, streams, rtt):
+    incoming, budget, now = Incoming(0.0), WindowBudget(), 0.0
+    for size, pause in steps:
         size = min(size, incoming.limit - incoming.received)
         incoming.receive(size)
-        grant = incoming.consume(size, window)
-        if grant is not None:
-            assert grant == incoming.limit == incoming.consumed + window
-        assert incoming.limit - incoming.consumed <= max(window, limits.MIN_STREAM_WINDOW)
+        now += pause
+        before = incoming.window
+        if incoming.consume(size):
+            grant = incoming.grant(now, rtt, streams, budget)
+            assert grant == incoming.limit == incoming.consumed + incoming.window
+            assert incoming.window <= max(2 * before, limits.STREAM_WINDOW)
+        assert incoming.limit - incoming.consumed <= limits.MAX_STREAM_WINDOW
         assert incoming.limit > incoming.consumed  # a reader that keeps up is never without credit
+    assert budget.left == limits.GATEWAY_WINDOW - incoming.window + limits.MIN_STREAM_WINDOW
+    incoming.release(budget)
+    assert budget.left == limits.GATEWAY_WINDOW
 
 
 def test_a_peer_that_sends_beyond_its_credit_is_told_by_how_much():
-    incoming = Incoming()
+    incoming = Incoming(0.0)
     incoming.receive(limits.MIN_STREAM_WINDOW)
     with pytest.raises(ProtocolViolation, match="3 bytes beyond its credit"):
         incoming.receive(3)
 
 
 def test_a_stream_that_ended_is_granted_nothing_more():
-    incoming = Incoming()
-    incoming.receive(1000)
+    incoming = Incoming(0.0)
+    incoming.receive(limits.MIN_STREAM_WINDOW)
     incoming.ended = True
-    assert incoming.consume(1000, limits.STREAM_WINDOW) is None
+    assert not incoming.consume(limits.MIN_STREAM_WINDOW)
 
 
 def test_the_end_wants_to_be_sent_once_and_after_the_bytes():
@@ -110,7 +119,60 @@ def test_one_huge_write_is_taken_piece_by_piece_without_copying_the_rest():
 
 
 def test_windows_shrink_with_the_number_of_streams_between_two_bounds():
-    windows = [stream_window(streams) for streams in range(5000)]
+    windows = [stream_window(streams, 1e9, 1.0) for streams in range(5000)]
     assert windows == sorted(windows, reverse=True)
-    assert windows[0] == windows[1] == limits.STREAM_WINDOW
+    assert windows[0] == windows[1] == limits.MAX_STREAM_WINDOW
     assert windows[-1] == limits.MIN_STREAM_WINDOW
+
+
+@pytest.mark.parametrize(
+    ("rate", "rtt", "window"),
+    [
+        (0, 0.0, limits.STREAM_WINDOW),  # somebody who reads nothing
+        (1e6, 0.1, limits.STREAM_WINDOW),  # a megabyte a second is no more than half a window in flight
+        (700e6, 0.0001, 2_800_000),  # the fastest reader on the same machine
+        (100e6, 0.2, 40_000_000),  # a long fast path
+        (1e9, 1.0, limits.MAX_STREAM_WINDOW),
+    ],
+)
+def test_a_window_is_twice_what_the_reader_takes_in_a_round_trip(rate, rtt, window):
+    assert stream_window(1, rate, rtt) == window
+
+
+def test_a_long_fast_path_has_its_window_after_a_few_round_trips():
+    """200 ms at 100 MB/s: credit never stops a writer that sends as fast as the path carries."""
+    incoming, budget, now, round_trips = Incoming(0.0), WindowBudget(), 0.0, 0
+    while incoming.window < 2 * 20_000_000:
+        size = min(incoming.limit - incoming.received, 20_000_000)
+        incoming.receive(size)
+        now += 0.2
+        round_trips += 1
+        if incoming.consume(size):
+            incoming.grant(now, 0.2, 1, budget)
+        assert round_trips < 20
+    assert round_trips <= 10
+
+
+def test_when_the_budget_of_the_gateway_is_spent_streams_get_their_smallest_window_only():
+    budget = WindowBudget(3 * limits.STREAM_WINDOW)
+    streams = [Incoming(0.0) for _ in range(100)]
+    for stream in streams:
+        stream.receive(limits.MIN_STREAM_WINDOW)
+        assert stream.consume(limits.MIN_STREAM_WINDOW)
+        stream.grant(1.0, 0.01, 1, budget)
+    assert budget.left == 0
+    assert (
+        sum(stream.window for stream in streams) == 3 * limits.STREAM_WINDOW + 100 * limits.MIN_STREAM_WINDOW
+    )
+    streams[0].release(budget)
+    assert budget.left == limits.STREAM_WINDOW - limits.MIN_STREAM_WINDOW
+
+
+def test_a_reader_that_slows_down_gives_its_window_back():
+    incoming, budget = Incoming(0.0), WindowBudget()
+    incoming.window = budget.resize(incoming.window, 40_000_000)
+    incoming.limit = 40_000_000
+    incoming.receive(30_000_000)
+    assert incoming.consume(30_000_000)
+    incoming.grant(1000.0, 0.2, 1, budget)
+    assert incoming.window == limits.STREAM_WINDOW

@@ -266,7 +266,7 @@ def test_consuming_lets_the_writer_go_on_and_every_byte_arrives(pair):
     while not pair.at_server.named("stream_ended"):
         pair.run(0.05)
         arrived = sum(len(event[2]) for event in pair.at_server.named("stream_data"))
-        assert arrived - consumed <= limits.STREAM_WINDOW
+        assert arrived - consumed <= pair.server._streams[stream_id].incoming.window
         pair.server.consumed(stream_id, arrived - consumed)
         consumed = arrived
     assert pair.at_server.data(stream_id) == data

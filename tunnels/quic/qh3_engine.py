@@ -197,7 +197,9 @@ class Qh3Engine:
             elif kind == "stream_finished":
                 self._touched += 1  # the peer may open another
             else:
-                self._touched += _MORE_THAN_A_PACKET  # such as a request to stop, which the core answers itself
+                self._touched += (
+                    _MORE_THAN_A_PACKET  # such as a request to stop, which the core answers itself
+                )
                 cores = self._cores()
                 if cores is not None:
                     cores.put_back(event)

@@ -16,10 +16,11 @@ from tunnels.transports import udp
 from tunnels.transports.udp import UdpSocket, UdpTransport, source_address
 
 
-@pytest.fixture(params=["helper", "plain"])
+@pytest.fixture(params=["segments", "plain"])
 def io_kind(request, monkeypatch) -> str:
+    """Runs of datagrams in one system call, as on Linux, or one by one, as anywhere."""
     if request.param == "plain":
-        monkeypatch.setattr(udp, "_make_io", udp._PlainIO)
+        monkeypatch.setattr(udp, "LINUX", False)
     return request.param
 
 
@@ -32,9 +33,9 @@ class End:
         self.transport = UdpTransport(self._take)
         self.transport.bind(hosts, port)
 
-    def _take(self, batch) -> None:
+    def _take(self, burst: bytes, segment: int, source: object) -> None:
         self.batches += 1
-        self.received += batch
+        self.received += [(burst[start : start + segment], source) for start in range(0, len(burst), segment)]
 
     @property
     def datagrams(self) -> list[bytes]:
@@ -60,7 +61,17 @@ async def test_datagrams_arrive_in_order_with_their_source(ends):
     await until(lambda: len(there.received) == len(sent))
     assert there.datagrams == sent
     assert {source_address(source) for _, source in there.received} == {here.address}
-    assert there.batches < len(sent)
+
+
+async def test_datagrams_of_one_size_are_read_together_where_the_system_can():
+    here, there = End(), End()
+    try:
+        here.transport.send([bytes([number]) * 1000 for number in range(40)], there.address)
+        await until(lambda: len(there.received) == 40)
+        assert there.batches == 1
+    finally:
+        here.transport.close()
+        there.transport.close()
 
 
 async def test_a_burst_of_full_size_datagrams_arrives_whole(ends):
@@ -75,7 +86,7 @@ async def test_a_burst_of_full_size_datagrams_arrives_whole(ends):
 
 async def test_the_smallest_and_the_largest_datagrams_pass(ends):
     here, there = ends
-    for datagrams in ([b""], [b"", b"x"], [b"y" * 65507], [b"z" * 9000, b""]):
+    for datagrams in ([b"x"], [b"x", b"yy", b"z"], [b"y" * 65507], [b"z" * 9000, b"."]):
         here.transport.send(datagrams, there.address)
         await until(lambda: len(there.received) == len(datagrams))  # noqa: B023
         assert there.datagrams == datagrams
@@ -84,8 +95,8 @@ async def test_the_smallest_and_the_largest_datagrams_pass(ends):
 
 async def test_one_that_no_socket_takes_is_lost_and_the_next_passes(ends):
     here, there = ends
-    here.transport.send([b"x" * 70_000], there.address)
-    here.transport.send([b"next"], there.address)
+    assert not here.transport.send([b"x" * 70_000], there.address)
+    assert here.transport.send([b"next"], there.address)
     await until(lambda: there.received)
     assert there.datagrams == [b"next"]
 
@@ -109,15 +120,15 @@ async def test_both_families_share_one_port(io_kind):
 async def test_where_the_port_is_taken_in_the_other_family_any_port_does(monkeypatch):
     real, taken = UdpSocket, []
 
-    def first_port_is_taken(host, port, on_datagrams):
+    def first_port_is_taken(host, port, on_burst):
         if ":" in host and port and not taken:
             taken.append(port)
             blocker = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
             blocker.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             with blocker:
                 blocker.bind((host, port))
-                return real(host, port, on_datagrams)
-        return real(host, port, on_datagrams)
+                return real(host, port, on_burst)
+        return real(host, port, on_burst)
 
     monkeypatch.setattr(udp, "UdpSocket", first_port_is_taken)
     for hosts in (("127.0.0.1", "::1"), ("0.0.0.0", "::")):
@@ -188,34 +199,30 @@ async def test_a_machine_without_ipv6_does_without_it_unless_an_address_of_it_is
             End(hosts)
 
 
-class FullIO:
-    """A socket whose kernel buffer takes only so many datagrams until it is emptied."""
+class FullKernel:
+    """Stands for `send_run`: a kernel whose buffer takes only so many datagrams until it is emptied."""
 
     def __init__(self, room: int) -> None:
         self.room = room
         self.taken: list[tuple[bytes, object]] = []
 
-    def recv(self):
-        return []
-
-    def send(self, datagrams, address) -> int:
-        taken = datagrams[: self.room]
-        self.room -= len(taken)
-        self.taken += [(datagram, address) for datagram in taken]
-        if datagrams and not taken:
+    def __call__(self, _sock, run, address) -> None:
+        if self.room < len(run):
             raise BlockingIOError
-        return len(taken)
+        self.room -= len(run)
+        self.taken += [(datagram, address) for datagram in run]
 
 
 async def test_while_the_kernel_is_full_a_bounded_number_waits_and_leaves_in_order(monkeypatch):
-    full = FullIO(room=3)
-    monkeypatch.setattr(udp, "_make_io", lambda _: full)
-    sock = UdpSocket("127.0.0.1", 0, lambda _: None)
+    full = FullKernel(room=3)
+    monkeypatch.setattr(udp, "send_run", full)
+    monkeypatch.setattr(limits, "GSO_SEGMENTS", 1)
+    sock = UdpSocket("127.0.0.1", 0, lambda *_: None)
     places = [Address.of("127.0.0.1", port) for port in (7, 9)]
     try:
         sent = [number.to_bytes(3) for number in range(limits.SEND_QUEUE_DATAGRAMS + 500)]
         for start in range(0, len(sent), 10):
-            sock.send(sent[start : start + 10], places[start // 10 % 2])
+            assert sock.send(sent[start : start + 10], places[start // 10 % 2])
         assert len(sock._queue) == limits.SEND_QUEUE_DATAGRAMS
         assert sock.dropped == 500 - 3
         full.room = 10**9
@@ -227,6 +234,57 @@ async def test_while_the_kernel_is_full_a_bounded_number_waits_and_leaves_in_ord
         assert full.taken[-1][0] == b"now"
     finally:
         sock.close()
+
+
+async def test_a_device_without_segmentation_gets_datagrams_one_by_one(monkeypatch):
+    sent: list[bytes] = []
+
+    def no_segmentation(_sock, run, _address) -> None:
+        if len(run) > 1:
+            raise OSError(errno.EIO, "no checksums here")
+        sent.extend(run)
+
+    monkeypatch.setattr(udp, "send_run", no_segmentation)
+    sock = UdpSocket("127.0.0.1", 0, lambda *_: None)
+    assert sock.send([b"aa", b"bb", b"cc"], Address.of("127.0.0.1", 9))
+    assert sent == [b"aa", b"bb", b"cc"]
+    assert sock._segments == 1
+    sock.close()
+
+
+async def test_datagrams_too_large_for_the_interface_are_told_and_runs_stay_in_use(monkeypatch):
+    def small_interface(_sock, run, _address) -> None:
+        if len(run[0]) > 1472:
+            raise OSError(errno.EINVAL if len(run) > 1 else errno.EMSGSIZE, "too large")
+
+    monkeypatch.setattr(udp, "send_run", small_interface)
+    sock = UdpSocket("127.0.0.1", 0, lambda *_: None)
+    assert not sock.send([b"x" * 8400] * 3, Address.of("127.0.0.1", 9))
+    assert sock.send([b"x" * 1472] * 3, Address.of("127.0.0.1", 9))
+    assert sock._segments == limits.GSO_SEGMENTS
+    sock.close()
+
+
+async def test_one_turn_of_the_loop_reads_a_bounded_amount(monkeypatch):
+    monkeypatch.setattr(limits, "RECEIVE_BYTES_PER_TURN", 10_000)
+    here, there = End(), End()
+    try:
+        for _ in range(20):
+            here.transport.send([bytes(1000)] * 4, there.address)
+        (sock,) = there.transport._sockets
+        sock._readable()
+        assert 10_000 <= sum(map(len, there.datagrams)) < 14_000
+    finally:
+        here.transport.close()
+        there.transport.close()
+
+
+async def test_what_the_kernel_granted_is_told(monkeypatch):
+    monkeypatch.setattr(limits, "SOCKET_BUFFER", 32768)
+    end = End()
+    assert end.transport.buffer_bytes == (32768, 32768)
+    end.transport.close()
+    assert end.transport.buffer_bytes == (0, 0)
 
 
 async def test_a_real_kernel_buffer_that_is_full_loses_nothing_of_a_bounded_burst(monkeypatch, io_kind):
@@ -258,18 +316,16 @@ async def test_nobody_listening_disturbs_nothing(ends):
 
 @pytest.mark.parametrize("code", sorted(udp._IGNORED))
 async def test_an_error_about_one_peer_is_not_the_sockets(code, monkeypatch):
-    class Unlucky(FullIO):
-        def recv(self):
-            raise OSError(code, "about somebody else")
+    def unlucky(*_):
+        raise OSError(code, "about somebody else")
 
-        def send(self, datagrams, address):
-            raise OSError(code, "about somebody else")
-
-    monkeypatch.setattr(udp, "_make_io", lambda _: Unlucky(0))
-    sock = UdpSocket("127.0.0.1", 0, lambda _: None)
+    monkeypatch.setattr(udp, "send_run", unlucky)
+    sock = UdpSocket("127.0.0.1", 0, lambda *_: None)
     sock.send([b"x", b"y"], Address.of("127.0.0.1", 9))
+    real, sock._socket = sock._socket, type("Unlucky", (), {"recvmsg": unlucky, "recvfrom": unlucky})()
     sock._readable()
     assert not sock._queue
+    sock._socket = real
     sock.close()
 
 
