@@ -19,7 +19,8 @@ from tunnels.errors import ProtocolViolation
 def stream_window(streams: int, rate: float, rtt: float) -> int:
     """Bytes of window for one of `streams` whose reader consumes `rate` bytes/s over a path of `rtt` seconds.
 
-    Twice what a round trip carries, because half a window is always waiting to be granted again.
+    Twice what a round trip carries: a quarter of a window is always waiting to be granted again, so a writer whom the
+    window limits sends three quarters in a round trip, and the next window is half as large again.
     """
     share = limits.CONNECTION_WINDOW // max(streams, 1)
     wanted = int(2 * rate * max(rtt, limits.WINDOW_RTT))
@@ -119,17 +120,18 @@ class Incoming:
             raise ProtocolViolation(f"the peer sent {self.received - self.limit} bytes beyond its credit")
 
     def consume(self, size: int) -> bool:
-        """Count bytes that were passed on; whether it is time to `grant`: half the window is free."""
+        """Count bytes that were passed on; whether it is time to `grant`: a quarter of the window is free."""
         self.consumed += size
-        return not self.ended and self.limit - self.consumed <= self.window // 2
+        return not self.ended and self.limit - self.consumed <= self.window * 3 // 4
 
     def grant(self, now: float, rtt: float, streams: int, budget: WindowBudget) -> int:
-        """The new limit, with a window that fits the reader's rate since the last grant."""
-        elapsed = max(now - self._counted_at, limits.TIMER_RESOLUTION)
-        rate = (self.consumed - self._counted) / elapsed
-        self._counted, self._counted_at = self.consumed, now
-        wanted = min(stream_window(streams, rate, rtt), max(2 * self.window, limits.STREAM_WINDOW))
-        self.window = budget.resize(self.window, wanted)
+        """The new limit, with a window that fits the reader's rate over the last round trip or more."""
+        elapsed = now - self._counted_at
+        if self.window < limits.STREAM_WINDOW or elapsed >= max(0.9 * rtt, limits.WINDOW_RTT):
+            rate = (self.consumed - self._counted) / max(elapsed, limits.WINDOW_RTT)
+            self._counted, self._counted_at = self.consumed, now
+            wanted = min(stream_window(streams, rate, rtt), max(2 * self.window, limits.STREAM_WINDOW))
+            self.window = budget.resize(self.window, wanted)
         self.limit = max(self.limit, self.consumed + self.window)
         return self.limit
 

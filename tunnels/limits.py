@@ -203,7 +203,7 @@ MIN_STREAM_WINDOW: Final = 64 * 1024
 """The same before the first grant, when very many streams share a connection, and when the budget is spent."""
 
 MAX_STREAM_WINDOW: Final = 48 * 1024 * 1024
-"""The same for the fastest reader: 100 MB/s over 200 ms are 20 MB, and half a window waits to be granted again."""
+"""The same for the fastest reader: 100 MB/s over 200 ms are 20 MB, and windows are twice that."""
 
 CONNECTION_WINDOW: Final = 64 * 1024 * 1024
 """Bytes the windows of one connection add up to before each stream's share shrinks."""

@@ -328,8 +328,9 @@ class Tunnel:
         if stream is None:
             return
         if stream.incoming.consume(size):
-            rtt = self._min_rtt.add(self._engine.rtt() or 0.0, self._now)
-            limit = stream.incoming.grant(self._now, rtt, len(self._streams), self._budget)
+            rtt = self._engine.rtt()
+            shortest = 0.0 if rtt is None else self._min_rtt.add(rtt, self._now)
+            limit = stream.incoming.grant(self._now, shortest, len(self._streams), self._budget)
             self._credit.append(encode_credit(stream_id, limit))
 
     def reset(self, stream_id: int, code: int = CloseCode.STREAM_ABORTED) -> None:

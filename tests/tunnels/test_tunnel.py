@@ -583,3 +583,128 @@ def test_hundreds_of_short_streams_get_through_loss_both_ways(names):
         if len(pair.at_client.named("stream_ended")) == 200:
             break
     assert len(pair.at_client.named("stream_ended")) == 200
+
+
+# --- sharing a connection ---------------------------------------------------------------------------------------
+
+
+def consume_everything(pair: TunnelPair) -> None:
+    """Let Bob read whatever comes, as a fast reader does."""
+    record = pair.at_server.events.append
+
+    class Reader:
+        def __getattr__(self, name):
+            def told(*arguments):
+                record((name, *arguments))
+                if name == "stream_data":
+                    pair.server.consumed(arguments[0], len(arguments[1]))
+
+            return told
+
+    pair.server._events = Reader()
+
+
+def flights(pair: TunnelPair) -> list[int]:
+    """Bytes in flight after each time Alice's tunnel sent something."""
+    seen: list[int] = []
+    send = pair.client.datagrams_to_send
+
+    def sending(now: float) -> list[bytes]:
+        datagrams = send(now)
+        seen.append(pair.client._engine.bytes_in_flight())
+        return datagrams
+
+    pair.client.datagrams_to_send = sending
+    return seen
+
+
+def test_bulk_fills_the_path_alone_and_keeps_queues_short_beside_an_interactive_stream():
+    pair = TunnelPair(wire=Wire(delay=0.0004))
+    pair.open()
+    consume_everything(pair)
+    seen = flights(pair)
+    bulk, keys = pair.client.open_stream(), pair.client.open_stream()
+    pair.client.write(bulk, bytes(40_000_000))
+    pair.run(0.1)
+    short = limits.SHARED_FLIGHT + limits.SHORT_PATH_PACKET
+    assert max(seen) > 2 * short
+    pair.client.write(keys, b"k")
+    pair.run(0.001)
+    del seen[:]
+    for _ in range(20):
+        pair.client.write(keys, b"k")
+        pair.run(0.005)
+    assert max(seen) <= 2 * short  # the round trip is a little longer than a millisecond
+    assert sum(len(event[2]) for event in pair.at_server.named("stream_data") if event[1] == keys) == 21
+    pair.run(limits.INTERACTIVE_SECONDS)
+    del seen[:]
+    pair.client.write(bulk, bytes(40_000_000))
+    pair.run(0.1)
+    assert max(seen) > 2 * short  # nobody types any more
+
+
+def test_a_stream_that_waits_is_bulk_and_its_small_writes_are_not_interactive():
+    pair = qh3_pair()
+    bulk = pair.client.open_stream()
+    pair.client.write(bulk, bytes(2_000_000))
+    pair.run(0.1)
+    pair.client._is_interactive = False
+    pair.client.write(bulk, b"the last line")
+    assert not pair.client._is_interactive
+    other = pair.client.open_stream()
+    pair.client.write(other, b"GET /")
+    assert pair.client._is_interactive
+
+
+def test_streams_share_the_room_in_turns_and_those_without_a_backlog_get_more():
+    pair = qh3_pair()
+    tunnel = pair.client
+    sent: dict[int, int] = {}
+    tunnel._engine.send_stream_data = lambda stream_id, data, end_stream=False: sent.update(
+        {stream_id: sent.get(stream_id, 0) + len(data)}
+    )
+    ids = [tunnel.open_stream()]
+    for number in range(1, 11):
+        stream = tunnel._streams[4 + 4 * number] = type(tunnel._streams[ids[0]])(tunnel._now)
+        stream.bulk_at = tunnel._now
+        ids.append(4 + 4 * number)
+    for stream_id in ids:
+        tunnel._streams[stream_id].outgoing.granted(10**9)
+        tunnel._streams[stream_id].outgoing.add(bytes(10**6))
+        tunnel._waiting[stream_id] = tunnel._streams[stream_id]
+    tunnel._room = 11 * limits.SEND_QUANTUM
+    sent.clear()
+    assert tunnel._send_waiting()
+    assert sent.pop(ids[0]) == limits.INTERACTIVE_WEIGHT * limits.SEND_QUANTUM
+    assert list(sent.values()) == [limits.SEND_QUANTUM] * (11 - limits.INTERACTIVE_WEIGHT)
+
+
+def test_a_long_path_gets_a_window_that_does_not_limit_it():
+    """100 ms away, a reader that keeps up: after some round trips megabytes are in flight."""
+    pair = TunnelPair(wire=Wire(delay=0.05))
+    pair.open()
+    consume_everything(pair)
+    seen = flights(pair)
+    bulk = pair.client.open_stream()
+    pair.client.write(bulk, bytes(60_000_000))
+    pair.run(1.5)
+    assert max(seen) > 4 * limits.STREAM_WINDOW
+    window = pair.server._streams[bulk].incoming.window
+    assert window > 4 * limits.STREAM_WINDOW
+    assert pair.server._budget.left <= limits.GATEWAY_WINDOW - window + limits.MIN_STREAM_WINDOW
+    pair.client.close(CloseCode.DONE, TunnelClosed("enough"))
+    pair.run(1)
+    assert pair.server._budget.left == limits.GATEWAY_WINDOW
+
+
+def test_whoever_has_not_proved_itself_is_not_listened_to_for_long():
+    """What lies behind a gap in a stream is held by the engine, where nobody counts it."""
+    pair = TunnelPair()
+    pair.client.handshake_completed = lambda: None  # TLS is done, and no proof follows
+    pair.run(1)
+    with_a_gap = limits.EARLY_DATAGRAM_BYTES // 1000 + 2
+    for _ in range(with_a_gap):
+        pair.server.receive_datagrams([b"\x40" + bytes(999)], pair.wire.now)
+    (error,) = close_errors(pair.at_server)
+    assert isinstance(error, ProtocolViolation)
+    assert "before the proof" in str(error)

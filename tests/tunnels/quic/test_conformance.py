@@ -284,3 +284,52 @@ def make_certificate_once(cache=[]):  # noqa: B006 - one certificate is enough f
     if not cache:
         cache.append(make_certificate(ALICE))
     return cache[0]
+
+
+# --- the size of packets ------------------------------------------------------------------------------------------
+
+
+def sizes(pair: EnginePair, count: int) -> list[int]:
+    """The sizes of the datagrams in which the client sends so many bytes on a stream."""
+    seen: list[int] = []
+    send = pair.client.datagrams_to_send
+    draining = pair.wire._ends[0]
+    draining.datagrams_to_send = lambda now: seen.extend(map(len, sent := send(now))) or sent
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, bytes(count))
+    pair.wire.run(20, lambda: len(pair.at_server.data(stream_id)) == count)
+    assert len(pair.at_server.data(stream_id)) == count
+    return seen
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="-".join)
+@pytest.mark.parametrize(
+    ("delay", "largest"), [(0.001, limits.SHORT_PATH_PACKET), (0.02, limits.LONG_PATH_PACKET)]
+)
+def test_handshake_packets_fit_every_path_and_later_ones_are_as_large_as_the_path_is_short(
+    names, delay, largest
+):
+    pair = EnginePair(*names, wire=Wire(delay=delay))
+    first: list[int] = []
+    draining = pair.wire._ends[0]
+    send = pair.client.datagrams_to_send
+    draining.datagrams_to_send = lambda now: first.extend(map(len, sent := send(now))) or sent
+    pair.handshake()
+    assert max(first) <= 1280
+    assert largest - 100 <= max(sizes(pair, 300_000)) <= largest
+
+
+def test_a_lost_handshake_is_repeated_in_packets_that_fit_every_path(pair):
+    lossy = EnginePair(pair.client_name, pair.server_name, wire=Wire(loss=0.3, seed=5))
+    lossy.handshake(30)
+    stream_id = lossy.client.open_stream()
+    lossy.client.send_stream_data(stream_id, b"through")
+    lossy.wire.run(30, lambda: lossy.at_server.data(stream_id) == b"through")
+    assert lossy.at_server.data(stream_id) == b"through"
+
+
+def test_bytes_in_flight_are_told(pair):
+    stream_id = pair.client.open_stream()
+    pair.client.send_stream_data(stream_id, bytes(5000))
+    pair.client.datagrams_to_send(pair.wire.now)
+    assert pair.client.bytes_in_flight() >= 5000
