@@ -213,6 +213,8 @@ class Daemon:
                 raise
             endpoint = make(0)  # the port of last time is taken; any other will do
         stack.push_async_callback(endpoint.close)
+        for advice in endpoint.advice():
+            _logger.info("%s", advice)
         port = endpoint.addresses[0].port
         if not settings.port and port != kept:
             await asyncio.to_thread(home.save_state, _PORT_STATE, port)

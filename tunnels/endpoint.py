@@ -27,7 +27,7 @@ from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
 from tunnels.quic.packets import RetryTokens, destination_connection_id, parse_initial
 from tunnels.remote import Connection
-from tunnels.transports.udp import UdpTransport, source_address
+from tunnels.transports.udp import UdpTransport, buffer_advice, source_address
 from tunnels.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -146,6 +146,11 @@ class Endpoint(TunnelOwner):
     def addresses(self) -> tuple[Address, ...]:
         """Where our sockets are bound."""
         return self._transport.addresses
+
+    def advice(self) -> tuple[str, ...]:
+        """What would make this machine's tunnels faster, each in a line with the remedy; often nothing."""
+        advice = buffer_advice(*self._transport.buffer_bytes)
+        return () if advice is None else (advice,)
 
     # --- using it ---------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import socket
+from random import Random
 
 import pytest
 
@@ -401,6 +403,15 @@ async def test_a_client_that_restarted_ends_its_old_streams_when_it_comes_back(h
     assert "restarted" in str(error)
 
 
+async def test_an_endpoint_says_what_would_make_it_faster(here, monkeypatch):
+    monkeypatch.setattr(limits, "SOCKET_BUFFER", 4096)
+    alice = here.start("alice")
+    assert alice.advice() == ()
+    monkeypatch.setattr(limits, "SOCKET_BUFFER", 1 << 40)
+    (advice,) = alice.advice()
+    assert "sysctl" in advice
+
+
 class Cable:
     """Between an endpoint and its socket: what it sends can be cut off."""
 
@@ -612,3 +623,100 @@ async def test_its_repr_says_who_and_where(here):
     here.start("bob")
     driver = await alice.connect(here.endpoints["bob"].endpoint_id)
     assert "open client" in repr(driver)
+
+
+# --- the path below -----------------------------------------------------------------------------------------------
+
+
+class NarrowCable(Cable):
+    """A path that silently loses whatever is larger than it carries."""
+
+    def __init__(self, endpoint, size: int = 65507) -> None:
+        super().__init__(endpoint)
+        self.size = size
+        self.largest = 0
+
+    def _pass(self, datagrams, address) -> bool:
+        self.largest = max([self.largest, *map(len, datagrams)])
+        return super()._pass([datagram for datagram in datagrams if len(datagram) <= self.size], address)
+
+
+def mtu_of(endpoint) -> int:
+    (driver,) = endpoint._drivers
+    return driver.carrier.mtu.size
+
+
+async def test_the_size_of_the_path_is_found_in_each_direction(here):
+    alice, bob = here.start("alice"), here.start("bob")
+    here.accepts["bob"] = Echo
+    NarrowCable(bob, 1460)
+    stream = await here.open("alice", "bob")
+    stream.transport.write(b"x")
+    await until(lambda: mtu_of(alice) == limits.SHORT_PATH_PACKET and mtu_of(bob) == 1452)
+    data = bytes(1_000_000)
+    stream.received.clear()
+    stream.transport.write(data)
+    await until(lambda: stream.received == data)
+
+
+async def test_a_path_that_shrinks_without_a_word_holds_a_transfer_up_for_seconds_only(here):
+    alice = here.start("alice")
+    here.start("bob")
+    path = NarrowCable(alice)
+    stream = await here.open("alice", "bob")
+    stream.transport.write(b"x")
+    theirs = await here.peer_of("bob")
+    await until(lambda: mtu_of(alice) == limits.SHORT_PATH_PACKET)
+    path.size = 1300
+    path.largest = 0
+    data = bytes(3_000_000)
+    stream.transport.write(data)
+    async with asyncio.timeout(8):
+        await until(lambda: len(theirs.received) == 1 + len(data), 8)
+    assert path.largest > 8000  # it was tried
+    assert mtu_of(alice) == limits.MIN_PATH_MTU
+
+
+async def test_a_path_that_heals_is_noticed_at_once_however_long_quic_waits(here):
+    alice, bob = here.start("alice"), here.start("bob")
+    stream = await here.open("alice", "bob")
+    stream.transport.write(b"x")
+    theirs = await here.peer_of("bob")
+    await until(lambda: theirs.received)
+    cables = Cable(alice), Cable(bob)
+    for cable in cables:
+        cable.is_cut = True
+    stream.transport.write(b"y")
+    (driver,) = alice._drivers
+    await until(lambda: driver.tunnel.probe_timeouts >= limits.SUSPECT_PROBES)
+    pokes = []
+    poke, driver.tunnel.poke = driver.tunnel.poke, lambda: pokes.append(poke())
+    for cable in cables:
+        cable.is_cut = False
+    await until(lambda: theirs.received == b"xy")
+    assert pokes or not driver.tunnel.probe_timeouts  # its own probe may have come first
+
+
+async def test_junk_in_the_shape_of_fragments_and_probes_disturbs_nothing(here):
+    here.start("alice")
+    bob = here.start("bob")
+    here.accepts["bob"] = Echo
+    stream = await here.open("alice", "bob")
+    stream.transport.write(b"x")
+    await until(lambda: stream.received)
+    (theirs,) = bob._drivers
+    random = Random(9)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+        attacker.setblocking(False)
+        for connection_id in (*theirs.connection_ids, bytes(8)):
+            for _ in range(2000):
+                first = random.choice((0x20, 0x21, 0x22))
+                junk = bytes([first]) + connection_id + random.randbytes(random.randrange(60))
+                with contextlib.suppress(BlockingIOError):
+                    attacker.sendto(junk, bob.addresses[0].sockaddr)
+            await asyncio.sleep(0.01)
+    assert len(theirs.carrier.reassembler) <= limits.MAX_PARTIAL_PACKETS
+    data = bytes(500_000)
+    stream.received.clear()
+    stream.transport.write(data)
+    await until(lambda: stream.received == data)

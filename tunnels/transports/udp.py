@@ -234,6 +234,18 @@ class UdpSocket:
             self._socket.close()
 
 
+def buffer_advice(receive: int, send: int) -> str | None:
+    """What to do when the kernel granted UDP sockets smaller buffers than asked for; None when it did not."""
+    if min(receive, send) >= limits.SOCKET_BUFFER:
+        return None
+    wanted = limits.SOCKET_BUFFER
+    return (
+        f"the kernel grants UDP sockets {receive // 1024} KB for receiving and {send // 1024} KB for sending, of "
+        f"{wanted // 1024} KB; on fast links packets may be dropped. As root: "
+        f"sysctl -w net.core.rmem_max={wanted} net.core.wmem_max={wanted}"
+    )
+
+
 def _bind_advice(host: str, port: int, error: OSError) -> str:
     where = f"UDP {host} port {port}"
     if error.errno == errno.EADDRINUSE:

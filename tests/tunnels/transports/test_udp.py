@@ -13,7 +13,7 @@ from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ConfigurationError
 from tunnels.transports import udp
-from tunnels.transports.udp import UdpSocket, UdpTransport, source_address
+from tunnels.transports.udp import UdpSocket, UdpTransport, buffer_advice, source_address
 
 
 @pytest.fixture(params=["segments", "plain"])
@@ -285,6 +285,15 @@ async def test_what_the_kernel_granted_is_told(monkeypatch):
     assert end.transport.buffer_bytes == (32768, 32768)
     end.transport.close()
     assert end.transport.buffer_bytes == (0, 0)
+
+
+def test_buffers_that_the_kernel_clamped_are_told_with_the_remedy():
+    assert buffer_advice(limits.SOCKET_BUFFER, limits.SOCKET_BUFFER) is None
+    for granted in ((212_992, limits.SOCKET_BUFFER), (limits.SOCKET_BUFFER, 212_992), (212_992, 212_992)):
+        advice = buffer_advice(*granted)
+        assert "208 KB" in advice
+        assert f"sysctl -w net.core.rmem_max={limits.SOCKET_BUFFER}" in advice
+        assert "\n" not in advice
 
 
 async def test_a_real_kernel_buffer_that_is_full_loses_nothing_of_a_bounded_burst(monkeypatch, io_kind):
