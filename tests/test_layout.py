@@ -16,7 +16,6 @@ TESTED_ELSEWHERE = {
     "tunnels/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
     "tunnels/driver.py": "the shell of a tunnel, tested with real sockets in tests/tunnels/test_endpoint.py",
     "tunnels/events.py": "names and a protocol only; tests/tunnels/test_tunnel.py",
-    "tunnels/quic/engine.py": "the seam; tests/tunnels/quic/test_conformance.py",
     "tunnels/quic/engines.py": "one choice; tests/tunnels/quic/test_conformance.py makes both",
     "tunnels/quic/qh3_engine.py": "tests/tunnels/quic/test_conformance.py",
     "tunnels/quic/aioquic_engine.py": "tests/tunnels/quic/test_conformance.py",
