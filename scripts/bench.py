@@ -25,7 +25,7 @@ from bench.places import OVERLAY, Processes, Unavailable, World
 
 LEGEND = """\
 direct    the client at the server itself       ssh       OpenSSH -L, default ciphers
-proxy     a plain uvloop proxy of 60 lines      listener  bob's loopback listener, qh3
+proxy     a plain asyncio proxy of 60 lines     listener  bob's loopback listener, qh3
 socks     bob's SOCKS5 proxy, qh3               aioquic   bob's loopback listener, aioquic, measured once
 /direct, /proxy, /ssh: the listener's figure divided by theirs; ↓ less is better; ± of the listener's rounds"""
 BASELINES = WAYS[:3]
