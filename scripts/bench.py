@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.measures import MEASURES, QUICK, WAYS, Bench, Plan, Row
+from bench.measures import MEASURES, QUICK, USUAL, WAYS, Bench, Plan, Row
 from bench.places import OVERLAY, Processes, Unavailable, World
 
 LEGEND = """\
@@ -35,9 +35,11 @@ OPEN_FILES = 65536
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--quick", action="store_true", help="one short round of everything, in less than a minute"
+        "--quick", action="store_true", help="one short round of everything, in a minute and a half"
     )
-    parser.add_argument("--only", choices=MEASURES, action="append", help="one measure (repeatable)")
+    parser.add_argument(
+        "--only", choices=MEASURES, action="append", help="one measure (repeatable); `long` only so"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every round there")
     options = parser.parse_args()
     if not Path(OVERLAY).exists():
@@ -59,7 +61,7 @@ def main() -> int:
                 World(processes), plan, lambda text: print(f"  {text}", file=sys.stderr, flush=True)
             )
             rows = bench.rows
-            for name in options.only or MEASURES:
+            for name in options.only or USUAL:
                 print(f"{name} …", file=sys.stderr, flush=True)
                 MEASURES[name](bench)
         except KeyboardInterrupt:

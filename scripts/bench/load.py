@@ -4,7 +4,9 @@
 
 `socks=NAME:PORT` asks a SOCKS5 proxy at HOST:PORT for that service first. Modes: down, up (bulk bytes), pieces (of
 128 KB, one at a time on each connection), requests (likewise), connect (a new connection for each request), idle
-(open, one request, hold until our input ends), datagrams (one socket, `window` under way), flood (one way, likewise).
+(open, one request, hold until our input ends), beside (bulk down until our input ends), long (bulk down on one
+connection, a line when each of `marks` bytes have come, held until our input ends), datagrams (one socket, `window`
+under way), flood (one way, likewise).
 """
 
 from __future__ import annotations
@@ -173,6 +175,7 @@ class Load:
         self.window = int(options.get("window", 1))
         self.payload = bytes.fromhex(options.get("payload", ""))
         self.size = int(options.get("size", 0))
+        self.marks = [int(mark) for mark in options.get("marks", "").split(",") if mark]
 
     async def open(self, kind: Callable[[str], Client]) -> Client:
         loop = asyncio.get_running_loop()
@@ -254,11 +257,41 @@ class Load:
         async with asyncio.timeout(FIRST_BYTE_SECONDS):
             await asyncio.gather(*(client.heard for client in clients))
         print("ready", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        await input_ends()
+        return {}
+
+    async def beside(self) -> dict[str, float]:
+        """A download under way from before we say so until our input ends."""
+        client = await self.open(Down)
+        async with asyncio.timeout(FIRST_BYTE_SECONDS):
+            await client.heard
+        await asyncio.sleep(0.5)
+        print("ready", flush=True)
+        began, before = time.perf_counter(), client.count
+        await input_ends()
+        if client.closed.done() or client.count == before:
+            raise ConnectionError("the download beside it came to an end")
+        return {"rate": (client.count - before) / (time.perf_counter() - began)}
+
+    async def long(self) -> dict[str, float]:
+        """One download, told of at each of the marks; it goes on until our input ends."""
+        client = await self.open(Down)
+        began = time.perf_counter()
+        for mark in self.marks:
+            while client.count < mark:
+                if client.closed.done():
+                    raise ConnectionError(f"ended after {client.count} bytes")
+                await asyncio.sleep(0.02)
+            print(json.dumps({"rate": client.count / (time.perf_counter() - began)}), flush=True)
+        await input_ends()
         return {}
 
     def datagrams(self) -> dict[str, float]:
-        """Answers per second with `window` datagrams under way; what takes half a second counts as lost."""
+        """Answers per second with `window` datagrams under way; what takes half a second counts as lost.
+
+        With one under way also how long the answers take.
+        """
+        latencies: list[float] = []
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.connect(self.place)
             sock.settimeout(0.5)
@@ -270,12 +303,15 @@ class Load:
                 while sent - received - given_up < self.window:
                     sock.send((sent & 0xFFFF).to_bytes(2, "big") + tail)
                     sent += 1
+                    last_sent = time.perf_counter()
                 try:
                     sock.recv(4096)
                 except TimeoutError:
                     given_up = sent - received
                 else:
                     received += 1
+                if self.window == 1:
+                    latencies.append(time.perf_counter() - last_sent)
             rate = received / (time.perf_counter() - began)
             try:
                 while received < sent:
@@ -283,7 +319,8 @@ class Load:
                     received += 1
             except TimeoutError:
                 pass
-        return {"rate": rate, "loss": 100 * (sent - received) / sent}
+        ranks = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else []
+        return {"rate": rate, "loss": 100 * (sent - received) / sent} | ({"p99": ranks[98]} if ranks else {})
 
     def flood(self) -> dict[str, float]:
         """Datagrams per second one way, as many as arrive: the other end tells, every so many, what it has counted."""
@@ -340,6 +377,10 @@ class Load:
         coroutine = self.bulk(kind) if kind else getattr(self, mode)()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(coroutine)
+
+
+async def input_ends() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 def main() -> None:

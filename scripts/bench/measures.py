@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import statistics
 import subprocess
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnslib import DNSError, DNSRecord
 
 from bench.places import PROC_TELLS, SERVICE, Unavailable, Way, World, cpu_seconds, resident_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MEGA = 1e6
 FAILURES = (Unavailable, OSError, ValueError, LookupError, DNSError)
 WAYS = ("direct", "proxy", "ssh", "listener", "socks", "aioquic")
+WARM = 50  # connections held before memory is measured, so that what all share is there
+LONG = 10**9, 10**10  # bytes
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,20 @@ class Plan:
     """Of bulk transfer; other loads take half as long."""
     streams: tuple[int, ...] = (1, 10, 100, 1000)
     idle: int = 500
+    peers: int = 100
+    """Endpoints connected at once."""
+    quiet: float = 15.0
+    """Seconds that they are looked at: as long as each takes from one keepalive to the next."""
     both_engines_everywhere: bool = True
     """Or aioquic only where the engine itself is measured: bulk and requests."""
     whole_run: float = 1200.0
     """After so many seconds nothing new is begun."""
 
 
-QUICK = Plan(rounds=1, seconds=0.5, streams=(100,), idle=200, whole_run=52.0, both_engines_everywhere=False)
+QUICK = Plan(
+    rounds=1, seconds=0.5, streams=(100,), idle=200, peers=20, quiet=5.0, whole_run=85.0,
+    both_engines_everywhere=False,
+)  # fmt: skip
 
 
 @dataclass
@@ -104,22 +114,45 @@ class Bench:
         if time.monotonic() > self._deadline:
             raise Unavailable("no time was left for it")
 
-    def load(self, way: Way, mode: str, place: str = "", **options: object) -> dict[str, float]:
+    def load(self, way: Way, mode: str, place: str = "", **options: Any) -> dict[str, float]:
         """One run of load.py."""
-        seconds = float(str(options.setdefault("seconds", self.plan.seconds / 2)))
+        process = self.begin(way, mode, place, **options)
+        try:
+            return self.figures(process, options.get("seconds", self.plan.seconds / 2))
+        finally:
+            self.world.processes.end(process)
+
+    def begin(
+        self, way: Way, mode: str, place: str = "", *, stdin: int = subprocess.DEVNULL, **options: Any
+    ) -> subprocess.Popen[str]:
+        """The same, which the caller ends."""
+        options.setdefault("seconds", self.plan.seconds / 2)
         if way.socks and not place:
             options["socks"] = way.socks
         pairs = [f"{key}={value}" for key, value in options.items()]
-        process = self.world.processes.python("load", mode, place or way.place, *pairs)
-        try:
-            patience = min(seconds + 45, self._deadline + 6 - time.monotonic())
-            line = self.world.processes.first_line(process, "load", patience)
-        finally:
-            self.world.processes.end(process)
-        figures: dict[str, float] = json.loads(line)
+        return self.world.processes.python("load", mode, place or way.place, *pairs, stdin=stdin)
+
+    def figures(self, process: subprocess.Popen[str], seconds: float) -> dict[str, float]:
+        """The next line of load.py, which may take so long, and longer on a busy machine."""
+        patience = min(seconds + 45, self._deadline + 6 - time.monotonic())
+        figures: dict[str, float] = json.loads(self.world.processes.first_line(process, "load", patience))
         if "failed" in figures:
             raise Unavailable(str(figures["failed"]))
         return figures
+
+    @contextlib.contextmanager
+    def held(self, process: subprocess.Popen[str], name: str) -> Iterator[None]:
+        """While the process, started with a pipe as its input, holds what it has opened."""
+        try:
+            if (line := self.world.processes.first_line(process, name)) != "ready":
+                raise Unavailable(line)
+            yield
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)  # so that it can say goodbye
+            self.world.processes.end(process)
 
 
 def memory(bench: Bench) -> None:
@@ -127,24 +160,50 @@ def memory(bench: Bench) -> None:
     idle = bench.row("memory of the idle client side", "MB", less_is_better=True)
     each = bench.row(f"memory per idle connection ({bench.plan.idle})", "KB", less_is_better=True)
 
+    def holding(way: Way, count: int) -> contextlib.AbstractContextManager[None]:
+        process = bench.begin(way, "idle", stdin=subprocess.PIPE, connections=count)
+        return bench.held(process, "load")
+
     def once(name: str) -> dict[str, float]:
         way = bench.world.way(name)
         bench.load(way, "connect", connections=1, seconds=0.2)
         time.sleep(0.3)
-        before, client = resident_bytes(way.pids), resident_bytes(way.pids[:1])
-        process = bench.world.processes.python(
-            "load", "idle", way.place, f"connections={bench.plan.idle}", stdin=subprocess.PIPE
-        )
-        try:
-            if (line := bench.world.processes.first_line(process, "load")) != "ready":
-                raise Unavailable(line)
+        client = resident_bytes(way.pids[:1])
+        with holding(way, WARM):
             time.sleep(0.5)
-            grown = resident_bytes(way.pids) - before
-        finally:
-            bench.world.processes.end(process)
+            before = resident_bytes(way.pids)
+            with holding(way, bench.plan.idle):
+                time.sleep(0.5)
+                grown = resident_bytes(way.pids) - before
         return {"idle": client / MEGA, "each": grown / bench.plan.idle / 1e3}
 
     bench.measure(("proxy", "ssh", "listener", "aioquic"), once, {"idle": idle, "each": each}, rounds=1)
+
+
+def peers(bench: Bench) -> None:
+    """What it costs an alice who has done nothing else that many endpoints are connected and say nothing."""
+    count = bench.plan.peers
+    each = bench.row(f"memory per idle endpoint connection ({count})", "KB", less_is_better=True)
+    cpu = bench.row(f"idle CPU with {count} connected endpoints", "%", less_is_better=True)
+
+    def connected(number: int) -> contextlib.AbstractContextManager[None]:
+        return bench.held(bench.world.peers("cold", number), "peers")
+
+    def once(_: str) -> dict[str, float]:
+        pair = bench.world.pair("qh3", "cold")
+        pair.restart()
+        alice = pair.way(socks=False).pids[1:]
+        with connected(max(2, count // 10)):
+            time.sleep(0.5)
+            before = resident_bytes(alice)
+            with connected(count):
+                time.sleep(1)
+                grown, spent = resident_bytes(alice) - before, cpu_seconds(alice)
+                time.sleep(bench.plan.quiet)
+                spent = cpu_seconds(alice) - spent
+        return {"each": grown / count / 1e3, "cpu": 100 * spent / bench.plan.quiet}
+
+    bench.measure(("listener",), once, {"each": each, "cpu": cpu}, rounds=1)
 
 
 def bulk(bench: Bench) -> None:
@@ -161,6 +220,45 @@ def bulk(bench: Bench) -> None:
             return {"rate": figures["rate"] / MEGA, **spent}
 
         bench.measure(WAYS, once, {"rate": rate, "cpu": cpu})
+    both = bench.row("bulk both ways at once", "MB/s")
+
+    def at_once(name: str) -> dict[str, float]:
+        way, seconds = bench.world.way(name), bench.plan.seconds
+        loads = [bench.begin(way, mode, seconds=seconds) for mode in ("down", "up")]
+        try:
+            return {"rate": sum(bench.figures(process, seconds)["rate"] for process in loads) / MEGA}
+        finally:
+            for process in loads:
+                bench.world.processes.end(process)
+
+    bench.measure(WAYS[:-1], at_once, {"rate": both})
+
+
+def long(bench: Bench) -> None:
+    """Whether memory grows with what a tunnel has carried; only if it is asked for, because it takes minutes."""
+    if bench.plan is QUICK:
+        raise Unavailable("`long` takes minutes; it cannot be had with --quick")
+    rate = bench.row(f"{LONG[-1] // 10**9} GB through one tunnel", "MB/s")
+    rows = {
+        f"{who} {mark}": bench.row(f"  memory of {who} after {mark // 10**9} GB", "MB", less_is_better=True)
+        for who in ("bob", "alice")
+        for mark in LONG
+    }
+
+    def once(name: str) -> dict[str, float]:
+        way = bench.world.way(name)
+        figures: dict[str, float] = {}
+        process = bench.begin(way, "long", stdin=subprocess.PIPE, marks=",".join(map(str, LONG)))
+        try:
+            for mark in LONG:
+                figures |= bench.figures(process, bench.plan.whole_run)
+                for who, pid in zip(("bob", "alice"), way.pids, strict=True):
+                    figures[f"{who} {mark}"] = resident_bytes((pid,)) / MEGA
+        finally:
+            bench.world.processes.end(process)
+        return {**figures, "rate": figures["rate"] / MEGA}
+
+    bench.measure(("listener",), once, {"rate": rate, **rows}, rounds=1)
 
 
 def requests(bench: Bench) -> None:
@@ -179,6 +277,30 @@ def requests(bench: Bench) -> None:
 
     bench.measure(WAYS, many, {"rate": rate, "p50": p50, "p99": p99})
     bench.measure(WAYS, one, {"p50": alone})
+
+
+def latency(bench: Bench) -> None:
+    """Whether a request must wait behind what is under way in bulk."""
+    alone = bench.row("one request at a time, p99", "ms", less_is_better=True)
+    p50 = bench.row("one request at a time beside a bulk download, p50", "ms", less_is_better=True)
+    p99 = bench.row("one request at a time beside a bulk download, p99", "ms", less_is_better=True)
+    rate = bench.row("  the bulk download meanwhile", "MB/s")
+    seconds = max(0.5, bench.plan.seconds / 2)
+
+    def once(name: str) -> dict[str, float]:
+        way = bench.world.way(name)
+        quiet = bench.load(way, "requests", seconds=seconds)
+        process = bench.begin(way, "beside", stdin=subprocess.PIPE)
+        with bench.held(process, "load"):
+            busy = bench.load(way, "requests", seconds=seconds)
+            if process.stdin is not None:
+                process.stdin.close()
+            meanwhile = bench.figures(process, 0)
+        figures = {"alone": quiet["p99"], "p50": busy["p50"], "p99": busy["p99"]}
+        return {key: value * 1e3 for key, value in figures.items()} | {"rate": meanwhile["rate"] / MEGA}
+
+    rows = {"alone": alone, "p50": p50, "p99": p99, "rate": rate}
+    bench.measure(("direct", "proxy", "ssh", "listener", "socks"), once, rows)
 
 
 def connections(bench: Bench) -> None:
@@ -211,20 +333,36 @@ def udp(bench: Bench) -> None:
         return bench.load(way, "datagrams", way.udp, window=64, payload=bytes(200).hex())
 
     bench.measure(("direct", "proxy", "listener", "aioquic"), once, {"rate": rate, "loss": loss})
+    rate = bench.row("UDP datagrams of 200 bytes, one way", "1/s")
+    loss = bench.row("  lost", "%", less_is_better=True)
+
+    def one_way(name: str) -> dict[str, float]:
+        way = bench.world.way(name)
+        return bench.load(way, "flood", way.udp, size=200, window=1024, payload=b"x".hex())
+
+    bench.measure(("direct", "proxy", "listener", "aioquic"), one_way, {"rate": rate, "loss": loss})
 
 
 def dns(bench: Bench) -> None:
     rate = bench.row("DNS queries, 64 under way (direct: UDP echo)", "1/s")
     loss = bench.row("  lost", "%", less_is_better=True)
+    p99 = bench.row("DNS query, one at a time, p99", "ms", less_is_better=True)
+    query = DNSRecord.question(SERVICE).pack().hex()
 
-    def once(name: str) -> dict[str, float]:
+    def many(name: str) -> dict[str, float]:
         way = bench.world.way(name)
         if way.dns:
             resolve(way.dns)
-        query = DNSRecord.question(SERVICE).pack()
-        return bench.load(way, "datagrams", way.dns or way.udp, window=64, payload=query.hex())
+        return bench.load(way, "datagrams", way.dns or way.udp, window=64, payload=query)
 
-    bench.measure(("direct", "listener"), once, {"rate": rate, "loss": loss})
+    def one(name: str) -> dict[str, float]:
+        way = bench.world.way(name)
+        resolve(way.dns)
+        figures = bench.load(way, "datagrams", way.dns, window=1, payload=query, seconds=1)
+        return {"p99": figures["p99"] * 1e3}
+
+    bench.measure(("direct", "listener"), many, {"rate": rate, "loss": loss})
+    bench.measure(("listener",), one, {"p99": p99})
 
 
 def cold(bench: Bench) -> None:
@@ -286,6 +424,8 @@ def ask(way: Way) -> None:
 
 
 MEASURES = {
-    "memory": memory, "bulk": bulk, "requests": requests, "connections": connections, "udp": udp, "dns": dns,
-    "cold": cold, "streams": streams,
+    "memory": memory, "peers": peers, "bulk": bulk, "requests": requests, "latency": latency,
+    "connections": connections, "udp": udp, "dns": dns, "cold": cold, "streams": streams, "long": long,
 }  # fmt: skip
+USUAL = tuple(name for name in MEASURES if name != "long")
+"""What is measured if nothing is named."""

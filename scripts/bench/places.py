@@ -262,6 +262,12 @@ class World:
     def pair(self, engine: str, purpose: str = "load") -> Pair:
         return Pair(self.processes, self._directory(f"{engine}-{purpose}"), engine, self.port)
 
+    def peers(self, purpose: str, count: int) -> subprocess.Popen[str]:
+        """So many endpoints that are about to connect to alice, started with a pipe as their input."""
+        alice = self.pair("qh3", purpose).alice
+        place = alice.status["endpoint_id"], alice.listens("tunnels")
+        return self.processes.python("peers", *place, "127.0.0.1", str(count), stdin=subprocess.PIPE)
+
     def _directory(self, name: str) -> Path:
         path = self.processes.directory / name
         path.mkdir(exist_ok=True)

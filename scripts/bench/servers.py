@@ -1,7 +1,7 @@
 """The ends of every way that is measured, and the plainest way: each run as a process of its own.
 
     servers.py target           a server on TCP and, at the same port, an echo on UDP
-    servers.py proxy HOST:PORT  copies TCP and UDP to HOST:PORT on asyncio's own loop: what a plain proxy in Python does
+    servers.py proxy HOST:PORT  copies TCP and UDP to HOST:PORT, on the loop that comes with Python
 
 Both print the port they listen at and serve until they are ended.
 
