@@ -10,7 +10,7 @@ help:
 	@echo "make demo    two gateways on this machine, one service, opened in every way"
 	@echo "make test    every test this machine allows (as root: installs Debian packages, uses network namespaces)"
 	@echo "make check   format, lint, types, import contracts"
-	@echo "make bench   measure this machine (unprivileged, loopback)"
+	@echo "make bench   measure this machine (unprivileged, loopback; as root also BENCH=--namespaces)"
 	@echo "make setup   the virtual environment in $(VENV)"
 
 setup: $(BIN)/.installed

@@ -1,6 +1,6 @@
 """`make bench`: measures two real gateways on this machine beside what else one could use, in one run.
 
-Unprivileged and on loopback only. Each figure is a median; each way is measured in turns with the others, so the
+Unprivileged and on loopback, or, as root and with --namespaces, between two network namespaces. Each figure is a median; each way is measured in turns with the others, so the
 ratios hold even where other programs use the machine. A way that cannot be had or fails says so and costs nothing else.
 """
 
@@ -18,10 +18,14 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench.hosts import Hosts, two_hosts
 from bench.measures import MEASURES, QUICK, USUAL, WAYS, Bench, Plan, Row
 from bench.places import OVERLAY, Processes, Unavailable, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LEGEND = """\
 direct    the client at the server itself       ssh       OpenSSH -L, default ciphers
@@ -40,6 +44,11 @@ def main() -> int:
     parser.add_argument(
         "--only", choices=MEASURES, action="append", help="one measure (repeatable); `long` only so"
     )
+    parser.add_argument(
+        "--namespaces",
+        action="store_true",
+        help="alice and bob in network namespaces of their own (needs root)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every round there")
     options = parser.parse_args()
     if not Path(OVERLAY).exists():
@@ -53,27 +62,14 @@ def main() -> int:
     plan = QUICK if options.quick else Plan()
     conditions = told()
     rows: list[Row] = []
-    status = 0
-    with tempfile.TemporaryDirectory(prefix="overlay-bench-") as directory:
-        processes = Processes(Path(directory))
-        try:
-            bench = Bench(
-                World(processes), plan, lambda text: print(f"  {text}", file=sys.stderr, flush=True)
-            )
-            rows = bench.rows
-            for name in options.only or USUAL:
-                print(f"{name} …", file=sys.stderr, flush=True)
-                MEASURES[name](bench)
-        except KeyboardInterrupt:
-            print("bench: interrupted; this is what was measured", file=sys.stderr)
-            status = 130
-        except Unavailable as reason:
-            print(f"bench: {reason}", file=sys.stderr)
-            status = 1
-        finally:
-            # What was started is ended, however impatient the hand at Ctrl+C.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            processes.close()
+    places = two_hosts() if options.namespaces else contextlib.nullcontext(Hosts())
+    try:
+        with tempfile.TemporaryDirectory(prefix="overlay-bench-") as directory, places as hosts:
+            conditions["network"] = hosts.name
+            status = run(options.only or USUAL, plan, hosts, Path(directory), rows)
+    except Unavailable as reason:
+        print(f"bench: {reason}", file=sys.stderr)
+        return 1
     conditions["took"] = f"{time.monotonic() - STARTED:.0f} s"
     print(table(rows, conditions))
     if options.json:
@@ -82,6 +78,28 @@ def main() -> int:
 
 
 STARTED = time.monotonic()
+
+
+def run(names: Iterable[str], plan: Plan, hosts: Hosts, directory: Path, rows: list[Row]) -> int:
+    """Measure, fill the rows, and end all that was started; the exit code."""
+    processes = Processes(directory)
+    try:
+        world = World(processes, hosts)
+        bench = Bench(world, plan, rows, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
+        for name in names:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            MEASURES[name](bench)
+    except KeyboardInterrupt:
+        print("bench: interrupted; this is what was measured", file=sys.stderr)
+        return 130
+    except Unavailable as reason:
+        print(f"bench: {reason}", file=sys.stderr)
+        return 1
+    finally:
+        # What was started is ended, however impatient the hand at Ctrl+C.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        processes.close()
+    return 0
 
 
 def told() -> dict[str, str]:

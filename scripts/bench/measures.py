@@ -68,9 +68,9 @@ class Row:
 class Bench:
     """What measures share: the world, the plan and the rows."""
 
-    def __init__(self, world: World, plan: Plan, say: Callable[[str], None]) -> None:
-        self.world, self.plan, self.say = world, plan, say
-        self.rows: list[Row] = []
+    def __init__(self, world: World, plan: Plan, rows: list[Row], say: Callable[[str], None]) -> None:
+        """`rows` is filled meanwhile, so that what was measured is there even if the rest is not."""
+        self.world, self.plan, self.rows, self.say = world, plan, rows, say
         self._deadline = time.monotonic() + plan.whole_run
 
     def row(self, name: str, unit: str, *, less_is_better: bool = False) -> Row:

@@ -1,4 +1,4 @@
-"""Everything that is measured, started on 127.0.0.1 and ended by process id: servers, proxies, gateways, OpenSSH."""
+"""Everything that is measured, started on two hosts or on one, and ended by process id: servers, proxies, gateways, OpenSSH."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.hosts import Hosts
 
 OVERLAY = str(Path(sys.executable).with_name("overlay"))
 HERE = Path(__file__).parent
@@ -51,7 +54,12 @@ class Processes:
         kept = {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
         self.environment = {key: value for key, value in kept.items() if not key.startswith("OVERLAY_")}
 
-    def start(self, name: str, *command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def start(
+        self, name: str, *command: str, stdin: int = subprocess.DEVNULL, namespace: str = ""
+    ) -> subprocess.Popen[str]:
+        """Start one, in a network namespace if it is named; `ip` becomes the command, so that its id is the same."""
+        if namespace:
+            command = ("ip", "netns", "exec", namespace, *command)
         with (self.directory / f"{name}.log").open("a") as log:
             try:
                 process = subprocess.Popen(
@@ -63,9 +71,12 @@ class Processes:
         self._running.append(process)
         return process
 
-    def python(self, name: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def python(
+        self, name: str, *arguments: str, stdin: int = subprocess.DEVNULL, namespace: str = ""
+    ) -> subprocess.Popen[str]:
         """One of the scripts beside this one."""
-        return self.start(name, sys.executable, str(HERE / f"{name}.py"), *arguments, stdin=stdin)
+        command = sys.executable, str(HERE / f"{name}.py"), *arguments
+        return self.start(name, *command, stdin=stdin, namespace=namespace)
 
     def first_line(self, process: subprocess.Popen[str], name: str, seconds: float = START_SECONDS) -> str:
         """What it prints once it is ready."""
@@ -104,15 +115,17 @@ class Processes:
 class Gateway:
     """One `overlay up` with a home of its own."""
 
-    def __init__(self, processes: Processes, name: str, home: Path, *flags: str) -> None:
+    def __init__(self, processes: Processes, name: str, home: Path, *flags: str, namespace: str = "") -> None:
         self.processes, self.name, self.home, self.flags = processes, name, home, flags
+        self.namespace = namespace
         self.status: dict[str, Any] = {}
 
     def start(self) -> None:
-        flags = ["up", "--nickname", self.name, "--bind", "127.0.0.1", *self.flags]
+        flags = ["up", "--nickname", self.name, *self.flags]
         for door in ("proxy", "dns", "dashboard"):
             flags += [f"--{door}-port", "0"]
-        self.process = self.processes.start(self.name, OVERLAY, "--home", str(self.home), *flags)
+        command = OVERLAY, "--home", str(self.home), *flags
+        self.process = self.processes.start(self.name, *command, namespace=self.namespace)
         self.processes.first_line(self.process, self.name)
         self.status = self.json("status")
 
@@ -142,15 +155,23 @@ class Gateway:
 class Pair:
     """alice, who exposes the target, and bob, who has joined her."""
 
-    def __init__(self, processes: Processes, home: Path, engine: str, port: int) -> None:
-        flags = "--quic-engine", engine
+    def __init__(self, processes: Processes, hosts: Hosts, home: Path, engine: str, port: int) -> None:
+        flags = "--quic-engine", engine, "--bind"
         # On one machine her own listeners would take the addresses that bob's gateway gives the same names.
-        self.alice = Gateway(processes, "alice", home / "alice", *flags, "--no-loopback")
-        self.bob = Gateway(processes, "bob", home / "bob", *flags)
+        self.alice = Gateway(
+            processes,
+            "alice",
+            home / "alice",
+            *flags,
+            hosts.alice,
+            "--no-loopback",
+            namespace=hosts.namespace,
+        )
+        self.bob = Gateway(processes, "bob", home / "bob", *flags, hosts.bob)
         alice, bob = self.alice, self.bob
         self.start()
         alice.run("contacts", "add", "bob", bob.status["endpoint_id"])
-        alice.run("expose", "bench", f"127.0.0.1:{port}/tcp+udp", "--allow", "bob")
+        alice.run("expose", "bench", f"{hosts.alice}:{port}/tcp+udp", "--allow", "bob")
         bob.run("join", alice.json("ticket")["ticket"], "--name", "alice")
         self.port = port
         deadline = time.monotonic() + START_SECONDS
@@ -182,12 +203,13 @@ class Pair:
 class Ssh:
     """An sshd of our own and its client, with keys made for the occasion."""
 
-    def __init__(self, processes: Processes, directory: Path, port: int) -> None:
+    def __init__(self, processes: Processes, hosts: Hosts, directory: Path, port: int) -> None:
         search = f"{os.environ.get('PATH', '')}:/usr/sbin"
         tools = {name: shutil.which(name, path=search) or "" for name in ("ssh", "sshd", "ssh-keygen")}
         if missing := [name for name, path in tools.items() if not path]:
             raise Unavailable(f"{' and '.join(missing)} not installed")
         self.processes, self.directory, self.target, self.ssh = processes, directory, port, tools["ssh"]
+        self.server = hosts.alice
         for name in ("host", "user"):
             keygen = [tools["ssh-keygen"], "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
             if subprocess.run(keygen, check=False, capture_output=True).returncode:
@@ -197,12 +219,13 @@ class Ssh:
                 Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self.port = free_port()
         (directory / "config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\n"
+            f"Port {self.port}\nListenAddress {self.server}\nHostKey {directory}/host\n"
             f"AuthorizedKeysFile {directory}/user.pub\nStrictModes no\nUsePAM no\nPidFile none\n"
             "PermitRootLogin yes\nPasswordAuthentication no\nAllowTcpForwarding yes\n"
         )
-        self.sshd = processes.start("sshd", tools["sshd"], "-D", "-e", "-f", str(directory / "config"))
-        wait_for(self.port, self.sshd, "sshd")
+        command = tools["sshd"], "-D", "-e", "-f", str(directory / "config")
+        self.sshd = processes.start("sshd", *command, namespace=hosts.namespace)
+        wait_for(self.server, self.port, self.sshd, "sshd")
 
     def forward(self) -> tuple[subprocess.Popen[str], Way]:
         """`ssh -L` to the target, as soon as it listens."""
@@ -213,10 +236,10 @@ class Ssh:
         ]  # fmt: skip
         command = [self.ssh, "-F", "none", "-N", "-i", str(self.directory / "user")]
         command += [part for option in options for part in ("-o", option)]
-        command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{self.target}", "-p", str(self.port)]
+        command += ["-L", f"127.0.0.1:{port}:{self.server}:{self.target}", "-p", str(self.port)]
         user = pwd.getpwuid(os.geteuid()).pw_name
-        process = self.processes.start("ssh", *command, f"{user}@127.0.0.1")
-        wait_for(port, process, "ssh -L")
+        process = self.processes.start("ssh", *command, f"{user}@{self.server}")
+        wait_for("127.0.0.1", port, process, "ssh -L")
         pids = (process.pid, self.sshd.pid, *descendants(self.sshd.pid))
         return process, Way(f"127.0.0.1:{port}", pids)
 
@@ -224,9 +247,9 @@ class Ssh:
 class World:
     """Every way there is, each started when it is first asked for."""
 
-    def __init__(self, processes: Processes) -> None:
-        self.processes = processes
-        target = processes.python("servers", "target")
+    def __init__(self, processes: Processes, hosts: Hosts) -> None:
+        self.processes, self.hosts = processes, hosts
+        target = processes.python("servers", "target", hosts.alice, namespace=hosts.namespace)
         self.port = int(processes.first_line(target, "servers"))
         self.ways: dict[str, Way | Unavailable] = {}
 
@@ -243,7 +266,7 @@ class World:
         return found
 
     def _start(self, name: str) -> Way:
-        target = f"127.0.0.1:{self.port}"
+        target = f"{self.hosts.alice}:{self.port}"
         if name == "direct":
             return Way(target, udp=target)
         if name == "proxy":
@@ -256,17 +279,17 @@ class World:
 
     @cache  # noqa: B019 - one world per run
     def ssh(self) -> Ssh:
-        return Ssh(self.processes, self._directory("ssh"), self.port)
+        return Ssh(self.processes, self.hosts, self._directory("ssh"), self.port)
 
     @cache  # noqa: B019 - likewise
     def pair(self, engine: str, purpose: str = "load") -> Pair:
-        return Pair(self.processes, self._directory(f"{engine}-{purpose}"), engine, self.port)
+        return Pair(self.processes, self.hosts, self._directory(f"{engine}-{purpose}"), engine, self.port)
 
     def peers(self, purpose: str, count: int) -> subprocess.Popen[str]:
         """So many endpoints that are about to connect to alice, started with a pipe as their input."""
         alice = self.pair("qh3", purpose).alice
         place = alice.status["endpoint_id"], alice.listens("tunnels")
-        return self.processes.python("peers", *place, "127.0.0.1", str(count), stdin=subprocess.PIPE)
+        return self.processes.python("peers", *place, self.hosts.bob, str(count), stdin=subprocess.PIPE)
 
     def _directory(self, name: str) -> Path:
         path = self.processes.directory / name
@@ -279,12 +302,12 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def wait_for(port: int, process: subprocess.Popen[str], name: str) -> None:
+def wait_for(ip: str, port: int, process: subprocess.Popen[str], name: str) -> None:
     """Until the process listens at its port."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((ip, port)) == 0:
                 return
         time.sleep(0.005)
     raise Unavailable(f"{name} did not start")

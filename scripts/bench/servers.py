@@ -1,6 +1,6 @@
 """The ends of every way that is measured, and the plainest way: each run as a process of its own.
 
-    servers.py target           a server on TCP and, at the same port, an echo on UDP
+    servers.py target IP        a server on TCP at that address and, at the same port, an echo on UDP
     servers.py proxy HOST:PORT  copies TCP and UDP to HOST:PORT, on the loop that comes with Python
 
 Both print the port they listen at and serve until they are ended.
@@ -177,17 +177,18 @@ class CopyDatagrams(asyncio.DatagramProtocol):
 
 async def serve(arguments: list[str]) -> None:
     loop = asyncio.get_running_loop()
+    ip = arguments[1]
     tcp: Any = Target
     udp: Any = Echo
     if arguments[0] == "proxy":
         host, _, number = arguments[1].rpartition(":")
-        place = host, int(number)
+        ip, place = "127.0.0.1", (host, int(number))
         tcp, udp = (lambda: Copy(None, place)), (lambda: CopyDatagrams(place))
     for attempt in range(20):
-        server = await loop.create_server(tcp, "127.0.0.1", 0, backlog=BACKLOG)
+        server = await loop.create_server(tcp, ip, 0, backlog=BACKLOG)
         port = server.sockets[0].getsockname()[1]
         try:
-            await loop.create_datagram_endpoint(udp, local_addr=("127.0.0.1", port))
+            await loop.create_datagram_endpoint(udp, local_addr=(ip, port))
         except OSError:  # free for TCP, taken for UDP: another port then
             server.close()
             if attempt == 19:
