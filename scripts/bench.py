@@ -42,7 +42,10 @@ def main() -> int:
         "--quick", action="store_true", help="one short round of everything, in a minute and a half"
     )
     parser.add_argument(
-        "--only", choices=MEASURES, action="append", help="one measure (repeatable); `long` only so"
+        "--only",
+        choices=MEASURES,
+        action="append",
+        help="one measure (repeatable); `long` and `links` only so",
     )
     parser.add_argument(
         "--namespaces",

@@ -171,6 +171,7 @@ class Load:
         self.place = host, int(port)
         self.socks = options.get("socks", "")
         self.seconds = float(options.get("seconds", 1))
+        self.warmup = float(options.get("warmup", min(0.5, self.seconds / 2)))
         self.connections = int(options.get("connections", 1))
         self.window = int(options.get("window", 1))
         self.payload = bytes.fromhex(options.get("payload", ""))
@@ -195,7 +196,7 @@ class Load:
     async def bulk(self, kind: type[Client]) -> dict[str, float]:
         """Bytes per second over all connections, once each of them has seen something."""
         clients = await self.open_all(kind)
-        await asyncio.sleep(min(0.5, self.seconds / 2))
+        await asyncio.sleep(self.warmup)
         await asyncio.wait([client.heard for client in clients], timeout=FIRST_BYTE_SECONDS)
         began, before = time.perf_counter(), [client.count for client in clients]
         await asyncio.sleep(self.seconds)
@@ -210,7 +211,7 @@ class Load:
     async def requests(self) -> dict[str, float]:
         Requests.latencies = latencies = []
         clients = await self.open_all(Requests)
-        await asyncio.sleep(min(0.5, self.seconds / 2))
+        await asyncio.sleep(self.warmup)
         latencies.clear()
         began = time.perf_counter()
         await asyncio.sleep(self.seconds)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnslib import DNSError, DNSRecord
 
+from bench.links import links
 from bench.places import PROC_TELLS, SERVICE, Unavailable, Way, World, cpu_seconds, resident_bytes
 
 if TYPE_CHECKING:
@@ -425,7 +426,7 @@ def ask(way: Way) -> None:
 
 MEASURES = {
     "memory": memory, "peers": peers, "bulk": bulk, "requests": requests, "latency": latency,
-    "connections": connections, "udp": udp, "dns": dns, "cold": cold, "streams": streams, "long": long,
+    "connections": connections, "udp": udp, "dns": dns, "cold": cold, "streams": streams, "long": long, "links": links,
 }  # fmt: skip
-USUAL = tuple(name for name in MEASURES if name != "long")
+USUAL = tuple(name for name in MEASURES if name not in ("long", "links"))
 """What is measured if nothing is named."""

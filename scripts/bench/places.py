@@ -152,10 +152,41 @@ class Gateway:
         return next(str(entry["addresses"][0]) for entry in self.status["listeners"] if entry["name"] == door)
 
 
-class Pair:
-    """alice, who exposes the target, and bob, who has joined her."""
+NARROW = {"rtt": 0.04, "loss": 0.0, "rate": 5e6, "queue": 200_000, "mtu": 1472, "down": False}
+LINKS = {"narrow": NARROW, "long": NARROW | {"rtt": 0.2, "rate": 100e6, "queue": 20_000_000}}
+"""What lies between the gateways of a purpose from the first handshake on."""
 
-    def __init__(self, processes: Processes, hosts: Hosts, home: Path, engine: str, port: int) -> None:
+
+class Link:
+    """A path to a place that can be made long, narrow, lossy or broken while it is used: link.py."""
+
+    def __init__(self, processes: Processes, place: str, settings: dict[str, float]) -> None:
+        self._processes = processes
+        self._process = processes.python("link", place, stdin=subprocess.PIPE)
+        self.place = f"127.0.0.1:{processes.first_line(self._process, 'link')}"
+        self.set(**settings)
+
+    def set(self, **settings: float) -> dict[str, dict[str, int]]:
+        """Change some of the settings of link.py from now on; what became of the datagrams until now."""
+        stdin: IO[str] | None = self._process.stdin
+        if stdin is not None:
+            print(json.dumps(settings), file=stdin, flush=True)
+        became: dict[str, dict[str, int]] = json.loads(self._processes.first_line(self._process, "link"))
+        return became
+
+
+class Pair:
+    """alice, who exposes the target, and bob, who has joined her, or knows her at the other end of a link only."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        hosts: Hosts,
+        home: Path,
+        engine: str,
+        port: int,
+        link: dict[str, float] | None = None,
+    ) -> None:
         flags = "--quic-engine", engine, "--bind"
         # On one machine her own listeners would take the addresses that bob's gateway gives the same names.
         self.alice = Gateway(
@@ -172,7 +203,11 @@ class Pair:
         self.start()
         alice.run("contacts", "add", "bob", bob.status["endpoint_id"])
         alice.run("expose", "bench", f"{hosts.alice}:{port}/tcp+udp", "--allow", "bob")
-        bob.run("join", alice.json("ticket")["ticket"], "--name", "alice")
+        self.link = Link(processes, alice.listens("tunnels"), link) if link else None
+        if self.link is None:
+            bob.run("join", alice.json("ticket")["ticket"], "--name", "alice")
+        else:
+            bob.run("contacts", "add", "alice", alice.status["endpoint_id"], "--address", self.link.place)
         self.port = port
         deadline = time.monotonic() + START_SECONDS
         while len((resolved := bob.json("resolve", SERVICE.removesuffix(".overlay")))["offers"]) < 2:
@@ -283,7 +318,9 @@ class World:
 
     @cache  # noqa: B019 - likewise
     def pair(self, engine: str, purpose: str = "load") -> Pair:
-        return Pair(self.processes, self.hosts, self._directory(f"{engine}-{purpose}"), engine, self.port)
+        """Gateways of their own for each purpose."""
+        home = self._directory(f"{engine}-{purpose}")
+        return Pair(self.processes, self.hosts, home, engine, self.port, LINKS.get(purpose))
 
     def peers(self, purpose: str, count: int) -> subprocess.Popen[str]:
         """So many endpoints that are about to connect to alice, started with a pipe as their input."""
