@@ -124,13 +124,20 @@ class Incoming:
         self.consumed += size
         return not self.ended and self.limit - self.consumed <= self.window * 3 // 4
 
-    def grant(self, now: float, rtt: float, streams: int, budget: WindowBudget) -> int:
-        """The new limit, with a window that fits the reader's rate over the last round trip or more."""
+    def grant(
+        self, now: float, rtt: float, streams: int, budget: WindowBudget, recent_rtt: float = 0.0
+    ) -> int:
+        """The new limit, with a window that fits the reader's rate over the last round trip or more.
+
+        `rtt` is the path's own, `recent_rtt` that of late, with queues.
+        """
         elapsed = now - self._counted_at
         if self.window < limits.STREAM_WINDOW or elapsed >= max(0.9 * rtt, limits.WINDOW_RTT):
             rate = (self.consumed - self._counted) / max(elapsed, limits.WINDOW_RTT)
             self._counted, self._counted_at = self.consumed, now
-            wanted = min(stream_window(streams, rate, rtt), max(2 * self.window, limits.STREAM_WINDOW))
+            # A path that became longer is not known as such for a while: small windows believe it at once.
+            believed = max(rtt, min(recent_rtt, 2 * limits.STREAM_WINDOW / max(rate, 1.0)))
+            wanted = min(stream_window(streams, rate, believed), max(2 * self.window, limits.STREAM_WINDOW))
             self.window = budget.resize(self.window, wanted)
         self.limit = max(self.limit, self.consumed + self.window)
         return self.limit

@@ -330,7 +330,7 @@ class Tunnel:
         if stream.incoming.consume(size):
             rtt = self._engine.rtt()
             shortest = 0.0 if rtt is None else self._min_rtt.add(rtt, self._now)
-            limit = stream.incoming.grant(self._now, shortest, len(self._streams), self._budget)
+            limit = stream.incoming.grant(self._now, shortest, len(self._streams), self._budget, rtt or 0.0)
             self._credit.append(encode_credit(stream_id, limit))
 
     def reset(self, stream_id: int, code: int = CloseCode.STREAM_ABORTED) -> None:
