@@ -176,3 +176,17 @@ def test_a_reader_that_slows_down_gives_its_window_back():
     assert incoming.consume(30_000_000)
     incoming.grant(1000.0, 0.2, 1, budget)
     assert incoming.window == limits.STREAM_WINDOW
+
+
+@pytest.mark.parametrize(
+    ("streams", "most"), [(1, 4 * limits.STREAM_WINDOW), (2000, limits.MIN_STREAM_WINDOW)]
+)
+def test_a_path_that_became_longer_is_believed_at_once_up_to_some_windows(streams, most):
+    incoming, budget, now = Incoming(0.0), WindowBudget(), 0.0
+    for _ in range(20):
+        size = min(incoming.limit - incoming.received, 5_000_000)
+        incoming.receive(size)
+        now += 0.2
+        if incoming.consume(size):
+            incoming.grant(now, 0.006, streams, budget, recent_rtt=0.2)
+    assert most // 2 <= incoming.window <= most
