@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ def main() -> int:
         action="store_true",
         help="alice and bob in network namespaces of their own (needs root)",
     )
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each way has its turn")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every round there")
     options = parser.parse_args()
     if not Path(OVERLAY).exists():
@@ -63,6 +65,8 @@ def main() -> int:
     files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))  # children inherit it
     plan = QUICK if options.quick else Plan()
+    if options.rounds:
+        plan = replace(plan, rounds=options.rounds)
     conditions = told()
     rows: list[Row] = []
     places = two_hosts() if options.namespaces else contextlib.nullcontext(Hosts())
