@@ -140,14 +140,17 @@ class TunnelDriver:
                 self.carrier.refused(now)
             for probe, size in self.carrier.probes(now, self.tunnel.rtt or 0.0, self._waits_in_silence()):
                 if not self._owner.send([probe], confirmed):
-                    self.carrier.mtu.refused(size, now)
+                    self.carrier.probe_refused(size, now)
         self._arm()
 
     def _waits_in_silence(self) -> bool:
         """Whether the peer does not answer and somebody waits for it."""
-        return self.tunnel.probe_timeouts >= limits.SUSPECT_PROBES and bool(
-            self.tunnel.stream_count or self._pings
-        )
+        return self.tunnel.probe_timeouts >= limits.SUSPECT_PROBES and self._is_awaited
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether streams or pings wait for the peer."""
+        return bool(self.tunnel.stream_count or self._pings)
 
     def probe_received(self, probe: bytes, address: Address, now: float) -> None:
         """The peer asks whether a datagram arrives."""
@@ -183,8 +186,8 @@ class TunnelDriver:
         if due is not None and due <= now:
             self.tunnel.handle_timer(now)
             if self.tunnel.probe_timeouts >= limits.MTU_SUSPECT_PROBES:
-                self.carrier.mtu.fall_back(now)
-            if (self.tunnel.stream_count or self._pings) and self.is_suspect(now):
+                self.carrier.suspect(now)
+            if self._is_awaited and self.is_suspect(now):
                 self._owner.tunnel_suspect(self)
         self._flush()
 

@@ -60,7 +60,7 @@ class ServedFlow(FlowStream):
 
     def ended(self) -> None:
         self._loop.remove_reader(self._socket)
-        self._socket.close()
+        self._batches.close()
         self._on_ended()
 
     def _on_readable(self) -> None:

@@ -55,7 +55,7 @@ class UdpListener:
             self._loop.remove_reader(self._socket)
             for source in list(self.sources.values()):
                 source.expire()
-            self._socket.close()
+            self._batches.close()
 
     def send_to(self, address: SourceAddress, data: bytes) -> None:
         """Answer a source, with the other answers of this turn; dropped when the kernel has no room."""

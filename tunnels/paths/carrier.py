@@ -77,6 +77,15 @@ class Carrier:
         if self.mtu.size > limits.MIN_PATH_MTU:
             self.mtu.refused(self.mtu.size, now)
 
+    def probe_refused(self, size: int, now: float) -> None:
+        """The interface does not carry a probe of `probes`; one that asks about no size teaches nothing."""
+        if size:
+            self.mtu.refused(size, now)
+
+    def suspect(self, now: float) -> None:
+        """QUIC's probes go unanswered: the path is down, or carries less than it did."""
+        self.mtu.fall_back(now)
+
     # --- probes -----------------------------------------------------------------------------------------
 
     def get_timer(self, is_silent: bool) -> float | None:
@@ -87,7 +96,7 @@ class Carrier:
         return min(timer, self._heal_at) if is_silent else timer
 
     def probes(self, now: float, rtt: float, is_silent: bool) -> list[tuple[bytes, int]]:
-        """Probes to send on the confirmed path now, each with the size it asks about.
+        """Probes to send on the confirmed path now, each with the size it asks about, or 0.
 
         `is_silent`: QUIC's probes go unanswered and somebody waits for the peer.
         """

@@ -27,7 +27,6 @@ _DROPPED: Final = (1, 0, 0, 0, 1, 0)
 """The report of a datagram nobody could read: datagrams, bytes, processed, duplicates, dropped, events."""
 
 # Positions among the constructor's 28 arguments.
-_SOURCE_ID: Final = 4
 _DESTINATION_ID: Final = 5
 _ADDRESS_VALIDATED: Final = 6
 _MAX_DATAGRAM_SIZE: Final = 8

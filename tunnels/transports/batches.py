@@ -90,6 +90,12 @@ class BatchSocket:
             self._helper = _helper(self._socket)
         return batch
 
+    def close(self) -> None:
+        """Close the socket; qh3's helper has a descriptor of its own, which would keep the port until it is collected."""
+        self._helper = None
+        self._may_help = False
+        self._socket.close()
+
     def send(self, datagrams: Sequence[bytes], address: Sockaddr | None = None) -> None:
         """Send all of them; what the kernel has no room for, or refuses, is lost, as anywhere on the way."""
         start, count = 0, len(datagrams)

@@ -77,6 +77,17 @@ def test_an_interface_that_refuses_a_size_in_use_is_not_given_it_again():
     assert carried.mtu.size == limits.MIN_PATH_MTU
 
 
+def test_a_refused_probe_that_asks_about_no_size_teaches_nothing():
+    carried = carrier()
+    carried.datagrams([SHORT], NOW)
+    ((_, size), *_) = carried.probes(NOW, 0.01, is_silent=True)
+    carried.probe_refused(size, NOW)
+    find_size(carried, 8400, NOW + limits.MTU_PROBE_WAIT)
+    assert carried.mtu.size == limits.SHORT_PATH_PACKET
+    carried.suspect(NOW)
+    assert carried.mtu.size == limits.MIN_PATH_MTU
+
+
 def test_a_size_in_use_is_confirmed():
     carried = carrier()
     carried.datagrams([SHORT], NOW)

@@ -79,6 +79,17 @@ def test_a_busy_socket_goes_on_being_read_when_the_helper_takes_over(pair):
     assert reader.receive() == []
 
 
+def test_once_closed_a_busy_socket_holds_its_port_no_longer(pair):
+    one, other = pair
+    reader, place = BatchSocket(other), other.getsockname()
+    BatchSocket(one).send([b"x" * 200] * limits.BATCH_DATAGRAMS)
+    reader.receive()
+    assert reader._helper is not None
+    reader.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(place)
+
+
 def test_without_the_helper_a_busy_socket_is_read_as_ever(pair, monkeypatch):
     monkeypatch.setattr(batches, "_helper", lambda _: None)
     one, other = pair
