@@ -21,7 +21,20 @@ NEEDS = {
             ),
             f"needs the program {program}: `make packages` as root installs it",
         )
-        for program in ("curl", "dig", "ssh", "sshd", "nc", "dnsmasq", "ip", "chromium")
+        for program in (
+            "curl",
+            "dig",
+            "ssh",
+            "sshd",
+            "nc",
+            "dnsmasq",
+            "ip",
+            "chromium",
+            "nft",
+            "turnserver",
+            "redis-server",
+            "tinyproxy",
+        )
     },
 }
 

@@ -1,4 +1,4 @@
-"""Where an endpoint might be reached: an ip and a port, as values."""
+"""Where an endpoint might be reached, as values: an ip and a port, or by way of a relay."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from tunnels.identity import EndpointId
 
 _EXPECTED = "an address is written 192.0.2.1:7777 or [2001:db8::1]:7777"
 
@@ -54,3 +58,78 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
+
+
+_BEACON_EXPECTED: Final = "a beacon is written https://HOST[:PORT] or https://HOST[:PORT]#ID"
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconUrl:
+    """A beacon: `https://host:port`, with `#id` when its key is known beforehand and no certificate authority is asked."""
+
+    scheme: str
+    host: str
+    """A name or an ip, in lower case; IPv6 in brackets."""
+    port: int
+    beacon_id: EndpointId | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> BeaconUrl:
+        """Read `https://host[:port][#id]`, or `http://` for a beacon of one's own; ValueError says what is expected."""
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+            beacon_id = EndpointId.parse(parts.fragment) if parts.fragment else None
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no beacon: {error}; {_BEACON_EXPECTED}") from None
+        host = parts.netloc.rpartition("@")[2].removesuffix(f":{port}").lower()
+        if (
+            parts.scheme not in ("https", "http")
+            or parts.path not in ("", "/")
+            or parts.query
+            or "@" in parts.netloc
+            or not _HOST.fullmatch(host)
+        ):
+            raise ValueError(f"{text!r} is no beacon: {_BEACON_EXPECTED}")
+        return cls(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), beacon_id)
+
+    @property
+    def authority(self) -> str:
+        """`host`, or `host:port` where the port is not the scheme's own: what stands in a Host header."""
+        default = 443 if self.scheme == "https" else 80
+        return self.host if self.port == default else f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """The URL without the id."""
+        return f"{self.scheme}://{self.authority}"
+
+    def __str__(self) -> str:
+        return self.origin if self.beacon_id is None else f"{self.origin}#{self.beacon_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAddress:
+    """An endpoint by way of a beacon's relay."""
+
+    beacon: BeaconUrl
+    endpoint_id: EndpointId
+
+    def __str__(self) -> str:
+        return f"relay {self.beacon.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAddress:
+    """A peer's address as our own TURN allocation on `server` reaches it (RFC 8656)."""
+
+    server: Address
+    peer: Address
+
+    def __str__(self) -> str:
+        return f"{self.peer} by TURN at {self.server}"
+
+
+PathAddress = Address | RelayAddress | TurnAddress
+"""The far end of a path."""

@@ -193,6 +193,20 @@ SEND_QUEUE_DATAGRAMS: Final = 2048
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes asked of the kernel for each direction of a UDP socket; it may grant less."""
 
+# --- The relay protocol --------------------------------------------------------------------------------------
+
+RELAY_FRAME: Final = 32 * 1024
+"""Bytes of datagrams in one frame between gateway and beacon: a few large packets; what one frame may delay the next by."""
+
+RELAY_MESSAGE: Final = 2048
+"""Bytes of one sealed message: sixteen candidates and the envelope, padded."""
+
+RELAY_TEXT: Final = 4096
+"""Bytes of one text frame: sixty-four ids."""
+
+RELAY_WHO_IDS: Final = 64
+"""Ids asked for at once."""
+
 # --- Memory per stream and per connection ------------------------------------------------------------------
 
 STREAM_WINDOW: Final = 512 * 1024

@@ -1,0 +1,1 @@
+"""What is between us and the world."""
