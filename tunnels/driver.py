@@ -16,7 +16,7 @@ from tunnels.streams import TunnelTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnels.addresses import Address
+    from tunnels.addresses import PathAddress
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
     from tunnels.paths.path_set import PathSet
@@ -55,7 +55,7 @@ class TunnelOwner:
         """Datagrams to this id no longer do."""
         raise NotImplementedError
 
-    def send(self, datagrams: list[bytes], address: Address) -> bool:
+    def send(self, datagrams: list[bytes], address: PathAddress) -> bool:
         """Put datagrams on the wire; False if one is larger than the interface carries."""
         raise NotImplementedError
 
@@ -106,7 +106,7 @@ class TunnelDriver:
 
     # --- feed, transmit, re-arm -------------------------------------------------------------------------
 
-    def receive(self, packets: list[bytes], address: Address, now: float) -> None:
+    def receive(self, packets: list[bytes], address: PathAddress, now: float) -> None:
         """Packets for this tunnel came; sending is scheduled, so that a burst wakes it once."""
         self.paths.heard(address, now)
         self.tunnel.receive_datagrams(packets, now)
@@ -152,7 +152,7 @@ class TunnelDriver:
         """Whether streams or pings wait for the peer."""
         return bool(self.tunnel.stream_count or self._pings)
 
-    def probe_received(self, probe: bytes, address: Address, now: float) -> None:
+    def probe_received(self, probe: bytes, address: PathAddress, now: float) -> None:
         """The peer asks whether a datagram arrives."""
         answer = self.carrier.probe_received(probe, now)
         if answer is not None:

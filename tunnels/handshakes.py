@@ -11,6 +11,10 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
 from tunnels import limits
+from tunnels.identity import EndpointId
+
+Origin = IPv4Address | IPv6Address | EndpointId
+"""Where a first packet came from: an ip, or the endpoint a relay says it is from."""
 
 
 class Admission(Enum):
@@ -30,7 +34,7 @@ class HandshakeTable:
     __slots__ = ("_per_source", "proved", "unproved")
 
     def __init__(self) -> None:
-        self._per_source: Counter[int] = Counter()
+        self._per_source: Counter[int | EndpointId] = Counter()
         self.proved = 0
         self.unproved = 0
 
@@ -39,33 +43,38 @@ class HandshakeTable:
         """All of them."""
         return self.proved + self.unproved
 
-    def admit(self, ip: IPv4Address | IPv6Address, *, address_proved: bool) -> Admission:
-        """Decide about a first packet from `ip`, whose sender may have echoed our token."""
+    def admit(self, origin: Origin, *, address_proved: bool) -> Admission:
+        """Decide about a first packet from `origin`, whose sender may have echoed our token."""
         if not address_proved:
             return Admission.ACCEPT if self.unproved < limits.RETRY_ABOVE else Admission.RETRY
-        full = self._per_source[_source(ip)] >= limits.MAX_HANDSHAKES_PER_ADDRESS
+        full = self._per_source[_source(origin)] >= limits.MAX_HANDSHAKES_PER_ADDRESS
         return Admission.DROP if full or self.proved >= limits.MAX_HANDSHAKES else Admission.ACCEPT
 
-    def begin(self, ip: IPv4Address | IPv6Address, *, address_proved: bool) -> None:
+    def begin(self, origin: Origin, *, address_proved: bool) -> None:
         """A handshake began."""
         if address_proved:
-            self._per_source[_source(ip)] += 1
+            self._per_source[_source(origin)] += 1
             self.proved += 1
         else:
             self.unproved += 1
 
-    def end(self, ip: IPv4Address | IPv6Address, *, address_proved: bool) -> None:
+    def end(self, origin: Origin, *, address_proved: bool) -> None:
         """A handshake that had begun was proved, or is over."""
         if not address_proved:
             self.unproved -= 1
             return
-        source = _source(ip)
+        source = _source(origin)
         self._per_source[source] -= 1
         if self._per_source[source] <= 0:
             del self._per_source[source]
         self.proved -= 1
 
 
-def _source(ip: IPv4Address | IPv6Address) -> int:
-    """What one attacker has one of: an IPv4 address, or an IPv6 /64 (kept apart by the bits of IPv6)."""
-    return int(ip) if isinstance(ip, IPv4Address) else int(ip) >> 64 | 1 << 64
+def _source(origin: Origin) -> int | EndpointId:
+    """What one attacker has one of: an IPv4 address, or an IPv6 /64 (kept apart by the bits of IPv6).
+
+    Of endpoint ids it has as many as it likes, and the beacon bounds what each address sends.
+    """
+    if isinstance(origin, IPv6Address):
+        return int(origin) >> 64 | 1 << 64
+    return int(origin) if isinstance(origin, IPv4Address) else origin

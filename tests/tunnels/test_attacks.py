@@ -67,11 +67,11 @@ async def everything_is_over(here: Lab, but: int) -> None:
     """All tables of Bob's are empty again, but for so many connections that are wanted."""
     bob = here.endpoints["bob"]
     await until(lambda: len(bob._drivers) == but)
-    assert bob._handshakes.total == 0
-    assert not bob._handshakes._per_source
-    assert not bob._unproven
-    assert set(bob._by_connection_id.values()) == set(bob._drivers)
-    assert len(bob._by_connection_id) <= 16 * but
+    assert bob.incoming.handshakes.total == 0
+    assert not bob.incoming.handshakes._per_source
+    assert not bob.incoming
+    assert set(bob.reception.by_connection_id.values()) == set(bob._drivers)
+    assert len(bob.reception.by_connection_id) <= 16 * but
 
 
 def most(alices: int = 0) -> int:
@@ -90,7 +90,7 @@ async def test_fifty_thousand_random_datagrams_do_not_disturb_a_transfer(here):
             await attacker.flood((random.randbytes(random.choice(sizes)) for _ in range(50_000)), to)
         assert attacker.received() == []
     await everything_is_over(here, but=1)
-    assert here.endpoints["bob"].counters.unknown > 10_000
+    assert here.endpoints["bob"].reception.unknown > 10_000
 
 
 async def test_mutated_and_replayed_datagrams_of_real_connections_do_not_disturb_them(here, small):
@@ -121,7 +121,7 @@ async def test_mutated_and_replayed_datagrams_of_real_connections_do_not_disturb
     with Attacker() as elsewhere:
         async with undisturbed(here, 500_000):
             await elsewhere.flood(versions(), to)
-        await until(lambda: here.endpoints["bob"]._handshakes.total == 0)
+        await until(lambda: here.endpoints["bob"].incoming.handshakes.total == 0)
     await everything_is_over(here, but=1)
     (status,) = here.endpoints["bob"].status()
     assert status.address == here.endpoints["alice"].addresses[0]
@@ -165,7 +165,7 @@ async def test_an_initial_padded_outside_its_packet_breaks_no_engine_but_its_own
             attacker.send(datagram, to)
             await asyncio.sleep(0)
         async with undisturbed(here, 100_000):
-            assert bob._handshakes.unproved <= limits.RETRY_ABOVE
+            assert bob.incoming.handshakes.unproved <= limits.RETRY_ABOVE
             assert len(bob._drivers) <= most(alices=1)
     await everything_is_over(here, but=1)
 
@@ -180,8 +180,8 @@ async def test_a_flood_of_first_packets_from_one_address_is_bounded_and_real_cli
     bob, to = here.endpoints["bob"], here.endpoints["bob"].addresses[0]
     with Attacker() as attacker:
         await attacker.flood(initials(60, engine), to, burst=5)
-        await until(lambda: bob.counters.by_admission.get(Admission.RETRY, 0) >= 50)
-        assert bob._handshakes.unproved <= limits.RETRY_ABOVE
+        await until(lambda: bob.incoming.by_admission.get(Admission.RETRY, 0) >= 50)
+        assert bob.incoming.handshakes.unproved <= limits.RETRY_ABOVE
         assert len(bob._drivers) <= most()
         async with undisturbed(here, 200_000):  # Alice is asked for a token, too, and gives it
             await attacker.flood(initials(60, engine), to, burst=5)
@@ -190,7 +190,7 @@ async def test_a_flood_of_first_packets_from_one_address_is_bounded_and_real_cli
         assert len(retries) >= 50
         assert all(len(retry) < 200 for retry in retries)
     await everything_is_over(here, but=1)
-    assert bob.counters.by_admission.get(Admission.DROP, 0) == 0
+    assert bob.incoming.by_admission.get(Admission.DROP, 0) == 0
 
 
 async def test_a_flood_from_many_addresses_is_bounded_and_real_clients_get_in(here, small):
@@ -203,7 +203,7 @@ async def test_a_flood_from_many_addresses_is_bounded_and_real_clients_get_in(he
         ]
         for attacker, flight in zip(many, itertools.cycle(flights)):
             attacker.send(flight, to)
-        await until(lambda: bob.counters.by_admission.get(Admission.RETRY, 0) > 50)
+        await until(lambda: bob.incoming.by_admission.get(Admission.RETRY, 0) > 50)
         assert len(bob._drivers) <= most()
         async with undisturbed(here, 200_000):
             for attacker, flight in zip(many, itertools.cycle(flights)):
@@ -238,14 +238,14 @@ async def test_clients_that_echo_the_token_and_stall_are_bounded_by_address_and_
 
         def dropped() -> int:
             talk()
-            return bob.counters.by_admission.get(Admission.DROP, 0)
+            return bob.incoming.by_admission.get(Admission.DROP, 0)
 
         await until(dropped)
-        assert bob._handshakes.total == limits.MAX_HANDSHAKES_PER_ADDRESS
+        assert bob.incoming.handshakes.total == limits.MAX_HANDSHAKES_PER_ADDRESS
         async with undisturbed(here, 100_000):  # from another address there is still room
             talk()
         clients += [StallingClient(f"127.0.1.{number}", engine) for number in range(1, 12)]
-        await until(lambda: (talk(), bob._handshakes.total == limits.MAX_HANDSHAKES)[1])
+        await until(lambda: (talk(), bob.incoming.handshakes.total == limits.MAX_HANDSHAKES)[1])
         async with undisturbed(here, 100_000):
             talk()
         assert len(bob._drivers) <= limits.MAX_HANDSHAKES + limits.MAX_HANDSHAKES_PER_ADDRESS + 1
@@ -264,7 +264,7 @@ async def test_when_all_room_is_taken_by_stallers_it_is_free_again_after_their_t
         def full() -> bool:
             for client in clients:
                 client.talk(to)
-            return bob._handshakes.total == limits.MAX_HANDSHAKES
+            return bob.incoming.handshakes.total == limits.MAX_HANDSHAKES
 
         await until(full)
     finally:
@@ -272,7 +272,7 @@ async def test_when_all_room_is_taken_by_stallers_it_is_free_again_after_their_t
             client.close()
     async with undisturbed(here, 10_000):  # dropped at first, and let in when the stallers' time is up
         pass
-    assert bob.counters.by_admission[Admission.DROP]
+    assert bob.incoming.by_admission[Admission.DROP]
     await everything_is_over(here, but=1)
 
 

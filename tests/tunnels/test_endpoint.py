@@ -345,7 +345,7 @@ async def test_a_stream_on_the_connection_that_gives_way_lives_to_its_end(here, 
     here.accepts[low] = Echo
     old = await here.open(high, low)
     remote = here.endpoints[low]._remotes[key_of(high).endpoint_id]
-    remote.dial = here.spawn(here.endpoints[low]._dial(remote), "as if both had dialled")
+    remote.dial = here.spawn(here.endpoints[low]._dialer._dial(remote), "as if both had dialled")
     await until(lambda: len(here.endpoints[high].status()) == 2)
     assert [status.is_current for status in here.endpoints[high].status()] == [False, True]
     for _ in range(20):
@@ -601,9 +601,9 @@ async def test_shutdown_leaves_no_task_timer_or_socket(engine):
         for endpoint in here.endpoints.values():
             assert endpoint.addresses == ()
             assert not endpoint._drivers
-            assert not endpoint._by_connection_id
-            assert not endpoint._unproven
-            assert endpoint._handshakes.total == 0
+            assert not endpoint.reception.by_connection_id
+            assert not endpoint.incoming
+            assert endpoint.incoming.handshakes.total == 0
         await asyncio.sleep(0)
         assert len(timers_of(loop)) == timers_before
         with pytest.raises(TunnelClosed, match="shut down"):

@@ -23,7 +23,7 @@ from tunnels.paths.mtu import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnels.addresses import Address
+    from tunnels.addresses import PathAddress
     from tunnels.paths.path_set import PathSet
 
 _LONG_HEADER = 0x80
@@ -36,7 +36,7 @@ class Carrier:
         """For the paths of a connection; the sizes found are those of the confirmed one."""
         self._paths = paths
         self._chance = chance
-        self._path: Address | None = None
+        self._path: PathAddress | None = None
         self._peer_id = b""  # the connection id our packets carry, once they have short headers
         self._heal_at = 0.0
         self._heal_nonce: bytes | None = None

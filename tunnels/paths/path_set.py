@@ -15,7 +15,7 @@ from tunnels import limits
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tunnels.addresses import Address
+    from tunnels.addresses import PathAddress
 
 
 class PathSet:
@@ -23,13 +23,13 @@ class PathSet:
 
     __slots__ = ("_candidates", "_heard_at", "confirmed")
 
-    def __init__(self, candidates: Iterable[Address], confirmed: Address | None = None) -> None:
+    def __init__(self, candidates: Iterable[PathAddress], confirmed: PathAddress | None = None) -> None:
         """A client starts with candidates; a server with the address its client was heard at, confirmed."""
         self._candidates = tuple(dict.fromkeys(candidates))[: limits.MAX_CANDIDATES]
         self._heard_at = 0.0
         self.confirmed = confirmed
 
-    def add_candidate(self, address: Address) -> bool:
+    def add_candidate(self, address: PathAddress) -> bool:
         """One more place the endpoint may be; False when the set is full."""
         if address in self._candidates:
             return True
@@ -38,7 +38,7 @@ class PathSet:
         self._candidates = (*self._candidates, address)
         return True
 
-    def heard(self, address: Address, now: float) -> None:
+    def heard(self, address: PathAddress, now: float) -> None:
         """A datagram of this connection came from `address`."""
         if address == self.confirmed:
             self._heard_at = now
@@ -48,6 +48,6 @@ class PathSet:
             self.confirmed = address
             self._heard_at = now
 
-    def destinations(self) -> tuple[Address, ...]:
+    def destinations(self) -> tuple[PathAddress, ...]:
         """Where a datagram goes now."""
         return self._candidates if self.confirmed is None else (self.confirmed,)

@@ -14,9 +14,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tunnels import limits
+from tunnels.addresses import RelayAddress
 
 if TYPE_CHECKING:
-    from tunnels.addresses import Address
+    from tunnels.addresses import PathAddress
 
 _LONG_HEADER: Final = 0x80
 _INITIAL_TYPE: Final = 0x00
@@ -92,13 +93,11 @@ class RetryTokens:
         self._aead = AESGCM(key)
 
     def retry_packet(
-        self, initial: Initial, source: Address, new_id: bytes, nonce: bytes, now: float
+        self, initial: Initial, source: PathAddress, new_id: bytes, nonce: bytes, now: float
     ) -> bytes:
         """A Retry that asks the client at `source` to come again with a token and `new_id` as destination."""
         odcid = initial.destination_connection_id
-        sealed = nonce + self._aead.encrypt(
-            nonce, struct.pack("!d", now) + new_id + odcid, str(source).encode()
-        )
+        sealed = nonce + self._aead.encrypt(nonce, struct.pack("!d", now) + new_id + odcid, _context(source))
         packet = b"".join(
             (
                 bytes([_LONG_HEADER | _FIXED_BIT | _RETRY_TYPE]),
@@ -113,13 +112,13 @@ class RetryTokens:
         pseudo_packet = bytes([len(odcid)]) + odcid + packet  # RFC 9001 §5.8
         return packet + AESGCM(_RETRY_KEY).encrypt(_RETRY_NONCE, b"", pseudo_packet)
 
-    def original_id(self, initial: Initial, source: Address, now: float) -> bytes | None:
+    def original_id(self, initial: Initial, source: PathAddress, now: float) -> bytes | None:
         """The client's first destination id if its token is one we gave to this source for this id; else None."""
         token = initial.token
         if len(token) <= _NONCE_BYTES:
             return None
         try:
-            plain = self._aead.decrypt(token[:_NONCE_BYTES], token[_NONCE_BYTES:], str(source).encode())
+            plain = self._aead.decrypt(token[:_NONCE_BYTES], token[_NONCE_BYTES:], _context(source))
         except InvalidTag:
             return None
         (issued,) = struct.unpack_from("!d", plain)
@@ -127,3 +126,10 @@ class RetryTokens:
         if new_id != initial.destination_connection_id or now - issued > limits.RETRY_TOKEN_LIFETIME:
             return None
         return odcid
+
+
+def _context(source: PathAddress) -> bytes:
+    """What tells one sender from another."""
+    if isinstance(source, RelayAddress):
+        return f"{source.beacon} {source.endpoint_id}".encode()
+    return str(source).encode()

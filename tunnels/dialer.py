@@ -1,0 +1,128 @@
+"""How connections with remote endpoints come about: handshakes at all known addresses until one is through."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from math import ceil
+from typing import TYPE_CHECKING
+
+from tunnels import limits
+from tunnels.errors import TunnelError, Unreachable, WrongIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from typing import Any
+
+    from tunnels.addresses import PathAddress
+    from tunnels.dialing import Remote
+    from tunnels.driver import TunnelDriver
+    from tunnels.identity import EndpointId
+
+    Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    FindAddresses = Callable[[EndpointId], Awaitable[Sequence[PathAddress]]]
+    Begin = Callable[[Remote, tuple[PathAddress, ...], float], TunnelDriver]
+
+
+class Dialer:
+    """Dials remotes, at most once each at a time."""
+
+    def __init__(
+        self, *, find_addresses: FindAddresses, begin: Begin, spawn: Spawn, connect_timeout: float
+    ) -> None:
+        """`begin` starts a handshake with a remote at addresses, which may take so many seconds."""
+        self._find_addresses = find_addresses
+        self._begin = begin
+        self._spawn = spawn
+        self._connect_timeout = connect_timeout
+
+    async def connect(self, remote: Remote) -> TunnelDriver:
+        """The remote's connection, or the next one to open; TunnelError says why there is none."""
+        now = time.monotonic()
+        current = remote.working(now)
+        if current is not None:
+            return current
+        if remote.dial is None:
+            wait = remote.backoff.next_attempt - now
+            if wait > 0 and remote.last_error is not None:
+                raise type(remote.last_error)(f"{remote.last_error} (not tried again for {ceil(wait)} s)")
+            remote.dial = self._spawn(self._dial(remote), f"dial {remote.endpoint_id.short}")
+            remote.dial.add_done_callback(lambda _: remote.dial_ended(time.monotonic()))
+        return await remote.wait_opened()
+
+    async def _dial(self, remote: Remote) -> None:
+        deadline = time.monotonic() + self._connect_timeout
+        error = await self._attempts(remote, deadline)
+        if error is not None and remote.has_connection:
+            # It fell silent, and cannot be dialled anew; it gets the rest of the time to come back.
+            await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+        now = time.monotonic()
+        if error is not None and remote.working(now) is None:
+            remote.last_error = error
+            remote.backoff.failed(now, _chance())
+
+    async def _attempts(self, remote: Remote, deadline: float) -> TunnelError | None:
+        """Begin handshakes until one is through or time is up; None, or why there is no connection."""
+        name = remote.endpoint_id.short
+        try:
+            async with asyncio.timeout_at(deadline):
+                candidates = tuple(await self._find_addresses(remote.endpoint_id))
+        except TimeoutError:
+            return Unreachable(f"looking for the addresses of {name} took too long; is this machine online?")
+        if not candidates:
+            return Unreachable(
+                f"no address of {name} is known; ask its owner for a new ticket, then: overlay join TICKET"
+            )
+        error: TunnelError = _no_answer(name, candidates)
+        pause = limits.DIAL_PAUSE
+        left = candidates
+        while (seconds := deadline - time.monotonic()) > 0.1:
+            driver = self._begin(remote, left, min(seconds, limits.DIAL_ATTEMPT_TIMEOUT))
+            outcome = await asyncio.shield(driver.settled)
+            if outcome is None:
+                return None
+            # Whoever answers first at one address must not stand in the way of the endpoint itself at another.
+            answered = driver.paths.confirmed
+            left = tuple(address for address in left if address != answered)
+            if isinstance(outcome, WrongIdentity):
+                candidates = tuple(address for address in candidates if address != answered)
+                if not candidates:
+                    return outcome
+                error = _no_answer(name, candidates)
+            elif not isinstance(outcome, Unreachable):  # it answered, and not with a connection
+                error = Unreachable(f"{name} did not accept the connection: {outcome}")
+                await asyncio.sleep(min(pause, seconds))
+                pause *= 2
+            left = left or candidates
+        return error
+
+    def redial(self, remote: Remote) -> None:
+        """A connection in use fell silent or was lost: try to have a fresh one before somebody asks."""
+        if remote.redial is None:
+            remote.redial = self._spawn(self._redial(remote), f"redial {remote.endpoint_id.short}")
+            remote.redial.add_done_callback(lambda _: setattr(remote, "redial", None))
+
+    async def _redial(self, remote: Remote) -> None:
+        for _ in range(limits.RECONNECT_ATTEMPTS):
+            now = time.monotonic()
+            await asyncio.sleep(
+                max(0.0, remote.backoff.next_attempt - now) + _chance() * limits.REDIAL_JITTER
+            )
+            if remote.working(time.monotonic()) is not None:
+                return
+            try:
+                await self.connect(remote)
+            except TunnelError:
+                continue  # the next wait is longer; the error is in `last_error` for whoever asks
+            return
+
+
+def _no_answer(name: str, addresses: Sequence[PathAddress]) -> Unreachable:
+    tried = ", ".join(map(str, addresses))
+    return Unreachable(f"{name} did not answer at {tried}; is its gateway running and reachable?")
+
+
+def _chance() -> float:
+    """Uniform in [0, 1)."""
+    return secrets.randbelow(1 << 16) / (1 << 16)
