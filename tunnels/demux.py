@@ -5,7 +5,8 @@ first byte            protocol
 ====================  ===========================================
 0-3                   STUN (RFC 8489)
 32                    a fragment of a QUIC packet (`tunnels.paths.fragments`)
-33, 34                a probe of the path, and its answer (`tunnels.paths.mtu`)
+33, 34                a probe of the path's size, and its answer (`tunnels.paths.mtu`)
+35                    a sealed check of the path (`tunnels.paths.checks`)
 64-127                QUIC, short header
 192-255               QUIC, long header (the fixed bit is set)
 everything else       nothing of ours
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from tunnels.paths import fragments, mtu
+from tunnels.paths import checks, fragments, mtu
 
 
 class DatagramKind(Enum):
@@ -29,6 +30,7 @@ class DatagramKind(Enum):
     FRAGMENT = "fragment"
     PROBE = "probe"
     PROBE_ANSWER = "probe-answer"
+    CHECK = "check"
     STUN = "stun"
     UNKNOWN = "unknown"
 
@@ -38,6 +40,7 @@ _BY_FIRST_BYTE = {
     fragments.FRAGMENT: DatagramKind.FRAGMENT,
     mtu.PROBE: DatagramKind.PROBE,
     mtu.ANSWER: DatagramKind.PROBE_ANSWER,
+    checks.CHECK: DatagramKind.CHECK,
     **dict.fromkeys(range(64, 128), DatagramKind.QUIC_SHORT),
     **dict.fromkeys(range(192, 256), DatagramKind.QUIC_LONG),
 }

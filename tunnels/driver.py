@@ -8,17 +8,21 @@ import time
 from typing import TYPE_CHECKING
 
 from tunnels import limits
+from tunnels.addresses import RelayAddress
 from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.events import CloseCode, TunnelState
 from tunnels.paths.carrier import Carrier
+from tunnels.paths.checks import Sealer
+from tunnels.paths.reports import Healed
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tunnels.addresses import PathAddress
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
+    from tunnels.paths.candidates import Candidate, PathPolicy
     from tunnels.paths.path_set import PathSet
     from tunnels.remote import Connection
     from tunnels.tunnel import Tunnel
@@ -55,8 +59,11 @@ class TunnelOwner:
         """Datagrams to this id no longer do."""
         raise NotImplementedError
 
-    def send(self, datagrams: list[bytes], address: PathAddress) -> bool:
-        """Put datagrams on the wire; False if one is larger than the interface carries."""
+    def send(self, datagrams: list[bytes], address: PathAddress, *, urgent: bool = False) -> bool:
+        """Put datagrams on the wire; False if one is larger than the interface carries, or if a relay cannot be had.
+
+        `urgent`: they are checks of the path, which must not wait behind data.
+        """
         raise NotImplementedError
 
 
@@ -76,6 +83,8 @@ class TunnelDriver:
         self._flush_due = False
         self._linger: asyncio.TimerHandle | None = None
         self._disposed = False
+        self._moved = 0  # bytes of streams, both ways
+        self._is_doubted = False  # whether the paths were told that QUIC's probes go unanswered
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._next_ping = 1
         self.connection_ids: set[bytes] = set()
@@ -108,11 +117,19 @@ class TunnelDriver:
 
     def receive(self, packets: list[bytes], address: PathAddress, now: float) -> None:
         """Packets for this tunnel came; sending is scheduled, so that a burst wakes it once."""
-        self.paths.heard(address, now)
+        self.paths.heard(address, now, sum(map(len, packets)))
         self.tunnel.receive_datagrams(packets, now)
+        if self._is_doubted and not self.tunnel.probe_timeouts:
+            self._is_doubted = False
+            self.paths.suspect(now, 0, is_awaited=False)
         if self.was_suspect and not self.tunnel.is_suspect(now):
             self.was_suspect = False
             self._owner.tunnel_recovered(self)
+        self.schedule_flush()
+
+    def check_received(self, check: bytes, address: PathAddress, now: float) -> None:
+        """A sealed check came, from the peer perhaps."""
+        self.paths.check_received(check, address, now)
         self.schedule_flush()
 
     def schedule_flush(self) -> None:
@@ -131,21 +148,40 @@ class TunnelDriver:
             return
         now = time.monotonic()
         packets = self.tunnel.datagrams_to_send(now)
-        confirmed = self.paths.confirmed
-        if confirmed is None:
-            for address in self.paths.destinations() if packets else ():
-                self._owner.send(packets, address)
-        else:
-            if packets and not self._owner.send(self.carrier.datagrams(packets, now), confirmed):
-                self.carrier.refused(now)
-            for probe, size in self.carrier.probes(now, self.tunnel.rtt or 0.0, self._waits_in_silence()):
-                if not self._owner.send([probe], confirmed):
-                    self.carrier.probe_refused(size, now)
+        if packets:
+            self._send(packets, now)
+        self._look_after_paths(now)
         self._arm()
 
-    def _waits_in_silence(self) -> bool:
-        """Whether the peer does not answer and somebody waits for it."""
-        return self.tunnel.probe_timeouts >= limits.SUSPECT_PROBES and self._is_awaited
+    def _send(self, packets: list[bytes], now: float) -> None:
+        moved = self.tunnel.bytes_sent + self.tunnel.bytes_received
+        if moved != self._moved:
+            self._moved = moved
+            self.paths.used(now)
+        for address in self.paths.destinations(now):
+            datagrams = self.carrier.datagrams(packets, address, now)
+            self.paths.sent(address, sum(map(len, datagrams)), now)
+            if not self._owner.send(datagrams, address):
+                if isinstance(address, RelayAddress):
+                    self.paths.failed(address, now)
+                else:
+                    self.carrier.refused(address, now)
+
+    def _look_after_paths(self, now: float) -> None:
+        """Probes and checks that are due, and what came of them."""
+        selected = self.paths.confirmed
+        if selected is not None:
+            for probe, size in self.carrier.probes(now, self.tunnel.rtt or 0.0):
+                if not self._owner.send([probe], selected):
+                    self.carrier.probe_refused(selected, size, now)
+        self.paths.handle_timer(now)
+        for check, address in self.paths.checks_to_send(now):
+            if not self._owner.send([check], address, urgent=True) and isinstance(address, RelayAddress):
+                self.paths.failed(address, now)
+        for event in self.paths.take_events():
+            if isinstance(event, Healed):
+                self.tunnel.poke()
+                self.schedule_flush()
 
     @property
     def _is_awaited(self) -> bool:
@@ -160,14 +196,14 @@ class TunnelDriver:
 
     def answer_received(self, answer: bytes) -> None:
         """The peer says that a datagram arrived."""
-        if self.carrier.answer_received(answer):
-            self.tunnel.poke()
-            self.schedule_flush()
+        self.carrier.answer_received(answer)
 
     def _arm(self) -> None:
         due = self.tunnel.get_timer()
-        if due is not None and (probe := self.carrier.get_timer(self._waits_in_silence())) is not None:
-            due = min(due, probe)
+        if due is not None:
+            for other in (self.carrier.get_timer(), self.paths.get_timer()):
+                if other is not None and other < due:
+                    due = other
         if self._timer is not None:
             if due is not None and self._timer_due <= due:
                 return  # it fires early at worst, and re-arms itself
@@ -185,11 +221,42 @@ class TunnelDriver:
         due = self.tunnel.get_timer()
         if due is not None and due <= now:
             self.tunnel.handle_timer(now)
-            if self.tunnel.probe_timeouts >= limits.MTU_SUSPECT_PROBES:
+            timeouts = self.tunnel.probe_timeouts
+            if timeouts:
+                self._is_doubted = True
+                self.paths.suspect(now, timeouts, is_awaited=self._is_awaited)
+            if timeouts >= limits.MTU_SUSPECT_PROBES:
                 self.carrier.suspect(now)
             if self._is_awaited and self.is_suspect(now):
                 self._owner.tunnel_suspect(self)
         self._flush()
+
+    # --- what is known of paths elsewhere ---------------------------------------------------------------
+
+    def path_failed(self, address: PathAddress) -> None:
+        """The transport cannot send there: a relay is gone, or the peer is not at it."""
+        self.paths.failed(address, time.monotonic())
+        self.schedule_flush()
+
+    def network_changed(self) -> None:
+        """This machine's network is another one."""
+        self.paths.network_changed(time.monotonic())
+        self.schedule_flush()
+
+    def set_own_candidates(self, own: Iterable[Candidate]) -> None:
+        """We may be reached here now."""
+        self.paths.set_own_candidates(own, time.monotonic())
+        self.schedule_flush()
+
+    def add_candidates(self, candidates: Iterable[Candidate]) -> None:
+        """The peer may be reached here, too."""
+        self.paths.add_candidates(candidates, time.monotonic())
+        self.schedule_flush()
+
+    def set_policy(self, policy: PathPolicy) -> None:
+        """Only such paths may be used."""
+        self.paths.set_policy(policy, time.monotonic())
+        self.schedule_flush()
 
     # --- streams ----------------------------------------------------------------------------------------
 
@@ -278,6 +345,12 @@ class TunnelDriver:
     # --- what the tunnel tells (TunnelEvents) -----------------------------------------------------------
 
     def tunnel_opened(self) -> None:
+        tunnel = self.tunnel
+        assert tunnel.remote_id is not None  # noqa: S101 - an open tunnel knows its peer
+        sealer = Sealer(
+            tunnel.channel_binding, is_client=tunnel.is_client, peer_id=tunnel.remote_id, chance=os.urandom
+        )
+        self.paths.open(sealer, time.monotonic())
         self._owner.tunnel_opened(self)
         if not self.settled.done():
             self.settled.set_result(None)

@@ -21,6 +21,7 @@ from tunnels.driver import TunnelDriver, TunnelOwner
 from tunnels.errors import TunnelClosed, TunnelLost, Unreachable
 from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.incoming import IncomingConnections
+from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
@@ -235,7 +236,9 @@ class Endpoint(TunnelOwner):
 
     def _begin(self, remote: Remote, addresses: tuple[PathAddress, ...], timeout: float) -> TunnelDriver:
         engine = self._factory.client(self._certificate, self._settings.idle_timeout)
-        driver = self._new_driver(engine, PathSet(addresses), remote.endpoint_id, timeout)
+        candidates = [Candidate(address, CandidateKind.CONFIGURED) for address in addresses]
+        paths = PathSet(candidates, now=time.monotonic(), chance=secrets.token_bytes)
+        driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
         remote.drivers.append(driver)
         driver.schedule_flush()
         return driver
@@ -282,15 +285,15 @@ class Endpoint(TunnelOwner):
             original_destination_connection_id=original or initial.destination_connection_id,
             retry_source_connection_id=None if original is None else initial.destination_connection_id,
         )
-        paths = PathSet((address,), confirmed=address)
+        paths = PathSet((), now=time.monotonic(), chance=secrets.token_bytes, confirmed=address)
         driver = self._new_driver(engine, paths, None, limits.HANDSHAKE_TIMEOUT)
         self.add_connection_id(initial.destination_connection_id, driver)
         return driver
 
     # --- TunnelOwner ------------------------------------------------------------------------------------
 
-    def send(self, datagrams: list[bytes], address: PathAddress) -> bool:
-        return not isinstance(address, Address) or self._transport.send(datagrams, address)
+    def send(self, datagrams: list[bytes], address: PathAddress, *, urgent: bool = False) -> bool:
+        return isinstance(address, Address) and self._transport.send(datagrams, address)
 
     def add_connection_id(self, connection_id: bytes, driver: TunnelDriver) -> None:
         self.reception.add(connection_id, driver)

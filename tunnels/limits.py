@@ -66,10 +66,6 @@ MTU_CONFIRM_EVERY: Final = 2.0
 MTU_SUSPECT_PROBES: Final = 2
 """Unanswered QUIC probes in a row on which a path falls back at once: it is down, or it has shrunk."""
 
-HEAL_PROBE_EVERY: Final = 0.5
-"""Seconds between small probes of a path on which QUIC hears nothing while somebody waits: how long a healed path
-stays unnoticed at most. Two a second for at most `IDLE_TIMEOUT` burden nobody."""
-
 PROBE_ANSWERS_PER_SECOND: Final = 50
 """Answers to size probes that one connection gives in a second: more than a search needs, and no flood."""
 
@@ -132,6 +128,126 @@ REDIAL_JITTER: Final = 0.25
 RECONNECT_ATTEMPTS: Final = 10
 """Background attempts after a connection with streams was lost: about six minutes, then on demand only."""
 
+# --- Paths ---------------------------------------------------------------------------------------------------
+
+ROUND_GAPS: Final = (0.033, 0.033, 0.067, 0.133, 0.267, 0.533, 1.067, 2.0)
+"""Seconds between the pings of a round: dense at first, because both ends must have sent before either hears, and
+about four seconds in all."""
+
+ROUND_PINGS: Final = len(ROUND_GAPS) + 1
+"""Pings of one path in a round."""
+
+ROUND_PINGS_MORE: Final = 3
+"""Pings after the first that was answered: if one end stopped as soon as it is content, the other might never be."""
+
+ROUND_EVERY: Final = 5.0
+ROUND_EVERY_MAX: Final = 60.0
+"""Seconds between rounds on all candidates while no direct path is found: doubling, up to a minute. News of candidates,
+of the network or of silence begins one at once."""
+
+ROUNDS_UNHEARD: Final = 4
+"""Rounds after which a peer that never sent a check is taken for one that does not know them."""
+
+SCAN_EVERY: Final = 60.0
+SCAN_PINGS: Final = 3
+SCAN_GOOD_ENOUGH: Final = 0.010
+"""Seconds between looks at the alternatives of a path that works, pings each gets, and the round trip below which
+nothing better is looked for."""
+
+PING_ACTIVE: Final = 5.0
+PING_IDLE: Final = 15.0
+PING_JITTER: Final = 0.2
+"""Seconds between pings of the selected path and of the relay beside it, while data flows and while it does not (home
+NATs forget after 30 s), and the part by which they vary, so that many connections do not beat in time."""
+
+PING_WHEN_QUIET: Final = 1.0
+"""Seconds after data has stopped to come when the path is pinged out of turn: whoever only receives would not notice
+otherwise that a NAT forgot him, and the ping itself makes it known to the peer."""
+
+PING_PATIENCE: Final = 0.3
+"""Seconds (or three round trips) a ping of the selected path may take before it is asked more insistently."""
+
+ACTIVE_FOR: Final = 45.0
+"""Seconds after the last data for which a connection counts as active."""
+
+PING_LOST_AFTER: Final = 5.0
+"""Seconds after which a ping counts as lost: a relay over a crowded TCP connection may take some."""
+
+PINGS_PER_SECOND: Final = 100
+PONGS_PER_SECOND: Final = 100
+"""Pings, and pongs, of one connection: sixteen candidates' first four at once, with room. 9 KB/s, which is no flood."""
+
+MAX_OUTSTANDING_PINGS: Final = 512
+"""Pings remembered for their pongs: `PING_LOST_AFTER` at `PINGS_PER_SECOND`."""
+
+SUSPECT_PING_EVERY: Final = 0.5
+"""Seconds between pings of all paths while QUIC hears nothing and somebody waits: how long a healed path stays
+unnoticed at most."""
+
+DISTRUST_PROBES: Final = 2
+"""Unanswered QUIC probes in a row on which the selected path is trusted no more: one may be an accident."""
+
+REPLAY_WINDOW: Final = 1024
+"""Checks that may overtake each other: ten seconds' worth, over paths of any length."""
+
+PATH_TRUST: Final = 12.0
+"""Seconds after a pong for which data may go by a path alone: two pings of `PING_ACTIVE` may be lost."""
+
+PATH_DEAD_AFTER: Final = 15.0
+"""Seconds without a pong, while pings are sent, after which a path is stale."""
+
+PATH_CONSENT: Final = 30.0
+"""Seconds after a pong for which bulk may be sent at all (RFC 7675 §5.1)."""
+
+PATH_OPEN_FOR: Final = 30.0
+"""Seconds after the last datagram for which what is between is taken to be open: the shortest-lived NATs' time."""
+
+PATH_FAILS_PINGS: Final = 3
+PATH_FAILS_AFTER: Final = 1.0
+"""Pings in a row without an answer, and seconds since the first of them (or three round trips), for which a path that is
+not trusted is left for a worse one."""
+
+PATH_BETTER_BY: Final = 0.005
+PATH_BETTER_PART: Final = 0.1
+PATH_BETTER_TIMES: Final = 3
+"""Seconds, and part of the round trip, by which another path of the same tier must be better, and how often in a row."""
+
+PATH_IPV6_BONUS: Final = 0.003
+PATH_PRIVATE_BONUS: Final = 0.2
+"""Seconds that IPv6 may be slower (it has no NAT that forgets), and the part that a private address may be."""
+
+PATH_HOLD_DOWN: Final = 10.0
+PATH_HOLD_DOWN_MAX: Final = 300.0
+PATH_DEATHS_FORGOTTEN: Final = 600.0
+"""Seconds after a change before a slightly better path is changed to, and before a path that died is used again, which
+doubles with each death up to a maximum; and after which deaths are forgotten."""
+
+PATH_LOSS_PINGS: Final = 20
+PATH_LOSS: Final = 0.05
+"""The last pings of a path that its loss is judged by, and the part that may be lost."""
+
+PATH_RTT_PERIOD: Final = 60.0
+"""Seconds over which the shortest round trip of a path is taken."""
+
+STANDBY_PATHS: Final = 4
+"""Paths that data goes to at once at most, when none is trusted."""
+
+MAX_PATHS: Final = 32
+"""Paths of one connection: the peer's candidates, twice, since NATs give new addresses to old ones."""
+
+MAX_UNPROVEN_SOURCES: Final = 4
+UNPROVEN_PINGS_PER_SECOND: Final = 4
+"""Addresses that unauthenticated datagrams came from and that are being asked, and pings to them: whoever forges sources
+gets four small datagrams a second sent to others."""
+
+OFFER_RETRY: Final = 0.25
+OFFER_RETRY_MAX: Final = 8.0
+OFFER_TRIES: Final = 8
+"""Seconds until an offer without an answer is sent again, doubling up to a maximum, and how often it is sent."""
+
+TRACE_ENTRIES: Final = 64
+"""Decisions that one connection remembers: the last few minutes of a bad day."""
+
 # --- What a stranger can fill ------------------------------------------------------------------------------
 
 MAX_TUNNELS: Final = 1024
@@ -154,8 +270,10 @@ RETRY_TOKEN_LIFETIME: Final = 30.0
 MAX_TUNNELS_PER_ENDPOINT: Final = 4
 """Connections with one endpoint: the current one, a superseded one each way, and one being born."""
 
-MAX_CANDIDATES: Final = 8
-"""Addresses of one endpoint that are tried: the first flight goes to each of them."""
+MAX_CANDIDATES: Final = 16
+MAX_CANDIDATES_PER_SCOPE: Final = 8
+"""Addresses of one endpoint that are tried, in all and of each family and tier: the first flight goes to each of them,
+and nobody shall make a gateway ping a whole network."""
 
 MAX_REMOTES: Final = 4096
 """Endpoints whose dial history is remembered; the longest untouched is forgotten first."""

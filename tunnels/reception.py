@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tunnels import limits
 from tunnels.demux import KINDS, DatagramKind
 from tunnels.events import TunnelState
+from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.fragments import whole
 from tunnels.quic.packets import destination_connection_id
 
@@ -75,6 +76,8 @@ class Reception:
                     packet = receiver.carrier.reassembler.add(burst[start:stop])
                 if packet is not None:
                     packets.append(packet)
+            elif kind is DatagramKind.CHECK:
+                receiver.check_received(burst[start:stop], address, now)
             elif kind is DatagramKind.PROBE:
                 receiver.probe_received(burst[start:stop], address, now)
             elif kind is DatagramKind.PROBE_ANSWER:
@@ -97,5 +100,6 @@ class Reception:
 
 def _deliver(driver: TunnelDriver, packets: list[bytes], address: PathAddress, now: float) -> None:
     if driver.tunnel.state is TunnelState.HANDSHAKE and not driver.tunnel.is_client:
-        driver.paths.add_candidate(address)  # a client tries several paths at once
+        # A client tries several paths at once.
+        driver.add_candidates((Candidate(address, CandidateKind.PEER_REFLEXIVE),))
     driver.receive(packets, address, now)

@@ -257,6 +257,11 @@ class Tunnel:
         self._engine.poke()
 
     @property
+    def channel_binding(self) -> bytes:
+        """What both ends of the connection share and nobody else knows, once it is open."""
+        return self._engine.channel_binding()
+
+    @property
     def probe_timeouts(self) -> int:
         """How many of QUIC's probes in a row went unanswered."""
         return self._engine.probe_timeouts()

@@ -1,8 +1,7 @@
-"""Between a connection's packets and the datagrams on its confirmed path. Sans-IO.
+"""Between a connection's packets and the datagrams on its paths. Sans-IO.
 
-Outgoing packets that are larger than the path carries become fragments, incoming fragments become packets. Probes find
-the path's size, and, while QUIC hears nothing, the moment the path works again: QUIC's own probes back off to minutes,
-and a healed path would stay silent until the next.
+Outgoing packets that are larger than a path carries become fragments, incoming fragments become packets. Probes find
+each path's size. A relay carries packets whole.
 """
 
 from __future__ import annotations
@@ -10,15 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels import limits
+from tunnels.addresses import RelayAddress
 from tunnels.paths.fragments import TAG_BYTES, Reassembler, split
-from tunnels.paths.mtu import (
-    NONCE_BYTES,
-    PROBE_HEADER_BYTES,
-    PathMtu,
-    encode_answer,
-    encode_probe,
-    nonce_of,
-)
+from tunnels.paths.mtu import NONCE_BYTES, PathMtu, encode_answer, encode_probe, nonce_of
+from tunnels.paths.probing import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,33 +27,46 @@ class Carrier:
     """One connection's; `chance` gives so many random bytes, `now` is the event loop's clock."""
 
     def __init__(self, paths: PathSet, chance: Callable[[int], bytes]) -> None:
-        """For the paths of a connection; the sizes found are those of the confirmed one."""
+        """For the paths of a connection, each with a size of its own."""
         self._paths = paths
         self._chance = chance
-        self._path: PathAddress | None = None
-        self._peer_id = b""  # the connection id our packets carry, once they have short headers
-        self._heal_at = 0.0
-        self._heal_nonce: bytes | None = None
-        self._answers = 0.0
-        self._answers_at = 0.0
-        self.mtu = PathMtu()
+        self._mtus: dict[PathAddress, PathMtu] = {}
+        self._address: PathAddress | None = None  # the path that was used last, and its size
+        self._mtu = PathMtu()
+        self._answers = Bucket(limits.PROBE_ANSWERS_PER_SECOND)
         self.reassembler = Reassembler()
 
     def __repr__(self) -> str:
-        return f"<Carrier {self._path} of {self.mtu.size} bytes>"
+        return f"<Carrier {self._paths.confirmed} of {self.mtu.size} bytes>"
 
-    def datagrams(self, packets: list[bytes], now: float) -> list[bytes]:
-        """The packets as datagrams that the confirmed path carries."""
-        if self._path != self._paths.confirmed:
-            self._path = self._paths.confirmed
-            self.mtu = PathMtu()
+    @property
+    def mtu(self) -> PathMtu:
+        """The size of the selected path."""
+        selected = self._paths.confirmed
+        return PathMtu() if selected is None else self._mtu_of(selected)
+
+    def _mtu_of(self, address: PathAddress) -> PathMtu:
+        if address is not self._address:
+            mtu = self._mtus.get(address)
+            if mtu is None:
+                if len(self._mtus) >= limits.MAX_PATHS:
+                    del self._mtus[next(iter(self._mtus))]
+                mtu = self._mtus[address] = PathMtu()
+            self._address, self._mtu = address, mtu
+        return self._mtu
+
+    def datagrams(self, packets: list[bytes], address: PathAddress, now: float) -> list[bytes]:
+        """The packets as datagrams that the path carries."""
         last = packets[-1]
         if not last[0] & _LONG_HEADER:
-            self._peer_id = last[1 : 1 + limits.CONNECTION_ID_BYTES]
-        size = self.mtu.size
+            self._paths.peer_connection_id = last[1 : 1 + limits.CONNECTION_ID_BYTES]
+        if isinstance(address, RelayAddress):
+            return packets
+        mtu = self._mtu_of(address)
+        size = mtu.size
         longest = len(max(packets, key=len))
         if longest > limits.MIN_PATH_MTU < size:
-            self.mtu.used(now)
+            mtu.used(now)
         if longest <= size:
             return packets
         datagrams = []
@@ -72,15 +79,15 @@ class Carrier:
                 tag = (tag + 1) & 0xFFFFFFFF
         return datagrams
 
-    def refused(self, now: float) -> None:
+    def refused(self, address: PathAddress, now: float) -> None:
         """The interface does not carry the datagrams just given: the route has changed."""
-        if self.mtu.size > limits.MIN_PATH_MTU:
-            self.mtu.refused(self.mtu.size, now)
+        mtu = self._mtu_of(address)
+        if mtu.size > limits.MIN_PATH_MTU:
+            mtu.refused(mtu.size, now)
 
-    def probe_refused(self, size: int, now: float) -> None:
-        """The interface does not carry a probe of `probes`; one that asks about no size teaches nothing."""
-        if size:
-            self.mtu.refused(size, now)
+    def probe_refused(self, address: PathAddress, size: int, now: float) -> None:
+        """The interface does not carry a probe of so many bytes."""
+        self._mtu_of(address).refused(size, now)
 
     def suspect(self, now: float) -> None:
         """QUIC's probes go unanswered: the path is down, or carries less than it did."""
@@ -88,49 +95,38 @@ class Carrier:
 
     # --- probes -----------------------------------------------------------------------------------------
 
-    def get_timer(self, is_silent: bool) -> float | None:
-        """When `probes` may have something to send; None before there are packets to be carried."""
-        if not self._peer_id:
-            return None
-        timer = self.mtu.get_timer()
-        return min(timer, self._heal_at) if is_silent else timer
+    def _probed(self) -> PathAddress | None:
+        """The path whose size is worth knowing; None before there are packets to be carried."""
+        selected = self._paths.confirmed
+        return selected if self._paths.peer_connection_id and not isinstance(selected, RelayAddress) else None
 
-    def probes(self, now: float, rtt: float, is_silent: bool) -> list[tuple[bytes, int]]:
-        """Probes to send on the confirmed path now, each with the size it asks about, or 0.
+    def get_timer(self) -> float | None:
+        """When `probes` may have something to send."""
+        address = self._probed()
+        return None if address is None else self._mtu_of(address).get_timer()
 
-        `is_silent`: QUIC's probes go unanswered and somebody waits for the peer.
-        """
-        if not self._peer_id:
+    def probes(self, now: float, rtt: float) -> list[tuple[bytes, int]]:
+        """Probes to send on the selected path now, each with the size it asks about."""
+        address = self._probed()
+        if address is None:
             return []
+        mtu = self._mtu_of(address)
         probes = []
-        if is_silent and now >= self._heal_at:
-            self._heal_at = now + limits.HEAL_PROBE_EVERY
-            self._heal_nonce = nonce = self._chance(NONCE_BYTES)
-            probes.append((encode_probe(self._peer_id, nonce, PROBE_HEADER_BYTES), 0))
-        if now >= self.mtu.get_timer():
-            for size in self.mtu.due(now, rtt):
-                nonce = self._chance(NONCE_BYTES)
-                self.mtu.probe_sent(size, nonce)
-                probes.append((encode_probe(self._peer_id, nonce, size), size))
+        for size in mtu.due(now, rtt) if now >= mtu.get_timer() else ():
+            nonce = self._chance(NONCE_BYTES)
+            mtu.probe_sent(size, nonce)
+            probes.append((encode_probe(self._paths.peer_connection_id, nonce, size), size))
         return probes
 
     def probe_received(self, probe: bytes, now: float) -> bytes | None:
         """The answer to a probe of the peer's; None if it has none, or asks too often."""
         nonce = nonce_of(probe)
-        self._answers = max(0.0, self._answers - (now - self._answers_at) * limits.PROBE_ANSWERS_PER_SECOND)
-        self._answers_at = now
-        if nonce is None or not self._peer_id or self._answers >= limits.PROBE_ANSWERS_PER_SECOND:
-            return None
-        self._answers += 1
-        return encode_answer(self._peer_id, nonce)
+        peer_id = self._paths.peer_connection_id
+        return encode_answer(peer_id, nonce) if nonce and peer_id and self._answers.take(now) else None
 
-    def answer_received(self, answer: bytes) -> bool:
-        """An answer to a probe of ours, perhaps; whether it says that a silent path works again."""
+    def answer_received(self, answer: bytes) -> None:
+        """An answer to a probe of ours, perhaps; only the path that it was sent on knows it."""
         nonce = nonce_of(answer)
-        if nonce is None:
-            return False
-        if nonce == self._heal_nonce:
-            self._heal_nonce = None
-            return True
-        self.mtu.answered(nonce)
-        return False
+        if nonce is not None:
+            for mtu in self._mtus.values():
+                mtu.answered(nonce)

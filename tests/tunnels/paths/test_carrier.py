@@ -4,38 +4,57 @@ from __future__ import annotations
 
 from random import Random
 
+from tests.lab.paths import relay_to
 from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.carrier import Carrier
 from tunnels.paths.fragments import FRAGMENT
 from tunnels.paths.mtu import PROBE, encode_answer, nonce_of
 from tunnels.paths.path_set import PathSet
 
 HERE, THERE = Address.of("192.0.2.1", 7), Address.of("192.0.2.2", 7)
+RELAY = relay_to("bob")
 ID = b"8 bytes!"
 SHORT = b"\x41" + ID
 LARGE = SHORT + bytes(5000)
 NOW = 1000.0
 
 
-def carrier(paths: PathSet | None = None) -> Carrier:
-    return Carrier(paths or PathSet((HERE,), confirmed=HERE), Random(1).randbytes)
+def path_set() -> PathSet:
+    candidates = [Candidate(address, CandidateKind.HOST) for address in (HERE, THERE, RELAY)]
+    return PathSet(candidates, now=NOW, chance=bytes, confirmed=HERE)
+
+
+class SelectedPath(Carrier):
+    """Carries on the selected path of its own paths."""
+
+    def __init__(self) -> None:
+        self.paths = path_set()
+        super().__init__(self.paths, Random(1).randbytes)
+
+    def carry(self, packets: list[bytes]) -> list[bytes]:
+        return self.datagrams(packets, self.paths.confirmed, NOW)
+
+
+def carrier() -> SelectedPath:
+    return SelectedPath()
 
 
 def find_size(carrier: Carrier, size: int, now: float = NOW) -> None:
     """Answer every probe that the path carries."""
-    for probe, asked in carrier.probes(now, 0.01, is_silent=False):
+    for probe, asked in carrier.probes(now, 0.01):
         if asked <= size:
             carrier.answer_received(encode_answer(ID, nonce_of(probe)))
 
 
 def test_small_packets_travel_as_they_are():
     packets = [SHORT + bytes(100), SHORT + bytes(1191)]
-    assert carrier().datagrams(packets, NOW) == packets
+    assert carrier().carry(packets) == packets
 
 
 def test_a_large_packet_becomes_fragments_with_its_connection_id_and_a_tag_of_its_own():
-    fragments = carrier().datagrams([LARGE, SHORT, LARGE], NOW)
+    fragments = carrier().carry([LARGE, SHORT, LARGE])
     assert [fragment[0] for fragment in fragments] == [FRAGMENT] * 5 + [0x41] + [FRAGMENT] * 5
     assert {fragment[1:9] for fragment in fragments} == {ID}
     assert len({fragment[9:13] for fragment in fragments if fragment[0] == FRAGMENT}) == 2
@@ -43,46 +62,58 @@ def test_a_large_packet_becomes_fragments_with_its_connection_id_and_a_tag_of_it
 
 def test_a_packet_of_the_handshake_is_never_cut():
     long_header = b"\xc1" + bytes(1300)
-    assert carrier().datagrams([long_header], NOW) == [long_header]
+    assert carrier().carry([long_header]) == [long_header]
 
 
 def test_before_there_are_short_headers_nothing_is_probed_or_answered():
     fresh = carrier()
-    fresh.datagrams([b"\xc1" + bytes(1199)], NOW)
-    assert fresh.get_timer(is_silent=True) is None
-    assert fresh.probes(NOW, 0.0, is_silent=True) == []
+    fresh.carry([b"\xc1" + bytes(1199)])
+    assert fresh.get_timer() is None
+    assert fresh.probes(NOW, 0.0) == []
     assert fresh.probe_received(bytes([PROBE]) + ID + b"a nonce!", NOW) is None
 
 
-def test_with_the_size_found_fragments_are_fewer_and_a_new_path_starts_anew():
-    paths = PathSet((HERE, THERE), confirmed=HERE)
-    carried = carrier(paths)
-    carried.datagrams([SHORT], NOW)
+def test_with_the_size_found_fragments_are_fewer_and_each_path_has_its_own():
+    carried = carrier()
+    carried.carry([SHORT])
     find_size(carried, 1472)
-    assert len(carried.datagrams([LARGE], NOW)) == 4
+    assert len(carried.carry([LARGE])) == 4
     find_size(carried, 8400, NOW + limits.MTU_PROBE_WAIT)
-    assert carried.datagrams([LARGE], NOW) == [LARGE]
-    paths.heard(THERE, NOW)
-    assert len(carried.datagrams([LARGE], NOW)) == 5
+    assert carried.carry([LARGE]) == [LARGE]
+    assert len(carried.datagrams([LARGE], THERE, NOW)) == 5
+    assert carried.carry([LARGE]) == [LARGE]
+
+
+def test_a_relay_carries_packets_whole_and_is_not_asked_for_its_size():
+    paths = PathSet((), now=NOW, chance=bytes, confirmed=RELAY)
+    carried = Carrier(paths, Random(1).randbytes)
+    assert carried.datagrams([LARGE, SHORT], RELAY, NOW) == [LARGE, SHORT]
+    assert carried.get_timer() is None
+    assert carried.probes(NOW, 0.01) == []
+
+
+def test_the_paths_whose_sizes_are_known_are_bounded():
+    carried = carrier()
+    for port in range(1, 200):
+        carried.datagrams([LARGE], Address.of("192.0.2.3", port), NOW)
+    assert len(carried._mtus) == limits.MAX_PATHS
 
 
 def test_an_interface_that_refuses_a_size_in_use_is_not_given_it_again():
     carried = carrier()
-    carried.datagrams([SHORT], NOW)
+    carried.carry([SHORT])
     find_size(carried, 8400)
-    carried.datagrams([LARGE], NOW)
-    carried.refused(NOW)
-    assert len(carried.datagrams([LARGE], NOW)) == 5
-    carried.refused(NOW)  # of the smallest size there is nothing to learn
+    carried.carry([LARGE])
+    carried.refused(HERE, NOW)
+    assert len(carried.carry([LARGE])) == 5
+    carried.refused(HERE, NOW)  # of the smallest size there is nothing to learn
     assert carried.mtu.size == limits.MIN_PATH_MTU
 
 
-def test_a_refused_probe_that_asks_about_no_size_teaches_nothing():
+def test_when_quic_hears_nothing_the_size_falls_back():
     carried = carrier()
-    carried.datagrams([SHORT], NOW)
-    ((_, size), *_) = carried.probes(NOW, 0.01, is_silent=True)
-    carried.probe_refused(size, NOW)
-    find_size(carried, 8400, NOW + limits.MTU_PROBE_WAIT)
+    carried.carry([SHORT])
+    find_size(carried, 8400)
     assert carried.mtu.size == limits.SHORT_PATH_PACKET
     carried.suspect(NOW)
     assert carried.mtu.size == limits.MIN_PATH_MTU
@@ -90,31 +121,16 @@ def test_a_refused_probe_that_asks_about_no_size_teaches_nothing():
 
 def test_a_size_in_use_is_confirmed():
     carried = carrier()
-    carried.datagrams([SHORT], NOW)
+    carried.carry([SHORT])
     find_size(carried, 1472)
-    carried.datagrams([LARGE], NOW)
-    probes = carried.probes(NOW + limits.MTU_CONFIRM_EVERY + 1, 0.01, is_silent=False)
+    carried.carry([LARGE])
+    probes = carried.probes(NOW + limits.MTU_CONFIRM_EVERY + 1, 0.01)
     assert 1472 in [size for _, size in probes]
-
-
-def test_a_silent_path_is_asked_twice_a_second_and_its_answer_says_that_it_is_back():
-    carried = carrier()
-    carried.datagrams([SHORT], NOW)
-    find_size(carried, 1472)
-    asked = []
-    for step in range(100):
-        now = NOW + 1 + step / 10
-        asked += [probe for probe, size in carried.probes(now, 0.01, is_silent=True) if not size]
-    assert len(asked) == 20
-    assert not carried.answer_received(encode_answer(ID, nonce_of(asked[0])))  # of an earlier one
-    assert carried.answer_received(encode_answer(ID, nonce_of(asked[-1])))
-    assert not carried.answer_received(encode_answer(ID, nonce_of(asked[-1])))
-    assert not carried.answer_received(b"\x22cut short")
 
 
 def test_the_peers_probes_are_answered_within_a_rate():
     carried = carrier()
-    carried.datagrams([SHORT], NOW)
+    carried.carry([SHORT])
     probe = bytes([PROBE]) + ID + b"a nonce!" + bytes(1000)
     answers = [carried.probe_received(probe, NOW) for _ in range(1000)]
     assert answers[0] == encode_answer(ID, b"a nonce!")

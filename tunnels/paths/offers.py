@@ -1,0 +1,59 @@
+"""Telling the peer where we may be reached, until it says that it heard; and what it told us. Sans-IO."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from tunnels import limits
+from tunnels.paths.checks import Offer
+
+if TYPE_CHECKING:
+    from tunnels.paths.candidates import Candidate
+
+
+class Offers:
+    """Both directions, of one connection."""
+
+    __slots__ = ("_newest", "_round", "_tries", "due", "own", "theirs")
+
+    def __init__(self) -> None:
+        self.due = inf
+        """When `next` gives an offer; never, once the last one was answered."""
+        self.own: tuple[Candidate, ...] = ()
+        """Our candidates, as last set."""
+        self.theirs: tuple[Candidate, ...] = ()
+        """The peer's, as it last told."""
+        self._round = 0
+        self._tries = 0
+        self._newest = -1  # the sequence number of the newest offer of the peer's
+
+    def set_own(self, own: tuple[Candidate, ...], now: float) -> bool:
+        """Our candidates are these; False if they are as they were."""
+        if own == self.own:
+            return False
+        self.own = own
+        self.renew(now)
+        return True
+
+    def renew(self, now: float) -> None:
+        """Offer anew, changed or not: the peer may not have heard, or have forgotten."""
+        self._round += 1
+        self._tries = 0
+        self.due = now
+
+    def next(self, now: float) -> Offer:
+        """The offer that is due; it is due again later, unless it is answered."""
+        wait = min(limits.OFFER_RETRY * 2**self._tries, limits.OFFER_RETRY_MAX)
+        self._tries += 1
+        self.due = now + wait if self._tries < limits.OFFER_TRIES else inf
+        return Offer(self._round, is_answer=False, candidates=self.own)
+
+    def received(self, offer: Offer, sequence: int) -> Offer | None:
+        """The peer told its candidates; what to answer. Of two offers that overtook each other the newer one counts."""
+        if offer.is_answer and offer.round == self._round & 0xFFFFFFFF:
+            self.due = inf
+        if sequence > self._newest:
+            self._newest = sequence
+            self.theirs = offer.candidates
+        return None if offer.is_answer else Offer(offer.round, is_answer=True, candidates=self.own)

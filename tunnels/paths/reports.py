@@ -1,0 +1,58 @@
+"""What a connection's paths tell: events for the driver, and their state as values, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunnels.addresses import Address, PathAddress
+    from tunnels.paths.candidates import CandidateKind, Tier
+    from tunnels.paths.path import PathState
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Another path is the selected one."""
+
+    old: PathAddress | None
+    new: PathAddress
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """QUIC heard nothing, and now a ping was answered: it need not wait for its backed-off timer."""
+
+    address: PathAddress
+
+
+PathEvent = Switched | Healed
+
+
+@dataclass(frozen=True, slots=True)
+class PathReport:
+    """One path as it is now. Times are in seconds; None where something never happened."""
+
+    address: PathAddress
+    kind: CandidateKind
+    tier: Tier
+    state: PathState
+    """Of the direction in which we send."""
+    is_selected: bool
+    is_trusted: bool
+    rtt: float | None
+    """Smoothed."""
+    min_rtt: float | None
+    """The shortest of late."""
+    is_lossy: bool
+    observed: Address | None
+    """What the peer saw our pings come from."""
+    bytes_sent: int
+    bytes_received: int
+    in_state_for: float | None
+    selected_for: float | None
+    """How long it has been the selected one; None if it is not."""
+    answered_ago: float | None
+    heard_ago: float | None
+    """Of the peer's direction: when something of the connection last came from there."""
