@@ -325,6 +325,61 @@ RELAY_TEXT: Final = 4096
 RELAY_WHO_IDS: Final = 64
 """Ids asked for at once."""
 
+# --- Our connections to beacons ------------------------------------------------------------------------------
+
+BEACON_LOGIN: Final = 10.0
+"""Seconds from the first packet to the beacon's welcome: TCP, a proxy, TLS and two round trips, with a loss in each."""
+
+BEACON_NEXT: Final = 1.0
+"""Seconds after which the next beacon of the list is tried beside one that has not answered."""
+
+BEACON_BACKOFF_FIRST: Final = 1.0
+BEACON_BACKOFF_MAX: Final = 60.0
+"""Seconds until a beacon that failed is tried again: doubling, jittered by half, so that a beacon that restarts is not
+met by all its gateways at once."""
+
+BEACON_STEADY: Final = 10.0
+"""Seconds a connection has to last before its end counts as no failure of the beacon, and it is tried again at once."""
+
+BEACON_HEARTBEAT: Final = 20.0
+"""Seconds of silence after which a beacon is asked for a sign of life: below the half minute of the strictest NATs."""
+
+BEACON_UNANSWERED: Final = 2.0
+"""The same while we are sending: nothing need come back, but a dead connection is to be known before people know it."""
+
+BEACON_PONG: Final = 3.0
+"""Seconds such a sign is waited for; together with the above, five until another beacon is looked for."""
+
+BEACON_PONG_MOVED: Final = 1.0
+"""The same after this machine's addresses changed, when the connection is dead more often than not."""
+
+BEACON_CONNECTIONS: Final = 16
+"""Connections to beacons that are not our home, at once: as many as contacts with homes of their own are talked to."""
+
+BEACON_UNUSED: Final = 60.0
+"""Seconds without a frame after which such a connection is closed: several keepalives of a path that stands by."""
+
+BEACON_ANSWER: Final = 5.0
+"""Seconds a beacon's answer to a question is waited for."""
+
+TURN_RENEWAL_SHORTEST: Final = 60.0
+"""Seconds between questions for new TURN credentials at least, whatever a beacon says of their life."""
+
+BEACON_CLOSE: Final = 1.0
+"""Seconds a closing handshake may take; a beacon that is not there does not answer it."""
+
+BEACONS_REMEMBERED: Final = 256
+"""Beacons of which it is remembered that they failed, or who they are; a record can name any."""
+
+RELAY_BUFFER: Final = 1024 * 1024
+"""Bytes of datagrams that wait for a beacon's connection; the oldest is dropped then, as on any full path."""
+
+RELAY_URGENT: Final = 256
+"""Frames of path messages and sealed messages that wait there, each at most `RELAY_FRAME` bytes and most of them small."""
+
+RELAY_UNSENT: Final = 128 * 1024
+"""Bytes the kernel takes ahead of what the network does (TCP_NOTSENT_LOWAT): what a path message may wait behind."""
+
 # --- Memory per stream and per connection ------------------------------------------------------------------
 
 STREAM_WINDOW: Final = 512 * 1024
