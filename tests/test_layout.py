@@ -21,6 +21,7 @@ TESTED_ELSEWHERE = {
     "tunnels/relay/frames.py": "written next",
     "tunnels/relay/login.py": "written next",
     "tunnels/events.py": "names and a protocol only; tests/tunnels/test_tunnel.py",
+    "tunnels/transports/beacon_connection.py": "one WebSocket of tests/tunnels/transports/test_relayed.py",
     "tunnels/quic/engines.py": "one choice; tests/tunnels/quic/test_conformance.py makes both",
     "tunnels/quic/qh3_engine.py": "tests/tunnels/quic/test_conformance.py",
     "tunnels/quic/aioquic_engine.py": "tests/tunnels/quic/test_conformance.py",

@@ -1,0 +1,452 @@
+"""Datagrams and messages by way of beacons: a real WebSocket to a small beacon on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.beacons import LabBeacon
+from tests.lab.dialer import Tasks
+from tests.lab.proxies import ConnectProxy
+from tunnels import limits
+from tunnels.addresses import BeaconUrl, RelayAddress
+from tunnels.errors import Unreachable
+from tunnels.identity import SecretKey
+from tunnels.relay import frames
+from tunnels.transports.relayed import RelayState, RelayTransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+
+class Gateway:
+    """A transport and what it was told."""
+
+    def __init__(self, seed: int, *beacons: LabBeacon | BeaconUrl, proxy: str | None = None) -> None:
+        self.key = SecretKey(bytes([seed]) * 32)
+        self.id = self.key.endpoint_id
+        self.tasks = Tasks()
+        self.datagrams: list[tuple[bytes, RelayAddress, bool]] = []
+        self.messages: list[tuple[object, bytes, BeaconUrl]] = []
+        self.absent: list[RelayAddress] = []
+        self.states: list[tuple[BeaconUrl, RelayState]] = []
+        self.transport = RelayTransport(
+            self.key,
+            on_datagrams=lambda datagrams, source, urgent: self.datagrams.extend(
+                (datagram, source, urgent) for datagram in datagrams
+            ),
+            on_message=lambda *message: self.messages.append(message),
+            on_absent=self.absent.append,
+            on_state=lambda *state: self.states.append(state),
+            spawn=self.tasks.spawn,
+            proxy=proxy,
+        )
+        self.transport.set_beacons(getattr(beacon, "url", beacon) for beacon in beacons)
+
+    async def __aenter__(self) -> Gateway:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.transport.close()
+        await self.tasks.close()
+
+    async def at_home(self, beacon: LabBeacon | None = None) -> None:
+        await until(
+            lambda: self.transport.home is not None and (beacon is None or self.transport.home == beacon.url)
+        )
+
+    def status(self, url: BeaconUrl):
+        return next(status for status in self.transport.status() if status.url == url)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for it; the test's own time limit bounds it."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - it waits for things that have no event
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The transport's timers, a tenth as long."""
+    for name in ("BEACON_NEXT", "BEACON_BACKOFF_FIRST", "BEACON_HEARTBEAT", "BEACON_UNANSWERED", "BEACON_PONG",
+                 "BEACON_PONG_MOVED", "BEACON_ANSWER", "BEACON_LOGIN", "BEACON_CLOSE"):  # fmt: skip
+        monkeypatch.setattr(limits, name, getattr(limits, name) / 10)
+    monkeypatch.setattr(limits, "BEACON_UNUSED", 0.6)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "pinned https"])
+async def test_datagrams_and_messages_pass_between_two_gateways(tls):
+    async with LabBeacon(tls=tls) as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
+        await alice.at_home()
+        await bob.at_home()
+        to_bob = RelayAddress(beacon.url, bob.id)
+        assert alice.transport.send([b"one", b"two"], to_bob, False)
+        assert alice.transport.send([b"ping"], to_bob, True)
+        assert alice.transport.send_message(bob.id, b"sealed", beacon.url)
+        await until(lambda: len(bob.datagrams) == 3 and bob.messages)
+        from_alice = RelayAddress(beacon.url, alice.id)
+        assert sorted(bob.datagrams) == sorted(
+            [(b"one", from_alice, False), (b"two", from_alice, False), (b"ping", from_alice, True)],
+        ), bob.datagrams
+        assert bob.messages == [(alice.id, b"sealed", beacon.url)]
+
+
+async def test_what_is_sent_in_one_turn_travels_in_one_frame_and_path_messages_first():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
+        await alice.at_home()
+        to_bob = RelayAddress(beacon.url, bob.id)
+        alice.transport.send([b"a"], to_bob, False)
+        alice.transport.send([b"b"], to_bob, False)
+        alice.transport.send([b"path"], to_bob, True)
+        await until(lambda: len(beacon.heard) == 2)
+        assert [(kind.name, frames.datagrams_of(body)) for kind, _, body in beacon.heard] == [
+            ("PATH", [b"path"]),
+            ("DATA", [b"a", b"b"]),
+        ]
+
+
+async def test_a_large_burst_arrives_whole_and_in_order():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
+        await alice.at_home()
+        await bob.at_home()
+        burst = [bytes([i]) * 8400 for i in range(100)]
+        assert alice.transport.send(burst, RelayAddress(beacon.url, bob.id))
+        await until(lambda: len(bob.datagrams) == len(burst))
+        assert [datagram for datagram, _, _ in bob.datagrams] == burst
+        assert max(len(body) for _, _, body in beacon.heard) <= limits.RELAY_FRAME
+
+
+async def test_a_peer_that_is_not_there_is_told():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        nobody = RelayAddress(beacon.url, SecretKey(b"\x09" * 32).endpoint_id)
+        assert alice.transport.send([b"x"], nobody)
+        await until(lambda: alice.absent)
+        assert alice.absent == [nobody]
+
+
+async def test_another_beacon_is_connected_on_demand_and_closed_when_unused(quick):
+    async with (
+        LabBeacon() as home,
+        LabBeacon(201) as other,
+        Gateway(1, home) as alice,
+        Gateway(2, other) as bob,
+    ):
+        await alice.at_home()
+        await bob.at_home()
+        alice.transport.send([b"x"], RelayAddress(other.url, bob.id))
+        await until(lambda: bob.datagrams)
+        assert bob.datagrams[0][1] == RelayAddress(other.url, alice.id)
+        assert alice.transport.home == home.url
+        await until(lambda: (other.url, RelayState.CLOSED) in alice.states)
+        assert alice.transport.home == home.url
+        assert list(other.sessions) == [bob.id]
+
+
+async def test_a_beacon_that_cannot_be_had_is_not_asked_again_at_once():
+    async with LabBeacon() as home, Gateway(1, home) as alice:
+        away = BeaconUrl.parse("http://127.0.0.1:9")
+        address = RelayAddress(away, SecretKey(b"\x09" * 32).endpoint_id)
+        assert alice.transport.send([b"x"], address)
+        await until(lambda: (away, RelayState.WAITING) in alice.states)
+        assert not alice.transport.send([b"x"], address)
+        alice.transport.network_changed()
+        assert alice.transport.send([b"x"], address)
+
+
+async def test_a_record_that_names_many_beacons_does_not_open_as_many_connections():
+    async with LabBeacon() as home, Gateway(1, home) as alice:
+        await alice.at_home()
+        peer = SecretKey(b"\x09" * 32).endpoint_id
+        urls = [
+            BeaconUrl.parse(f"http://127.0.0.1:{port}") for port in range(1, limits.BEACON_CONNECTIONS + 3)
+        ]
+        sent = [alice.transport.send([b"x"], RelayAddress(url, peer)) for url in urls]
+        assert sent == [True] * limits.BEACON_CONNECTIONS + [False] * 2
+
+
+async def test_the_first_beacon_that_works_is_home_and_stays_it(quick):
+    refusing = BeaconUrl.parse("http://127.0.0.1:9")
+    async with LabBeacon() as slow, LabBeacon(201) as fast:
+        slow.login_seconds = 0.4
+        async with Gateway(1, refusing, slow, fast) as alice:
+            await alice.at_home(fast)
+            await until(lambda: not slow.sessions)
+            assert alice.transport.home == fast.url
+            assert alice.status(refusing).error
+
+
+async def test_another_home_is_found_when_it_dies():
+    async with LabBeacon() as first, LabBeacon(201) as second, Gateway(1, first, second) as alice:
+        await alice.at_home(first)
+        assert not second.logins
+        await first.stop()
+        await alice.at_home(second)
+        assert alice.states[-1] == (second.url, RelayState.CONNECTED)
+
+
+async def test_a_beacon_that_restarts_is_found_again(quick):
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        await beacon.stop()
+        await until(lambda: alice.transport.home is None)
+        again = LabBeacon(port=beacon.port)
+        async with again:
+            await alice.at_home()
+            assert again.logins == [alice.id]
+
+
+async def test_a_home_that_falls_silent_is_left_within_the_time_of_a_ping(quick):
+    async with LabBeacon() as first, LabBeacon(201) as second, Gateway(1, first, second) as alice:
+        await alice.at_home(first)
+        first.silent = True
+        alice.transport.send([b"x"], RelayAddress(first.url, alice.id))
+        await alice.at_home(second)
+        assert "no sign of life" in alice.status(first.url).error
+
+
+async def test_after_a_network_change_a_dead_connection_is_replaced_within_a_second():
+    async with LabBeacon() as first, LabBeacon(201) as second, Gateway(1, first, second) as alice:
+        await alice.at_home(first)
+        first.silent = True
+        alice.transport.network_changed()
+        await alice.at_home(second)
+
+
+async def test_after_a_network_change_a_living_connection_is_kept(quick):
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        alice.transport.network_changed()
+        await asyncio.sleep(limits.BEACON_PONG_MOVED * 2)
+        assert alice.transport.home == beacon.url
+        assert len(beacon.logins) == 1
+
+
+async def test_a_beacon_that_leaves_is_left_before_it_goes():
+    async with LabBeacon() as first, LabBeacon(201) as second, Gateway(1, first, second) as alice:
+        await alice.at_home(first)
+        await first.say(alice.id, frames.encode_text(frames.Leaving(seconds=5)))
+        await alice.at_home(second)
+        assert alice.id in first.sessions, "the old one still carries what is on its way"
+
+
+async def test_questions_are_answered():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
+        await alice.at_home()
+        await bob.at_home()
+        strangers = [SecretKey(bytes([seed]) * 32).endpoint_id for seed in range(3, 80)]
+        assert await alice.transport.who([*strangers, bob.id]) == {bob.id}
+        assert (await alice.transport.redeem("good")).limits.credit_bytes == 7
+        with pytest.raises(Unreachable, match="forged"):
+            await alice.transport.redeem("bad")
+        turn = await alice.transport.turn()
+        assert turn is not None
+        assert alice.status(beacon.url).welcome.turn == turn
+
+
+async def test_a_question_without_an_answer_ends(quick):
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        beacon.silent = True
+        with pytest.raises(Unreachable, match=r"does not answer|went away"):
+            await alice.transport.who([alice.id])
+    with pytest.raises(Unreachable, match="no beacon"):
+        await Gateway(3).transport.who([alice.id])
+
+
+async def test_status_tells_people_and_machines_what_there_is():
+    async with LabBeacon(stun=("192.0.2.1:3478",)) as beacon, Gateway(1, beacon) as alice:
+        assert alice.status(beacon.url).state is RelayState.CONNECTING
+        await alice.at_home()
+        status = alice.status(beacon.url)
+        assert status.state is RelayState.CONNECTED
+        assert status.is_home
+        assert status.connected_seconds is not None
+        assert status.welcome.stun == ("192.0.2.1:3478",)
+        assert status.welcome.observed == "192.0.2.1:1"
+        assert status.beacon_id == beacon.key.endpoint_id
+        assert [state for _, state in alice.states] == [RelayState.CONNECTING, RelayState.CONNECTED]
+
+
+async def test_one_beacon_by_two_names_is_one_connection():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
+        await alice.at_home()
+        await bob.at_home()
+        pinned = BeaconUrl.parse(f"{beacon.url}#{beacon.key.endpoint_id}")
+        by_name = BeaconUrl.parse(f"http://localhost:{beacon.port}")
+        assert alice.transport.send([b"pinned"], RelayAddress(pinned, bob.id))
+        await until(lambda: bob.datagrams)
+        bob.transport.send([b"back"], bob.datagrams[0][1])
+        await until(lambda: alice.datagrams)
+        assert alice.datagrams[0][1] == RelayAddress(pinned, bob.id), "as it was written to"
+        alice.transport.send([b"lost"], RelayAddress(by_name, bob.id))
+        await until(lambda: (by_name, RelayState.CLOSED) in alice.states)
+        alice.transport.send([b"named"], RelayAddress(by_name, bob.id))
+        await until(lambda: len(bob.datagrams) == 2)
+        assert beacon.logins == [alice.id, bob.id] or beacon.logins == [bob.id, alice.id]
+        assert alice.transport.home == beacon.url
+
+
+# --- by way of a proxy ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("login", ["", "user:pass"])
+async def test_a_pinned_beacon_is_reached_through_a_proxy(login):
+    async with ConnectProxy(login) as proxy, LabBeacon(tls=True) as beacon:
+        async with Gateway(1, beacon, proxy=proxy.url) as alice, Gateway(2, beacon) as bob:
+            await alice.at_home()
+            await bob.at_home()
+            assert proxy.targets == [f"127.0.0.1:{beacon.port}"]
+            burst = [bytes([i]) * 8400 for i in range(100)]
+            alice.transport.send(burst, RelayAddress(beacon.url, bob.id))
+            await until(lambda: len(bob.datagrams) == len(burst))
+
+
+async def test_a_proxy_that_wants_a_login_is_told():
+    async with ConnectProxy("user:pass") as proxy, LabBeacon(tls=True) as beacon:
+        async with Gateway(1, beacon, proxy=proxy.url.replace("user:pass@", "")) as alice:
+            await until(lambda: alice.status(beacon.url).error)
+            assert "the proxy refused with 407" in alice.status(beacon.url).error
+
+
+async def test_an_impostor_behind_a_proxy_hears_nothing():
+    async with ConnectProxy() as proxy, LabBeacon(tls=True) as beacon:
+        url = BeaconUrl.parse(f"https://127.0.0.1:{beacon.port}#{SecretKey(bytes(32)).endpoint_id}")
+        async with Gateway(1, url, proxy=proxy.url) as alice:
+            await until(lambda: alice.status(url).error)
+            assert "does not have the key" in alice.status(url).error
+            assert beacon.requests == 0
+
+
+@pytest.mark.needs("tinyproxy")
+async def test_tinyproxy_carries_a_beacon(tmp_path):
+    async with LabBeacon(tls=True) as beacon, tinyproxy(tmp_path, beacon.port) as proxy:
+        async with Gateway(1, beacon, proxy=proxy) as alice, Gateway(2, beacon, proxy=proxy) as bob:
+            await alice.at_home()
+            await bob.at_home()
+            alice.transport.send([b"x" * 8400] * 50, RelayAddress(beacon.url, bob.id))
+            await until(lambda: len(bob.datagrams) == 50)
+
+
+@asynccontextmanager
+async def tinyproxy(directory: Path, port: int) -> AsyncIterator[str]:
+    """Run tinyproxy, asking for a login, and let it go to one port only."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        own = free.getsockname()[1]
+    configuration = directory / "tinyproxy.conf"
+    lines = [f"Port {own}", "Listen 127.0.0.1", "BasicAuth user secret", f"ConnectPort {port}", "Timeout 60"]
+    configuration.write_text("\n".join(lines))
+    process = await asyncio.create_subprocess_exec(
+        "tinyproxy",
+        "-d",
+        "-c",
+        configuration,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(ConnectionError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", own)
+                    writer.close()
+                    break
+                await asyncio.sleep(0.02)
+        yield f"http://user:secret@127.0.0.1:{own}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+# --- beacons that mean no good --------------------------------------------------------------------------------------
+
+
+async def refused(beacon: LabBeacon, words: str) -> None:
+    async with Gateway(1, beacon) as alice:
+        await until(lambda: alice.status(beacon.url).error)
+        assert words in alice.status(beacon.url).error
+        assert alice.transport.home is None
+        assert alice.states[-1][1] in (RelayState.WAITING, RelayState.CONNECTING)
+
+
+async def test_a_beacon_that_claims_another_id_is_left_before_anything_is_said():
+    async with LabBeacon(tls=True) as beacon:
+        other = SecretKey(b"\x07" * 32).endpoint_id
+        url = BeaconUrl.parse(f"https://127.0.0.1:{beacon.port}#{other}")
+        async with Gateway(1, url) as alice:
+            await until(lambda: alice.status(url).error)
+            assert "does not have the key that its URL names" in alice.status(url).error
+            assert beacon.requests == 0
+
+
+async def test_a_beacon_without_a_known_certificate_is_not_trusted():
+    async with LabBeacon(tls=True) as beacon:
+        url = BeaconUrl.parse(f"https://127.0.0.1:{beacon.port}")
+        async with Gateway(1, url) as alice:
+            await until(lambda: alice.status(url).error)
+            assert "self-signed" in alice.status(url).error.replace("self signed", "self-signed")
+            assert beacon.requests == 0
+
+
+async def test_a_beacon_that_cannot_prove_its_id_is_left():
+    async with LabBeacon() as beacon:
+        beacon.claims = SecretKey(b"\x07" * 32).endpoint_id
+        await refused(beacon, "cannot prove")
+
+
+async def test_a_beacon_that_refuses_says_why():
+    async with LabBeacon() as beacon:
+        beacon.refuse = "not on\nthe list"
+        await refused(beacon, "it refuses us: not on the list")
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "HTTP 404"), (302, "points elsewhere")])
+async def test_what_is_no_beacon_is_told(status, words):
+    async with LabBeacon() as beacon:
+        beacon.status = status
+        await refused(beacon, words)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x09" + bytes(32),
+        b"\x01" + bytes(32) + b"\x00\x09short",
+        b"\x01" + bytes(limits.RELAY_FRAME + 100),
+        b"\x03" + bytes(32 + limits.RELAY_MESSAGE + 1),
+        "no json",
+        '{"type":"challenge","beacon":"' + "y" * 52 + '","nonce":"AAAAAAAAAAAAAAAAAAAAAA=="}',
+        "{" + " " * limits.RELAY_TEXT + "}",
+    ],
+    ids=["empty", "kind", "length", "oversize", "message", "json", "login", "text"],
+)
+async def test_junk_ends_the_connection_and_nothing_else(frame):
+    async with LabBeacon() as beacon, LabBeacon(201) as second, Gateway(1, beacon, second) as alice:
+        await alice.at_home(beacon)
+        await beacon.say(alice.id, frame)
+        await alice.at_home(second)
+        assert alice.status(beacon.url).error
+        assert not alice.datagrams
+        assert not alice.messages
+
+
+async def test_a_beacon_that_reads_nothing_costs_bounded_memory(monkeypatch):
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        connection = alice.transport._connections[beacon.url]
+        for session in beacon.sessions.values():
+            session._req.transport.pause_reading()
+        to = RelayAddress(beacon.url, alice.id)
+        for _ in range(40):
+            assert alice.transport.send([bytes(8400)] * 100, to)
+            await asyncio.sleep(0)
+        assert connection._outbox._data_bytes <= limits.RELAY_BUFFER
+        assert connection._outbox.dropped > 1000

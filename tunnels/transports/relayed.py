@@ -1,0 +1,451 @@
+"""Datagrams and sealed messages by way of beacons: one connection to our home, others as peers need them.
+
+A peer is reached at the beacon where it is at home. Ours is searched by `tunnels.relay.home` and kept; a connection to
+another beacon is made when something is first sent there, and closed when nothing passed it for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+import aiohttp
+import msgspec
+
+from tunnels import limits
+from tunnels.addresses import BeaconUrl, RelayAddress
+from tunnels.errors import TunnelError, Unreachable
+from tunnels.relay import frames
+from tunnels.relay.client import (
+    Challenged,
+    DatagramsReceived,
+    EndpointAbsent,
+    MessageReceived,
+    Welcomed,
+    one_line,
+)
+from tunnels.relay.home import Backoff, HomeSearch
+from tunnels.transports.beacon_connection import BeaconConnection
+from tunnels.transports.web import Proxy, refuse_redirects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tunnels.identity import EndpointId, SecretKey
+    from tunnels.relay.client import RelayEvent
+    from tunnels.transports.beacon_connection import Spawn
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class RelayState(Enum):
+    """How things are with a beacon."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    """It failed, and is tried again later."""
+    CLOSED = "closed"
+    """Nobody needs it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """One beacon, for people and for whoever needs its servers."""
+
+    url: BeaconUrl
+    state: RelayState
+    is_home: bool
+    connected_seconds: float | None
+    """Since it let us in; None while it has not."""
+    welcome: frames.Welcome | None
+    """What it offers: STUN and TURN servers, limits, the address it sees us at."""
+    beacon_id: EndpointId | None
+    bytes_sent: int
+    bytes_received: int
+    error: str
+    """Why it is not connected, or was not the last time; empty if it never failed."""
+
+
+class RelayTransport:
+    """Our connections to beacons. Callbacks run on the event loop and must not block."""
+
+    def __init__(
+        self,
+        secret_key: SecretKey,
+        *,
+        on_datagrams: Callable[[list[bytes], RelayAddress, bool], None],
+        on_message: Callable[[EndpointId, bytes, BeaconUrl], None],
+        on_absent: Callable[[RelayAddress], None],
+        on_state: Callable[[BeaconUrl, RelayState], None],
+        spawn: Spawn,
+        proxy: str | None = None,
+        version: str = "",
+    ) -> None:
+        """`proxy` is asked to CONNECT to https beacons: `http://[user:password@]host:port`; ValueError if it is none.
+
+        `on_datagrams` gets the datagrams of one frame, the sender's address, written as we wrote to it, and whether
+        they are path messages. `on_state` tells every change of a beacon, with `home` already as it is then.
+        """
+        self._secret_key = secret_key
+        self._on_datagrams = on_datagrams
+        self._on_message = on_message
+        self._on_absent = on_absent
+        self._on_state = on_state
+        self._spawn = spawn
+        self._proxy = Proxy(proxy) if proxy else None
+        self._version = version
+        self._session: aiohttp.ClientSession | None = None
+        self._connections: dict[BeaconUrl, BeaconConnection] = {}
+        self._search = HomeSearch(random.random)
+        self._beacons: tuple[BeaconUrl, ...] = ()
+        self._backoffs: OrderedDict[BeaconUrl, Backoff] = OrderedDict()
+        self._errors: OrderedDict[BeaconUrl, str] = OrderedDict()
+        self._ids: OrderedDict[str, EndpointId] = OrderedDict()  # of the beacon at each origin
+        self._written_as: OrderedDict[EndpointId, RelayAddress] = OrderedDict()  # the last way we wrote to it
+        self._timer: asyncio.TimerHandle | None = None
+        self._tidy_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    # --- which beacons --------------------------------------------------------------------------------------
+
+    def set_beacons(self, urls: Iterable[BeaconUrl]) -> None:
+        """Be at home at the first of these that works; from now on, and again whenever it is lost."""
+        self._beacons = tuple(dict.fromkeys(urls))
+        self._search.set_beacons(self._beacons)
+        for url, connection in self._connections.items():
+            if connection.is_up and not connection.is_leaving and url in self._beacons:
+                self._search.connected(url, self._now())
+        self._search_home()
+
+    @property
+    def home(self) -> BeaconUrl | None:
+        """The beacon where others find us, while it is connected."""
+        return self._search.home
+
+    def status(self) -> tuple[RelayStatus, ...]:
+        """Configured beacons in their order, then the others we are connected to."""
+        return tuple(map(self._status_of, dict.fromkeys((*self._beacons, *self._connections))))
+
+    def _status_of(self, url: BeaconUrl) -> RelayStatus:
+        connection = self._connections.get(url)
+        is_up = connection is not None and connection.is_up
+        if connection is None:
+            state = RelayState.WAITING if url in self._errors and self.home is None else RelayState.CLOSED
+        else:
+            state = RelayState.CONNECTED if is_up else RelayState.CONNECTING
+        return RelayStatus(
+            url=url,
+            state=state,
+            is_home=url == self.home,
+            connected_seconds=self._now() - connection.since if connection is not None and is_up else None,
+            welcome=connection.welcome if connection is not None else None,
+            beacon_id=connection.beacon_id if connection is not None else None,
+            bytes_sent=connection.bytes_sent if connection is not None else 0,
+            bytes_received=connection.bytes_received if connection is not None else 0,
+            error=self._errors.get(url, ""),
+        )
+
+    def network_changed(self) -> None:
+        """Ask every beacon for a sign of life within a second, and try again at once what failed before."""
+        self._backoffs.clear()
+        self._search.network_changed(self._now())
+        for connection in self._connections.values():
+            connection.check()
+        self._search_home()
+
+    # --- sending ----------------------------------------------------------------------------------------------
+
+    def send(self, datagrams: list[bytes], address: RelayAddress, urgent: bool = False) -> bool:
+        """Datagrams for a peer; `urgent` ones are path messages, and wait behind no data.
+
+        False if its beacon cannot be had now: it failed a moment ago, or too many others are in use. True promises
+        nothing: what waits too long behind a slow connection is dropped.
+        """
+        connection = self._connection_for(address.beacon)
+        if connection is None:
+            return False
+        if self._written_as.get(address.endpoint_id) is not address:
+            _remember(self._written_as, address.endpoint_id, address, limits.MAX_REMOTES)
+        connection.send(address.endpoint_id, datagrams, urgent)
+        return True
+
+    def send_message(self, endpoint_id: EndpointId, body: bytes, beacon: BeaconUrl) -> bool:
+        """A sealed message for an endpoint that may be at `beacon`; False as in `send`, or if it is too large."""
+        connection = self._connection_for(beacon)
+        return connection is not None and connection.send_message(endpoint_id, body)
+
+    def _connection_for(self, url: BeaconUrl) -> BeaconConnection | None:
+        """The connection to that beacon, whatever it is called; begun now if need be, None if it must not be."""
+        connection = self._connections.get(url) or self._same_beacon(url)
+        if connection is not None or self._closed:
+            return connection
+        now = self._now()
+        backoff = self._backoffs.get(url)
+        if backoff is not None and backoff.until > now:
+            return None
+        others = [other for other in self._connections if other not in self._beacons]
+        if len(others) >= limits.BEACON_CONNECTIONS:
+            return None
+        return self._connect(url)
+
+    def _same_beacon(self, url: BeaconUrl) -> BeaconConnection | None:
+        """A beacon knows an endpoint by one connection; a second one, by another name, would end the first."""
+        beacon_id = url.beacon_id or self._ids.get(url.origin)
+        if beacon_id is None:
+            return None
+        for connection in self._connections.values():
+            if connection.beacon_id == beacon_id:
+                return connection
+        return None
+
+    # --- questions ----------------------------------------------------------------------------------------------
+
+    async def who(
+        self, endpoint_ids: Iterable[EndpointId], beacon: BeaconUrl | None = None
+    ) -> frozenset[EndpointId]:
+        """Those of these endpoints that are at the beacon (our home if None is named).
+
+        Unreachable if it is not connected, refuses, or does not answer.
+        """
+        asked = tuple(dict.fromkeys(endpoint_ids))
+        here: list[EndpointId] = []
+        for start in range(0, len(asked), limits.RELAY_WHO_IDS):
+            batch = {
+                str(endpoint_id): endpoint_id for endpoint_id in asked[start : start + limits.RELAY_WHO_IDS]
+            }
+            reply = await self._asked(beacon).ask(frames.Who(ids=tuple(batch)), frames.Online)
+            here += [batch[text] for text in reply.ids if text in batch]
+        return frozenset(here)
+
+    async def redeem(self, voucher: str, beacon: BeaconUrl | None = None) -> frames.Receipt:
+        """Hand a voucher in; Unreachable as in `who`, with the beacon's reason."""
+        return await self._asked(beacon).ask(frames.Redeem(voucher=voucher), frames.Receipt)
+
+    async def turn(self, beacon: BeaconUrl | None = None) -> frames.TurnServer | None:
+        """New TURN credentials, which the beacon's status then has as well; None if it has none. Unreachable as in `who`."""
+        return (await self._asked(beacon).ask(frames.TurnPlease(), frames.Turn)).turn
+
+    def _asked(self, beacon: BeaconUrl | None) -> BeaconConnection:
+        url = beacon or self.home
+        if url is None:
+            raise Unreachable("no beacon is connected; `overlay status` says why")
+        connection = self._connection_for(url)
+        if connection is None:
+            raise Unreachable(
+                f"the beacon {url.authority} cannot be had: {self._errors.get(url, 'too many are')}"
+            )
+        return connection
+
+    # --- connections ------------------------------------------------------------------------------------------
+
+    def _connect(self, url: BeaconUrl) -> BeaconConnection:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                timeout=aiohttp.ClientTimeout(total=None),
+                middlewares=(refuse_redirects,),
+            )
+        connection = BeaconConnection(
+            url,
+            self._secret_key,
+            session=self._session,
+            proxy=self._proxy,
+            version=self._version,
+            spawn=self._spawn,
+            on_event=self._received,
+        )
+        self._connections[url] = connection
+        self._tidy_later()
+        connection.task = self._spawn(self._run(connection), f"beacon {url.authority}")
+        self._on_state(url, RelayState.CONNECTING)
+        return connection
+
+    async def _run(self, connection: BeaconConnection) -> None:
+        why = "it crashed"
+        try:
+            await connection.run()
+        except TunnelError as error:
+            why = str(error)
+        except asyncio.CancelledError:  # the gateway stops: nobody is to be connected instead
+            self._closed = True
+            raise
+        finally:
+            if self._connections.get(connection.url) is connection:
+                del self._connections[connection.url]
+                if not self._closed:
+                    self._ended(connection, why)
+
+    def _ended(self, connection: BeaconConnection, why: str) -> None:
+        url, now = connection.url, self._now()
+        if connection.is_wanted:
+            lasted = now - connection.since if connection.is_up else 0.0
+            _remember(self._errors, url, why)
+            if lasted < limits.BEACON_STEADY:
+                backoff = self._backoffs.get(url) or Backoff()
+                backoff.failed(now, random.random())  # noqa: S311 - it spreads attempts, it keeps no secret
+                _remember(self._backoffs, url, backoff)
+            self._search.lost(url, now, lasted)
+        else:
+            self._search.given_up(url)
+        self._on_state(url, RelayState.WAITING if connection.is_wanted else RelayState.CLOSED)
+        self._search_home()
+
+    def _search_home(self) -> None:
+        """Connect to what is to be tried now, and come back when more is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._closed:
+            return
+        now = self._now()
+        while (url := self._search.to_connect(now)) is not None:
+            connection = self._connections.get(url)
+            if connection is None:
+                self._connect(url)
+            elif connection.is_leaving:
+                del self._connections[url]  # a new one takes its place; its peers are told by `on_state`
+                connection.release("the beacon is going away")
+                self._connect(url)
+            elif connection.is_up and self._search.connected(url, now):
+                self._on_state(url, RelayState.CONNECTED)
+        when = self._search.get_timer()
+        if when is not None:
+            self._timer = asyncio.get_running_loop().call_at(when, self._search_home)
+
+    def _tidy(self) -> None:
+        """Close what nobody uses; come back while there is something to close."""
+        self._tidy_timer = None
+        now = self._now()
+        for url, connection in self._connections.items():
+            if (
+                url != self.home
+                and url not in self._search.trying
+                and connection.is_idle
+                and connection.is_up
+                and now - connection.used_at >= limits.BEACON_UNUSED
+            ):
+                connection.release("nobody needs it")
+        if self._connections:
+            self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        if self._tidy_timer is None:
+            loop = asyncio.get_running_loop()
+            self._tidy_timer = loop.call_later(limits.BEACON_UNUSED / 6, self._tidy)
+
+    async def close(self) -> None:
+        """Close every connection; nothing is called back from here on."""
+        self._closed = True
+        for timer in (self._timer, self._tidy_timer):
+            if timer is not None:
+                timer.cancel()
+        tasks = []
+        for connection in self._connections.values():
+            connection.release("this gateway stops")
+            if connection.task is not None:
+                tasks.append(connection.task)
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._session is not None:
+            await self._session.close()
+
+    # --- what comes -------------------------------------------------------------------------------------------
+
+    def _received(self, connection: BeaconConnection, event: RelayEvent) -> None:
+        if self._closed:
+            return
+        match event:
+            case DatagramsReceived(sender, datagrams, urgent):
+                connection.used_at = self._now()
+                self._on_datagrams(datagrams, self._address_of(sender, connection), urgent)
+            case MessageReceived(sender, body):
+                connection.used_at = self._now()
+                self._on_message(sender, body, connection.url)
+            case EndpointAbsent(endpoint_id):
+                self._on_absent(self._address_of(endpoint_id, connection))
+            case Challenged(beacon_id):
+                self._challenged(connection, beacon_id)
+            case Welcomed():
+                self._welcomed(connection)
+            case frames.Turn(turn=turn) if connection.welcome is not None:
+                connection.welcome = msgspec.structs.replace(connection.welcome, turn=turn)
+                self._keep_turn(connection)
+                self._on_state(connection.url, RelayState.CONNECTED)
+            case frames.Receipt(limits=granted) if connection.welcome is not None:
+                connection.welcome = msgspec.structs.replace(connection.welcome, limits=granted)
+            case frames.Refused(reason=reason):
+                _remember(self._errors, connection.url, f"it refuses something: {one_line(reason)}")
+            case frames.Leaving():
+                self._leaving(connection)
+            case _:  # an answer, which whoever asked gets
+                pass
+
+    def _address_of(self, endpoint_id: EndpointId, connection: BeaconConnection) -> RelayAddress:
+        """As we last wrote to it, if that was by this connection: one beacon can be written in several ways."""
+        written = self._written_as.get(endpoint_id)
+        if written is not None and (
+            written.beacon == connection.url or self._same_beacon(written.beacon) is connection
+        ):
+            return written
+        return RelayAddress(connection.url, endpoint_id)
+
+    def _challenged(self, connection: BeaconConnection, beacon_id: EndpointId) -> None:
+        """Who it says it is; said before our login there would end another connection to the same beacon."""
+        _remember(self._ids, connection.url.origin, beacon_id)
+        for other in self._connections.values():
+            if other is connection or not other.is_up or other.is_leaving or other.beacon_id != beacon_id:
+                continue
+            if connection.url in self._search.trying:
+                other.release(f"it is the beacon at {connection.url.origin}")
+            else:
+                connection.release(f"it is the beacon at {other.url.origin}")
+            return
+
+    def _welcomed(self, connection: BeaconConnection) -> None:
+        others = self._search.trying - {connection.url}
+        self._errors.pop(connection.url, None)
+        self._backoffs.pop(connection.url, None)
+        if self._search.connected(connection.url, self._now()):
+            for other in others:  # they came second
+                loser = self._connections.get(other)
+                if loser is not None and not loser.is_up and loser.is_idle:
+                    loser.release("another beacon was faster")
+        self._keep_turn(connection)
+        self._on_state(connection.url, RelayState.CONNECTED)
+
+    def _keep_turn(self, connection: BeaconConnection) -> None:
+        """Ask for new TURN credentials while the old ones are still good."""
+        turn = connection.welcome.turn if connection.welcome is not None else None
+        if turn is not None:
+            wait = max(limits.TURN_RENEWAL_SHORTEST, turn.seconds * 0.8)
+            asyncio.get_running_loop().call_later(wait, self._renew_turn, connection)
+
+    def _renew_turn(self, connection: BeaconConnection) -> None:
+        if self._connections.get(connection.url) is connection and not self._closed:
+            connection.say(frames.TurnPlease())
+
+    def _leaving(self, connection: BeaconConnection) -> None:
+        connection.is_leaving = True
+        self._search.leaving(connection.url, self._now())
+        self._on_state(connection.url, RelayState.CONNECTED)
+        self._search_home()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _remember(
+    table: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int = limits.BEACONS_REMEMBERED
+) -> None:
+    """Put it in as the newest; the oldest goes where there is no room."""
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > most:
+        table.popitem(last=False)
