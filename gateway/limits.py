@@ -195,6 +195,24 @@ REMOTE_SERVICES_KNOWN: Final = 1024
 REMOTE_SERVICES_FRESH: Final = 60.0
 """Seconds after which a list of services is asked for again; the old one serves meanwhile."""
 
+BEACON_RECORDS: Final = 262_144
+"""Records a beacon keeps, about 1.2 KB each, so 300 MB of disk; the one renewed longest ago gives way."""
+
+BEACON_RECORD_SECONDS: Final = 7 * 86400.0
+"""How long a beacon keeps a record that nobody renews: over a holiday; gateways renew theirs many times a day."""
+
+BEACON_EXPIRED_ROWS: Final = 64
+"""Expired rows cleared away with each write: more than a write adds, and too few to be felt."""
+
+BEACON_USERS: Final = 262_144
+"""Endpoints whose use in this period is remembered, about 100 B each; the one charged longest ago gives way."""
+
+BEACON_CREDIT_BYTES: Final = 1 << 53
+"""Most credit of one endpoint: up to here the numbers of Redis's scripts are exact; 9 PB is enough for anybody."""
+
+BEACON_SERIAL_SPARE_SECONDS: Final = 7 * 86400
+"""How long a redeemed serial is remembered after its voucher expired: no node's clock is wrong by more."""
+
 DIRECTORY_FACTS: Final = 4096
 """Names whose facts are kept ready; beyond it they are gathered afresh, which costs microseconds each."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from resolver.signed_packets import SignedPacket
     from tunnels.identity import EndpointId
@@ -23,26 +23,39 @@ class StoreUnavailable(GatewayError):
 
 
 class RecordStore(Protocol):
-    """Signed packets, the newest of each endpoint, for a limited time."""
+    """Signed packets, the newest of each endpoint (`newer_of`), for a limited time and up to a number."""
 
     async def get(self, endpoint_id: EndpointId) -> SignedPacket | None:
         """The endpoint's packet, if it is here and has not been kept for too long."""
 
     async def put(self, packet: SignedPacket) -> bool:
-        """Keep it, unless one as new or newer is here; whether it was kept. Atomic: of two at once the newer stays."""
+        """Keep it, unless a newer one is here; whether it is the one that is kept now.
+
+        The same packet again is kept for longer. Atomic: of two at once the newer stays, whoever comes first.
+        """
 
 
 class Presence(Protocol):
-    """Which node each endpoint is connected to."""
+    """Which nodes each endpoint is connected to; a gateway may well be connected to several."""
+
+    async def start(self) -> None:
+        """Keep what is announced known, also over a restart of the database."""
 
     async def announce(self, endpoint_ids: tuple[EndpointId, ...]) -> None:
-        """They are connected to this node; to be said again before it is forgotten, and when the store restarted."""
+        """They have just connected to this node, and are known to be here until they are withdrawn.
+
+        To be said once for each connection, not again and again: that is done in here. What could not be said,
+        because of StoreUnavailable, is said later all the same.
+        """
 
     async def withdraw(self, endpoint_id: EndpointId) -> None:
-        """It is not connected to this node any more; what another node announced meanwhile stays."""
+        """It is not connected to this node any more; what other nodes announced stays."""
 
     async def nodes_of(self, endpoint_ids: tuple[EndpointId, ...]) -> dict[EndpointId, str]:
-        """The other node of each of these that is connected to one."""
+        """For each of these that is connected to other nodes: the one it connected to last."""
+
+    async def close(self) -> None:
+        """Withdraw everybody who is here."""
 
 
 class Bus(Protocol):
@@ -52,7 +65,10 @@ class Bus(Protocol):
         """Call `deliver` with the receiver and the frame, as the receiver is to get it, for each that comes."""
 
     async def publish(self, node: str, endpoint_id: EndpointId, frame: bytes) -> bool:
-        """Send a frame for the endpoint to a node; whether that node listens."""
+        """Send a frame for the endpoint to a node; whether that node listens. Frames to a node stay in order.
+
+        False also when too much is waiting to be sent already.
+        """
 
     async def close(self) -> None:
         """Stop listening."""
@@ -78,7 +94,21 @@ class Accounts(Protocol):
         """As it is now."""
 
     async def redeem(self, serial: bytes, holder: EndpointId, size: int, expires: int) -> Balance | None:
-        """Add a voucher's bytes to its holder's credit, once for each serial ever; None if it was redeemed before."""
+        """Add a voucher's bytes to its holder's credit; None if the serial was redeemed before, or is out of date.
 
-    async def close(self) -> None:
-        """Write down what is not written yet."""
+        Once for each serial ever. `expires` in unix seconds.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All that the nodes of a beacon share; made by `embedded.open_embedded` or `shared.open_shared`."""
+
+    records: RecordStore
+    presence: Presence
+    bus: Bus
+    accounts: Accounts
+    ready: Callable[[], Awaitable[None]]
+    """Returns when the database answers; StoreUnavailable says why it does not."""
+    close: Callable[[], Awaitable[None]]
+    """Stop the bus, withdraw everybody, close the database; idempotent."""
