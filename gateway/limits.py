@@ -213,6 +213,43 @@ BEACON_CREDIT_BYTES: Final = 1 << 53
 BEACON_SERIAL_SPARE_SECONDS: Final = 7 * 86400
 """How long a redeemed serial is remembered after its voucher expired: no node's clock is wrong by more."""
 
+REDIS_SECONDS: Final = 1.5
+"""How long Redis may take over one request, connecting included: it is near, answers in a millisecond, and those who
+wait for it wait for nothing else."""
+
+REDIS_PAUSE_SECONDS: Final = 0.5
+"""After a request that failed all others fail at once for this long, so that a hung Redis does not gather waiters."""
+
+REDIS_CONNECTIONS: Final = 16
+"""Connections of a node to Redis; requests wait for one, and each takes well below a millisecond."""
+
+PRESENCE_SECONDS: Final = 60.0
+"""How long an endpoint counts as connected to a node that does not say so again."""
+
+PRESENCE_RENEWAL_SECONDS: Final = 20.0
+"""How often a node says again who is connected to it: twice may be lost."""
+
+PRESENCE_BEAT_SECONDS: Final = 1.0
+"""How often a node says that it lives, and sees whether Redis has forgotten it: one small request."""
+
+PRESENCE_NODE_SECONDS: Final = 5.0
+"""How long a node that says nothing counts as alive: some beats may be late."""
+
+PRESENCE_BATCH: Final = 512
+"""Endpoints in one request about presence: Redis does nothing else during it, which takes about a millisecond."""
+
+BUS_QUEUE_BYTES: Final = 8 * 1024 * 1024
+"""Frames to other nodes that wait for Redis; beyond, they are refused. Tenths of a second of a busy node."""
+
+BUS_MESSAGE_BYTES: Final = 256 * 1024
+"""Where a message to a node is full: enough to make the cost of each small, too little to delay others' requests."""
+
+BUS_SILENCE_SECONDS: Final = 5.0
+"""Silence after which the connection that listens is questioned; after twice as much it is made anew."""
+
+BEACON_USE_SECONDS: Final = 40 * 86400
+"""How long Redis remembers what a period used: the longest period is a month."""
+
 DIRECTORY_FACTS: Final = 4096
 """Names whose facts are kept ready; beyond it they are gathered afresh, which costs microseconds each."""
 

@@ -8,24 +8,33 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.beacon.embedded import open_embedded
+from gateway.beacon.shared import open_shared
 from gateway.beacon.stores import Balance, Stores
 from gateway.limits import BEACON_CREDIT_BYTES
 from resolver.signed_packets import SignedPacket
+from tests.lab.redis import RedisProcess
 from tests.lab.resolver_keys import NOW, key, packet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 ID = key(1).endpoint_id
 OTHER = key(2).endpoint_id
 LATER = int(NOW) + 86400
 
 
-@pytest.fixture
-async def stores() -> AsyncIterator[Stores]:
-    found = await open_embedded(None, clock=lambda: NOW)
-    yield found
-    await found.close()
+@pytest.fixture(params=["embedded", pytest.param("shared", marks=pytest.mark.needs("redis-server"))])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    if request.param == "embedded":
+        found = await open_embedded(None, clock=lambda: NOW)
+        yield found
+        await found.close()
+    else:
+        async with RedisProcess(tmp_path) as redis:
+            found = await open_shared(redis.url, clock=lambda: NOW)
+            yield found
+            await found.close()
 
 
 async def test_a_record_is_given_as_it_was_put(stores: Stores) -> None:
