@@ -1,4 +1,4 @@
-"""The stores of a beacon that is one process: records and accounts in SQLite, presence in memory, no bus.
+"""The stores of a beacon that is one process: records and accounts in SQLite; there is no other node.
 
 All SQL runs in one thread of its own, each piece of work as one transaction. With write-ahead logging and without
 waiting for the disk at each commit a crash of the process loses nothing, and one of the machine the last moments.
@@ -59,9 +59,9 @@ async def open_embedded(
     database = await Database.open(path)
     return Stores(
         SqliteRecords(database, clock, rows=records, seconds=record_seconds),
-        MemoryPresence(),
-        NoBus(),
         SqliteAccounts(database, clock, rows=users),
+        presence=None,
+        bus=None,
         ready=database.check,
         close=database.close,
     )
@@ -251,44 +251,6 @@ class SqliteAccounts:
         )
         self._rows.bound(connection, self._capacity)
         return Balance(used, credit)
-
-
-class MemoryPresence:
-    """There is no other node, so nobody is on one. See Presence."""
-
-    __slots__ = ()
-
-    async def start(self) -> None:
-        """See Presence."""
-
-    async def announce(self, endpoint_ids: tuple[EndpointId, ...]) -> None:
-        """See Presence."""
-
-    async def withdraw(self, endpoint_id: EndpointId) -> None:
-        """See Presence."""
-
-    async def nodes_of(self, endpoint_ids: tuple[EndpointId, ...]) -> dict[EndpointId, str]:
-        """See Presence."""
-        return {}
-
-    async def close(self) -> None:
-        """See Presence."""
-
-
-class NoBus:
-    """There is no other node to send to. See Bus."""
-
-    __slots__ = ()
-
-    async def start(self, deliver: Callable[[EndpointId, bytes], None]) -> None:
-        """See Bus."""
-
-    async def publish(self, node: str, endpoint_id: EndpointId, frame: bytes) -> bool:
-        """See Bus."""
-        return False
-
-    async def close(self) -> None:
-        """See Bus."""
 
 
 class _Rows:

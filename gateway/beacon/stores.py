@@ -38,14 +38,11 @@ class RecordStore(Protocol):
 class Presence(Protocol):
     """Which nodes each endpoint is connected to; a gateway may well be connected to several."""
 
-    async def start(self) -> None:
-        """Keep what is announced known, also over a restart of the database."""
-
     async def announce(self, endpoint_ids: tuple[EndpointId, ...]) -> None:
-        """They have just connected to this node, and are known to be here until they are withdrawn.
+        """They are connected to this node, and are known to be until they are withdrawn.
 
-        To be said once for each connection, not again and again: that is done in here. What could not be said,
-        because of StoreUnavailable, is said later all the same.
+        Saying it again does no harm and is not needed: what could not be said, because of StoreUnavailable, or was
+        forgotten by a database that restarted, is said again in here.
         """
 
     async def withdraw(self, endpoint_id: EndpointId) -> None:
@@ -53,9 +50,6 @@ class Presence(Protocol):
 
     async def nodes_of(self, endpoint_ids: tuple[EndpointId, ...]) -> dict[EndpointId, str]:
         """For each of these that is connected to other nodes: the one it connected to last."""
-
-    async def close(self) -> None:
-        """Withdraw everybody who is here."""
 
 
 class Bus(Protocol):
@@ -105,10 +99,12 @@ class Stores:
     """All that the nodes of a beacon share; made by `embedded.open_embedded` or `shared.open_shared`."""
 
     records: RecordStore
-    presence: Presence
-    bus: Bus
     accounts: Accounts
+    presence: Presence | None
+    """None for a node that is alone."""
+    bus: Bus | None
+    """None for a node that is alone."""
     ready: Callable[[], Awaitable[None]]
     """Returns when the database answers; StoreUnavailable says why it does not."""
     close: Callable[[], Awaitable[None]]
-    """Stop the bus, withdraw everybody, close the database; idempotent."""
+    """Stop the bus, withdraw everybody who is here, close the database; idempotent."""

@@ -22,12 +22,14 @@ async def open_shared(
     url: str,
     *,
     clock: Callable[[], float],
-    node: str | None = None,
+    node: str = "",
+    prefix: str = "overlay:",
     record_seconds: float = BEACON_RECORD_SECONDS,
 ) -> Stores:
     """The stores in the Redis at `url` (`redis://[:password@]host[:port][/number]`, `rediss://` for TLS).
 
-    `node` is this process's name among the others, one by chance if None. `clock` gives unix seconds. A Redis that
+    `node` is this process's name among the others, one by chance if empty; `prefix` stands
+    in front of every key and channel. `clock` gives unix seconds. A Redis that
     does not answer yet is no error here. ConfigurationError for a bad URL, and where the client is not installed.
     """
     try:
@@ -42,10 +44,11 @@ async def open_shared(
         raise ConfigurationError(
             "redis.url: the client of Redis is not installed; install overlay-gateway[redis]"
         ) from None
-    database = RedisDatabase(url)
-    name = node if node is not None else secrets.token_hex(8)
+    database = RedisDatabase(url, prefix)
+    name = node or secrets.token_hex(8)
     presence = RedisPresence(database, name)
     bus = RedisBus(database, name)
+    await presence.start()
 
     async def close() -> None:
         await bus.close()
@@ -54,9 +57,9 @@ async def open_shared(
 
     return Stores(
         RedisRecords(database, seconds=record_seconds),
+        RedisAccounts(database, clock),
         presence,
         bus,
-        RedisAccounts(database, clock),
         ready=database.check,
         close=close,
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.beacon.shared.database import PREFIX
 from gateway.beacon.stores import Balance
 from gateway.limits import BEACON_CREDIT_BYTES, BEACON_SERIAL_SPARE_SECONDS, BEACON_USE_SECONDS
 
@@ -54,14 +53,14 @@ class RedisAccounts:
 
     async def charge(self, endpoint_id: EndpointId, size: int, quota_bytes: int, period: int) -> Balance:
         """See Accounts."""
-        keys = [_use_key(endpoint_id, period), _credit_key(endpoint_id)]
+        keys = [self._use_key(endpoint_id, period), self._credit_key(endpoint_id)]
         values = [size, quota_bytes, BEACON_USE_SECONDS]
         used, credit = await self._database.run(lambda: self._charge(keys=keys, args=values))
         return Balance(int(used), int(credit))
 
     async def balance(self, endpoint_id: EndpointId, period: int) -> Balance:
         """See Accounts."""
-        keys = [_use_key(endpoint_id, period), _credit_key(endpoint_id)]
+        keys = [self._use_key(endpoint_id, period), self._credit_key(endpoint_id)]
         used, credit = await self._database.run(lambda: self._database.client.mget(keys))
         return Balance(int(used or 0), int(credit or 0))
 
@@ -70,16 +69,14 @@ class RedisAccounts:
         now = self._clock()
         if expires <= now:
             return None
-        keys = [f"{PREFIX}serials", _credit_key(holder)]
+        keys = [f"{self._database.prefix}serials", self._credit_key(holder)]
         forgotten = int(now) - BEACON_SERIAL_SPARE_SECONDS
         values: list[bytes | int] = [serial, expires, size, forgotten, BEACON_CREDIT_BYTES]
         credit = int(await self._database.run(lambda: self._redeem(keys=keys, args=values)))
         return Balance(0, credit) if credit >= 0 else None
 
+    def _use_key(self, endpoint_id: EndpointId, period: int) -> str:
+        return f"{self._database.prefix}use:{period}:{endpoint_id}"
 
-def _use_key(endpoint_id: EndpointId, period: int) -> str:
-    return f"{PREFIX}use:{period}:{endpoint_id}"
-
-
-def _credit_key(endpoint_id: EndpointId) -> str:
-    return f"{PREFIX}credit:{endpoint_id}"
+    def _credit_key(self, endpoint_id: EndpointId) -> str:
+        return f"{self._database.prefix}credit:{endpoint_id}"

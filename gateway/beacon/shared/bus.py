@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from gateway.beacon.shared.database import PREFIX
 from gateway.beacon.stores import StoreUnavailable
 from gateway.limits import (
     BUS_MESSAGE_BYTES,
@@ -102,7 +101,7 @@ class RedisBus:
         messages = list(_messages(waiting))
         pipeline = self._database.client.pipeline(transaction=False)
         for node, parts, _ in messages:
-            pipeline.publish(_channel(node), b"".join(parts))
+            pipeline.publish(self._channel(node), b"".join(parts))
         try:
             receivers = await self._database.run(pipeline.execute)
         except StoreUnavailable as error:
@@ -127,7 +126,7 @@ class RedisBus:
     async def _hear(self, deliver: Callable[[EndpointId, bytes], None]) -> None:
         """Subscribe and deliver until Redis says nothing any more; RedisError or OSError when the connection ends."""
         async with self._database.client.pubsub() as pubsub:
-            await pubsub.subscribe(_channel(self._node))
+            await pubsub.subscribe(self._channel(self._node))
             asked = False
             while True:
                 message = await pubsub.get_message(timeout=BUS_SILENCE_SECONDS)
@@ -144,6 +143,9 @@ class RedisBus:
                 else:
                     asked = True
                     await pubsub.ping()
+
+    def _channel(self, node: str) -> str:
+        return f"{self._database.prefix}to:{node}"
 
 
 def _messages(
@@ -173,7 +175,3 @@ def _frames(message: bytes) -> Iterator[tuple[EndpointId, bytes]]:
             return
         yield EndpointId(message[start : start + KEY_BYTES]), message[start + _HEAD : end]
         start = end
-
-
-def _channel(node: str) -> str:
-    return f"{PREFIX}to:{node}"

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX: Final = "overlay:"
-"""In front of every key and channel of ours: the Redis may serve others too."""
+"""In front of every key and channel of ours, unless another is given: the Redis may serve others too."""
 
 
 class RedisDatabase:
     """A Redis that several nodes share."""
 
-    __slots__ = ("_closed", "_paused_until", "_place", "_problem", "client")
+    __slots__ = ("_closed", "_paused_until", "_place", "_problem", "client", "prefix")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str = PREFIX) -> None:
         try:
             pool = BlockingConnectionPool.from_url(
                 url,
@@ -50,6 +50,8 @@ class RedisDatabase:
             ) from None
         self.client = Redis(connection_pool=pool)
         """For scripts, and for listening; everything that waits for an answer goes through `run`."""
+        self.prefix = prefix
+        """In front of every key and channel."""
         options = pool.connection_kwargs
         self._place = options.get("path") or f"{options.get('host')}:{options.get('port', 6379)}"
         self._paused_until = 0.0

@@ -12,7 +12,6 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.beacon.shared.database import PREFIX
 from gateway.beacon.stores import StoreUnavailable
 from gateway.limits import (
     PRESENCE_BATCH,
@@ -69,17 +68,26 @@ end
 return answer
 """
 
-_NODE_PREFIX: Final = f"{PREFIX}node:"
-
 
 class RedisPresence:
     """Who is connected to this node, and to which others. See Presence."""
 
-    __slots__ = ("_announce", "_database", "_here", "_node", "_nodes_of", "_tasks", "_unsaid", "_withdraw")
+    __slots__ = (
+        "_announce",
+        "_database",
+        "_here",
+        "_node",
+        "_node_prefix",
+        "_nodes_of",
+        "_tasks",
+        "_unsaid",
+        "_withdraw",
+    )
 
     def __init__(self, database: RedisDatabase, node: str) -> None:
         self._database = database
         self._node = node
+        self._node_prefix = f"{database.prefix}node:"
         self._here: set[EndpointId] = set()
         self._unsaid: set[EndpointId] = set()
         """Connected while Redis did not answer."""
@@ -89,7 +97,7 @@ class RedisPresence:
         self._nodes_of = database.client.register_script(_NODES_OF)
 
     async def start(self) -> None:
-        """See Presence."""
+        """Begin to keep what is announced known."""
         try:
             await self._beat()
         except StoreUnavailable as error:
@@ -98,9 +106,12 @@ class RedisPresence:
 
     async def announce(self, endpoint_ids: tuple[EndpointId, ...]) -> None:
         """See Presence."""
+        # Those who are here already have not moved here again: their node may only not know yet that they left.
+        self._unsaid.update(endpoint_id for endpoint_id in endpoint_ids if endpoint_id not in self._here)
         self._here.update(endpoint_ids)
-        self._unsaid.update(endpoint_ids)
-        await self._say(endpoint_ids, new=True)
+        new = tuple(endpoint_id for endpoint_id in endpoint_ids if endpoint_id in self._unsaid)
+        await self._say(new, new=True)
+        await self._say(tuple(set(endpoint_ids).difference(new)), new=False)
 
     async def withdraw(self, endpoint_id: EndpointId) -> None:
         """See Presence."""
@@ -114,8 +125,8 @@ class RedisPresence:
         """See Presence."""
         found: dict[EndpointId, str] = {}
         for batch in _batches(endpoint_ids):
-            keys = [_key(endpoint_id) for endpoint_id in batch]
-            values: list[str | int] = [self._node, int(PRESENCE_SECONDS * 1000), _NODE_PREFIX]
+            keys = [self._key(endpoint_id) for endpoint_id in batch]
+            values: list[str | int] = [self._node, int(PRESENCE_SECONDS * 1000), self._node_prefix]
             nodes = await self._database.run(lambda: self._nodes_of(keys=keys, args=values))  # noqa: B023 - awaited
             for endpoint_id, node in zip(batch, nodes, strict=True):
                 if node:
@@ -123,14 +134,14 @@ class RedisPresence:
         return found
 
     async def close(self) -> None:
-        """See Presence. Whom Redis cannot be told about is forgotten within PRESENCE_SECONDS."""
+        """Withdraw everybody who is here. Whom Redis cannot be told about is forgotten within PRESENCE_SECONDS."""
         await self._tasks.close()
         gone = tuple(self._here)
         self._here.clear()
         self._unsaid.clear()
         try:
             await self._take_back(gone)
-            await self._database.run(lambda: self._database.client.delete(_NODE_PREFIX + self._node))
+            await self._database.run(lambda: self._database.client.delete(self._node_prefix + self._node))
         except StoreUnavailable as error:
             _logger.info("presence was not withdrawn: %s", error)
 
@@ -153,7 +164,7 @@ class RedisPresence:
 
     async def _beat(self) -> bool:
         """Say that this node lives; whether Redis knew nothing of it."""
-        key, life = _NODE_PREFIX + self._node, int(PRESENCE_NODE_SECONDS * 1000)
+        key, life = self._node_prefix + self._node, int(PRESENCE_NODE_SECONDS * 1000)
         return (
             await self._database.run(lambda: self._database.client.set(key, "1", px=life, get=True)) is None
         )
@@ -166,19 +177,18 @@ class RedisPresence:
 
     async def _say(self, endpoint_ids: tuple[EndpointId, ...], *, new: bool) -> None:
         for batch in _batches(endpoint_ids):
-            keys = [_key(endpoint_id) for endpoint_id in batch]
+            keys = [self._key(endpoint_id) for endpoint_id in batch]
             values: list[str | int] = [self._node, int(PRESENCE_SECONDS * 1000), int(new)]
             await self._database.run(lambda: self._announce(keys=keys, args=values))  # noqa: B023 - awaited
             self._unsaid.difference_update(batch)
 
     async def _take_back(self, endpoint_ids: tuple[EndpointId, ...]) -> None:
         for batch in _batches(endpoint_ids):
-            keys = [_key(endpoint_id) for endpoint_id in batch]
+            keys = [self._key(endpoint_id) for endpoint_id in batch]
             await self._database.run(lambda: self._withdraw(keys=keys, args=[self._node]))  # noqa: B023 - awaited
 
-
-def _key(endpoint_id: EndpointId) -> str:
-    return f"{PREFIX}at:{endpoint_id}"
+    def _key(self, endpoint_id: EndpointId) -> str:
+        return f"{self._database.prefix}at:{endpoint_id}"
 
 
 def _batches(endpoint_ids: Iterable[EndpointId]) -> Iterator[tuple[EndpointId, ...]]:

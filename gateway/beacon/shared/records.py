@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.beacon.shared.database import PREFIX
 from gateway.limits import BEACON_RECORD_SECONDS
 from resolver.errors import RecordError
 from resolver.signed_packets import SignedPacket
@@ -46,7 +45,7 @@ class RedisRecords:
 
     async def get(self, endpoint_id: EndpointId) -> SignedPacket | None:
         """See RecordStore."""
-        payload = await self._database.run(lambda: self._database.client.get(_key(endpoint_id)))
+        payload = await self._database.run(lambda: self._database.client.get(self._key(endpoint_id)))
         if not isinstance(payload, bytes):
             return None
         try:
@@ -56,10 +55,9 @@ class RedisRecords:
 
     async def put(self, packet: SignedPacket) -> bool:
         """See RecordStore."""
-        keys = [_key(packet.endpoint_id)]
+        keys = [self._key(packet.endpoint_id)]
         values: list[bytes | int] = [packet.to_payload(), self._milliseconds]
         return bool(await self._database.run(lambda: self._put(keys=keys, args=values)))
 
-
-def _key(endpoint_id: EndpointId) -> str:
-    return f"{PREFIX}record:{endpoint_id}"
+    def _key(self, endpoint_id: EndpointId) -> str:
+        return f"{self._database.prefix}record:{endpoint_id}"

@@ -9,9 +9,10 @@ import pytest
 
 from gateway.beacon.shared import open_shared
 from gateway.beacon.shared.database import RedisDatabase
-from gateway.beacon.stores import StoreUnavailable
+from gateway.beacon.stores import Balance, StoreUnavailable
 from gateway.errors import ConfigurationError
 from tests.lab.redis import RedisProcess, eventually, free_port
+from tests.lab.resolver_keys import NOW, key, packet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,3 +126,25 @@ async def test_a_closed_database_says_so() -> None:
     await database.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await database.check()
+
+
+async def test_stores_with_different_prefixes_share_nothing(redis: RedisProcess) -> None:
+    one = await open_shared(redis.url, clock=lambda: NOW, node="one", prefix="first:")
+    two = await open_shared(redis.url, clock=lambda: NOW, node="two", prefix="second:")
+    assert one.presence is not None
+    assert two.presence is not None
+    assert one.bus is not None
+    assert two.bus is not None
+    endpoint_id = key(1).endpoint_id
+    await two.bus.start(lambda _, __: None)
+    await one.presence.announce((endpoint_id,))
+    await one.records.put(packet(1))
+    await one.accounts.redeem(b"s" * 16, endpoint_id, 5, int(NOW) + 100)
+    await one.accounts.charge(endpoint_id, 1, 100, 3)
+    assert await two.presence.nodes_of((endpoint_id,)) == {}
+    assert await two.records.get(endpoint_id) is None
+    assert await two.accounts.balance(endpoint_id, 3) == Balance(0, 0)
+    assert not await one.bus.publish("two", endpoint_id, b"frame")
+    assert b"overlay" not in await redis.ask("KEYS", "*")
+    await one.close()
+    await two.close()

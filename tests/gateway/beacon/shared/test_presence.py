@@ -67,10 +67,19 @@ async def eventually_moves(nodes: Nodes, to: str) -> None:
     """Announce it there until the clock of Redis has gone on by a millisecond."""
 
     async def moved() -> bool:
+        await nodes.c.withdraw(ID)
         await nodes.c.announce((ID,))
         return await nodes.a.nodes_of((ID,)) == {ID: to}
 
     await eventually(moved)
+
+
+async def test_saying_it_again_does_not_make_a_node_the_last_one(nodes: Nodes) -> None:
+    await nodes.b.announce((ID,))
+    await eventually_moves(nodes, to="c")
+    for _ in range(20):
+        await nodes.b.announce((ID, OTHER))
+    assert await nodes.a.nodes_of((ID, OTHER)) == {ID: "c", OTHER: "b"}
 
 
 async def test_who_has_withdrawn_does_not_take_another_nodes_word_with_it(nodes: Nodes) -> None:
