@@ -379,6 +379,76 @@ RELAY_URGENT: Final = 256
 
 RELAY_UNSENT: Final = 128 * 1024
 """Bytes the kernel takes ahead of what the network does (TCP_NOTSENT_LOWAT): what a path message may wait behind."""
+# --- STUN and TURN ---------------------------------------------------------------------------------------------
+
+STUN_MESSAGE: Final = 2048
+"""Bytes of a STUN message that is read: one datagram of 1500 bytes inside a TURN indication, and its head."""
+
+STUN_SERVERS: Final = 8
+"""STUN servers that are asked: two of each of four beacons. More would tell nothing new."""
+
+STUN_SENDS: Final = 3
+STUN_RESEND: Final = 0.1
+"""Requests to one server in a round, and seconds between them: a lost one costs a tenth of a second, as in Tailscale's
+netcheck, not RFC 8489's half a second."""
+
+STUN_GIVE_UP: Final = 3.0
+"""Seconds after the first request at which a server counts as silent; a round trip is a tenth of that."""
+
+STUN_EVERY: Final = 22.0
+STUN_JITTER: Final = 4.0
+"""Seconds between rounds while somebody needs our addresses, and what chance adds at most: below the 30 s at which
+home NATs forget a UDP mapping, and never in step with other endpoints."""
+
+STUN_RETRY: Final = 1.0
+STUN_RETRIES: Final = 5
+"""Seconds after which a silent server is asked again, doubled each time; and how often while nobody needs an answer."""
+
+STUN_AGREEING: Final = 2
+"""Servers that must have seen the same address for us to doubt what a lone one says."""
+
+STUN_ADDRESSES: Final = 4
+"""Reflexive addresses of each family that we tell others: a NAT whose mapping varies makes one for each server."""
+
+REFLECTOR_PER_SECOND: Final = 10.0
+REFLECTOR_BURST: Final = 30.0
+"""Requests that a STUN server answers one IPv4 address, or one IPv6 /56, in a second, and at once: three gateways behind
+one NAT start together. As NAT-behaviour clients keep to ten a second as well (RFC 5780 §4), none is slowed down."""
+
+REFLECTOR_ALL_PER_SECOND: Final = 4000.0
+REFLECTOR_ALL_BURST: Final = 8000.0
+"""The same for all together: a fifth of a core. A hundred thousand gateways that are in use ask this often."""
+
+REFLECTOR_SOURCES: Final = 16_384
+"""Sources whose requests are counted: 3 MB. Forged ones can push real ones out of it, and then only the limit for all holds."""
+
+REFLECTOR_ROUTABLE: Final = 30.0
+"""Seconds for which a source's proof is good that it receives what is sent to it; gateways ask again within them."""
+
+TURN_LIFETIME: Final = 600
+"""Seconds of an allocation that are asked for (the default of RFC 8656 §3.2)."""
+
+TURN_REFRESH_BEFORE: Final = 60.0
+"""Seconds before its end at which an allocation is refreshed (RFC 8656 §8 says one minute)."""
+
+TURN_PERMISSION_REFRESH: Final = 240.0
+"""Seconds after which permissions and channels are renewed: the former end after 300 (RFC 8656 §9)."""
+
+TURN_UNUSED: Final = 300.0
+"""Seconds after which a peer that nothing was sent to or heard of is not renewed any more."""
+
+TURN_RESEND: Final = 0.25
+TURN_SENDS: Final = 5
+"""Seconds to the second request of a transaction, doubled each time; requests in all. It fails after 7.75 s."""
+
+TURN_CHALLENGES: Final = 3
+"""How often one request is begun anew because the server wants (other) credentials or another nonce."""
+
+TURN_PEERS: Final = 64
+"""Peer addresses of one allocation: four peers with all their candidates."""
+
+TURN_HELD: Final = 32
+"""Datagrams to one peer kept until its channel is there, which takes a round trip: a first flight."""
 
 # --- Memory per stream and per connection ------------------------------------------------------------------
 
