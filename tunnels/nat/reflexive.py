@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Final
 from tunnels import limits
 from tunnels.errors import ProtocolViolation
 from tunnels.nat import stun
+from tunnels.nat.reflector import PROOF_BYTES
 from tunnels.nat.stun import Class, Extra, Method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tunnels.addresses import Address
-
-PROOF_BYTES: Final = 20
-"""Of the attribute ROUTABLE as our own reflector makes it; zeros ask for one."""
 
 _ROOM: Final = "." * 44
 """As SOFTWARE in a request: our reflector's answer is never larger than what it answers (`tunnels.nat.reflector`)."""

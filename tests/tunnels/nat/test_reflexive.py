@@ -10,7 +10,8 @@ import pytest
 from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.nat import stun
-from tunnels.nat.reflexive import PROOF_BYTES, ReflexiveAddresses
+from tunnels.nat.reflector import PROOF_BYTES
+from tunnels.nat.reflexive import ReflexiveAddresses
 from tunnels.nat.stun import Class, Method
 
 ONE, TWO, THREE = (Address.parse(f"198.51.100.{number}:3478") for number in (1, 2, 3))

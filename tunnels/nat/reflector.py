@@ -1,0 +1,239 @@
+"""A STUN server's answers (RFC 8489), with what RFC 5780 adds for those who prove that they receive them. Sans-IO.
+
+An answer goes to its request's source and to nobody else, and is no larger than the request, except for the smallest
+answer there is to the smallest request, 12 or 24 bytes more: it leaves out what does not fit. A client that wants all
+of it makes its request larger, with PADDING or SOFTWARE.
+
+Answers from another of our addresses (CHANGE-REQUEST) are given only with a proof that the source is no forged one:
+the attribute ROUTABLE, which a request with zeros in it asks for::
+
+     0                    4                      20
+    +--------------------+----------------------+
+    | seconds, when made | MAC over it, source  |
+    +--------------------+----------------------+
+
+Nothing is remembered of anybody but how much was asked lately.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from tunnels import limits
+from tunnels.addresses import Address
+from tunnels.errors import ProtocolViolation
+from tunnels.nat import stun
+from tunnels.nat.stun import Class, Extra, Method
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from tunnels.nat.stun import StunMessage
+
+SECRET_BYTES: Final = 32
+_TIME_BYTES: Final = 4
+_MAC_BYTES: Final = 16
+PROOF_BYTES: Final = _TIME_BYTES + _MAC_BYTES
+"""Of the attribute ROUTABLE."""
+
+_ROUTABLE: Final = Extra.ROUTABLE.label
+_RESPONSE_PORT: Final = Extra.RESPONSE_PORT.label
+_CHANGE_REQUEST: Final = "CHANGE-REQUEST"
+_CHANGE_REQUEST_TYPE: Final = 0x0003
+
+
+class Change(IntFlag):
+    """What of the address an answer is to come from shall differ: the bits of CHANGE-REQUEST (RFC 5780 §7.2)."""
+
+    PORT = 2
+    IP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One of the addresses of a server: which of its ips and which of its ports."""
+
+    ip: int
+    port: int
+
+    def changed(self, change: Change) -> Site:
+        """The one that differs in this."""
+        return Site(self.ip ^ (Change.IP in change), self.port ^ (Change.PORT in change))
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The addresses of one server in one family, as its clients see them: each of its ips with each of its ports."""
+
+    ips: tuple[IPv4Address | IPv6Address, ...]
+    ports: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for values in (self.ips, self.ports):
+            if not 1 <= len(values) <= 2 or len(set(values)) < len(values):
+                raise ValueError("a STUN server has one ip or two, and one port or two")
+
+    def address(self, site: Site) -> Address | None:
+        """The address of that site; None if there is no such site."""
+        if site.ip >= len(self.ips) or site.port >= len(self.ports):
+            return None
+        return Address(self.ips[site.ip], self.ports[site.port])
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All of them, of which the second differs from the first in all that it can."""
+        sites = (Site(0, 0), Site(1, 1), Site(0, 1), Site(1, 0))
+        return tuple(address for site in sites if (address := self.address(site)) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send to the source of a request."""
+
+    datagram: bytes
+    site: Site
+    """The address to send it from."""
+
+
+class Outcome(StrEnum):
+    """What became of a datagram; for counting, as nothing else is kept."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """Answered with an error."""
+    LIMITED = "limited"
+    JUNK = "junk"
+
+
+class Reflector:
+    """Answers to requests that come to the addresses of one STUN server."""
+
+    def __init__(self, sites: Sites, secret: bytes) -> None:
+        """`secret`: `SECRET_BYTES` that nobody can guess."""
+        self.sites = sites
+        self._secret = secret
+        self._sources = _Sources()
+        self._proved = _Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
+        self._unproved = _Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
+        self.counts: Counter[Outcome] = Counter()
+
+    def receive(self, datagram: bytes, source: Address, site: Site, now: float) -> Answer | None:
+        """The answer to what came from `source` to one of our addresses; None if there is none to be given."""
+        if not self._sources.take(source.ip, now):
+            self.counts[Outcome.LIMITED] += 1
+            return None
+        try:
+            request = stun.decode(datagram)
+        except ProtocolViolation:
+            request = None
+        if request is None or request.method is not Method.BINDING or request.kind is not Class.REQUEST:
+            self.counts[Outcome.JUNK] += 1
+            return None
+        proved = self._is_proved(request.attributes.get(_ROUTABLE, b""), source, now)
+        # Those who prove their address have an allowance of their own, which no forged ones can use up.
+        if not (self._proved if proved else self._unproved).take(now):
+            self.counts[Outcome.LIMITED] += 1
+            return None
+        return self._answer(request, len(datagram), source, site, now, proved=proved)
+
+    def _answer(
+        self, request: StunMessage, size: int, source: Address, site: Site, now: float, *, proved: bool
+    ) -> Answer:
+        unknown = list(request.not_understood)
+        if _RESPONSE_PORT in request.attributes:  # an answer to somebody else, who did not ask
+            unknown.append(Extra.RESPONSE_PORT.value)
+        origin = site.changed(Change(request.attributes.get(_CHANGE_REQUEST, 0) & (Change.IP | Change.PORT)))
+        if self.sites.address(origin) is None:
+            unknown.append(_CHANGE_REQUEST_TYPE)
+        if unknown:
+            types = b"".join(kind.to_bytes(2, "big") for kind in unknown)
+            return self._refuse(request, size, site, 420, {Extra.UNKNOWN_ATTRIBUTES.label: types})
+        if origin != site and not proved:
+            return self._refuse(request, size, site, 403, {})
+        wanted: dict[str, Any] = {"XOR-MAPPED-ADDRESS": source}
+        if _ROUTABLE in request.attributes:
+            wanted[_ROUTABLE] = self._proof(source, int(now))
+        other = self.sites.address(site.changed(Change.IP | Change.PORT))
+        if other is not None:
+            wanted["OTHER-ADDRESS"] = other
+        wanted["RESPONSE-ORIGIN"] = self.sites.address(origin)
+        wanted["MAPPED-ADDRESS"] = source
+        self.counts[Outcome.ANSWERED] += 1
+        return Answer(_fitting(request, Class.RESPONSE, wanted, size), origin)
+
+    def _refuse(
+        self, request: StunMessage, size: int, site: Site, code: int, details: dict[str, Any]
+    ) -> Answer:
+        self.counts[Outcome.REFUSED] += 1
+        return Answer(_fitting(request, Class.ERROR, {"ERROR-CODE": (code, ""), **details}, size), site)
+
+    def _proof(self, source: Address, made: int) -> bytes:
+        """What only he can echo who receives what is sent to `source`."""
+        time = (made & 0xFFFFFFFF).to_bytes(_TIME_BYTES, "big")
+        place = source.ip.packed + source.port.to_bytes(2, "big")
+        return time + hashlib.blake2b(time + place, key=self._secret, digest_size=_MAC_BYTES).digest()
+
+    def _is_proved(self, proof: bytes, source: Address, now: float) -> bool:
+        if len(proof) != PROOF_BYTES or not any(proof):
+            return False
+        made = int.from_bytes(proof[:_TIME_BYTES], "big")
+        if (int(now) - made) & 0xFFFFFFFF > limits.REFLECTOR_ROUTABLE:
+            return False
+        return hmac.compare_digest(proof, self._proof(source, made))
+
+
+def _fitting(request: StunMessage, kind: Class, wanted: dict[str, Any], size: int) -> bytes:
+    """The answer with the first attribute, and those others that leave it no larger than `size`."""
+    attributes: dict[str, Any] = {}
+    used = stun.HEADER_BYTES
+    for name, value in wanted.items():
+        needed = stun.size_of(name, value)
+        if not attributes or used + needed <= size:
+            attributes[name] = value
+            used += needed
+    return stun.encode(Method.BINDING, kind, request.transaction_id, attributes)
+
+
+class _Bucket:
+    """An allowance that fills up with time."""
+
+    __slots__ = ("_at", "_burst", "_left", "_per_second")
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._per_second = per_second
+        self._burst = self._left = burst
+        self._at = -inf
+
+    def take(self, now: float) -> bool:
+        """Take one, if there is one."""
+        if now > self._at:
+            self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+            self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class _Sources:
+    """The allowances of those who asked lately, a bounded number of them."""
+
+    def __init__(self) -> None:
+        self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
+
+    def take(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
+        # What one household or one attacker has one of: an IPv4 address, or an IPv6 /56, kept apart by the bit above.
+        source = int(ip) if ip.version == 4 else int(ip) >> 72 | 1 << 56
+        bucket = self._buckets.pop(source, None)
+        if bucket is None:
+            bucket = _Bucket(limits.REFLECTOR_PER_SECOND, limits.REFLECTOR_BURST)
+            if len(self._buckets) >= limits.REFLECTOR_SOURCES:
+                self._buckets.popitem(last=False)
+        self._buckets[source] = bucket
+        return bucket.take(now)
