@@ -72,6 +72,7 @@ class Sites:
     """The addresses of one server in one family, as its clients see them: each of its ips with each of its ports."""
 
     ips: tuple[IPv4Address | IPv6Address, ...]
+    """Unspecified, as 0.0.0.0, if it is not known which clients see: then none is told."""
     ports: tuple[int, ...]
 
     def __post_init__(self) -> None:
@@ -87,9 +88,10 @@ class Sites:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """All of them, of which the second differs from the first in all that it can."""
+        """All that a client may be told, of which the second differs from the first in all that it can."""
         sites = (Site(0, 0), Site(1, 1), Site(0, 1), Site(1, 0))
-        return tuple(address for site in sites if (address := self.address(site)) is not None)
+        found = (self.address(site) for site in sites)
+        return tuple(address for address in found if address is not None and not address.ip.is_unspecified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ class Reflector:
         if _RESPONSE_PORT in request.attributes:  # an answer to somebody else, who did not ask
             unknown.append(Extra.RESPONSE_PORT.value)
         origin = site.changed(Change(request.attributes.get(_CHANGE_REQUEST, 0) & (Change.IP | Change.PORT)))
-        if self.sites.address(origin) is None:
+        address = self.sites.address(origin)
+        if address is None:
             unknown.append(_CHANGE_REQUEST_TYPE)
         if unknown:
             types = b"".join(kind.to_bytes(2, "big") for kind in unknown)
@@ -162,7 +165,8 @@ class Reflector:
         other = self.sites.address(site.changed(Change.IP | Change.PORT))
         if other is not None:
             wanted["OTHER-ADDRESS"] = other
-        wanted["RESPONSE-ORIGIN"] = self.sites.address(origin)
+        if address is not None and not address.ip.is_unspecified:
+            wanted["RESPONSE-ORIGIN"] = address
         wanted["MAPPED-ADDRESS"] = source
         self.counts[Outcome.ANSWERED] += 1
         return Answer(_fitting(request, Class.RESPONSE, wanted, size), origin)
