@@ -66,7 +66,7 @@ def up_command(session: Session, /, **flags: object) -> None:
 
     from gateway.daemon import run
 
-    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+    with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         runner.run(
             run(
                 session.home,
@@ -142,7 +142,7 @@ def overrides_of(flags: Mapping[str, object]) -> dict[str, object]:
     return given | {f"{section}.enabled": False for section in _SWITCHES if flags.get(f"no_{section}")}
 
 
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's loop where it is installed."""
     try:
         import uvloop

@@ -12,7 +12,7 @@ import os
 import stat
 import tomllib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_type_hints
 
 import msgspec
 
@@ -23,22 +23,79 @@ from gateway.errors import ConfigurationError
 from gateway.limits import CONFIG_FILE_BYTES, CONFIG_PROBLEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+_Root = TypeVar("_Root", bound=msgspec.Struct)
 
 _NO_SETTING: Final = frozenset({"OVERLAY_HOME"})
 """Variables with our prefix that are not settings."""
 
-_NAMED: Final = {"services": check_label, "contacts": check_petname}
-"""The sections whose keys are names of the owner's own choosing, and what a name may be."""
+_URLS: Final = frozenset({"upstream", "url"})
+"""Secret keys that hold a secret only where there is a login in them."""
+
+
+class Schema(Generic[_Root]):
+    """What a configuration may hold: the Struct of all its sections, and how the rest of the world names them."""
+
+    def __init__(
+        self,
+        root: type[_Root],
+        *,
+        prefix: str,
+        secrets: frozenset[str],
+        check: str,
+        named: Mapping[str, Callable[[str], None]] | None = None,
+        others: tuple[str, ...] = (),
+    ) -> None:
+        """`prefix` begins its variables, those that begin with one of `others` are not its own; `secrets` are keys that
+        are never shown, `check` the command that tells all problems; `named` are the sections whose keys are names of
+        the owner's own choosing, and what a name may be.
+        """
+        self.root = root
+        self.prefix = prefix
+        self.secrets = secrets
+        self.check = check
+        self.named = named or {}
+        self.others = others
+
+    @functools.cached_property
+    def sections(self) -> dict[str, type[msgspec.Struct]]:
+        """The Struct of every section; for the named ones that of one entry."""
+        return {
+            name: hint.__args__[1] if name in self.named else hint
+            for name, hint in get_type_hints(self.root).items()
+        }
+
+    @functools.cached_property
+    def plain_keys(self) -> tuple[tuple[str, str], ...]:
+        """Section and key of everything outside the named sections."""
+        return tuple(
+            (s, key) for s, kind in self.sections.items() if s not in self.named for key in _fields(kind)
+        )
+
+    def variable(self, section: str, key: str) -> str:
+        """The variable of a key."""
+        return f"{self.prefix}{section}_{key}".upper()
+
+
+GATEWAY: Final = Schema(
+    Config,
+    prefix="OVERLAY_",
+    secrets=SECRET_KEYS,
+    check="overlay config check",
+    named={"services": check_label, "contacts": check_petname},
+    others=("OVERLAY_BEACON_",),
+)
+"""gateway.toml."""
 
 
 class InvalidConfiguration(ConfigurationError):
     """Everything that is wrong with the settings; str() tells the first and how many more there are."""
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    def __init__(self, problems: tuple[str, ...], *, check: str = "overlay config check") -> None:
         more = len(problems) - 1
-        rest = f" (and {more} more: see `overlay config check`)" if more else ""
+        rest = f" (and {more} more: see `{check}`)" if more else ""
         super().__init__(problems[0] + rest)
         self.problems = problems
 
@@ -48,7 +105,15 @@ def load(path: Path, *, environ: Mapping[str, str], overrides: Mapping[str, obje
 
     A file that does not exist is an empty one. Raises InvalidConfiguration with every problem.
     """
-    return parse(_read(path), source=str(path), environ=environ, overrides=overrides)
+    return load_as(GATEWAY, path, environ=environ, overrides=overrides)
+
+
+def load_as(
+    schema: Schema[_Root], path: Path, *, environ: Mapping[str, str], overrides: Mapping[str, object]
+) -> _Root:
+    """As `load`, for the configuration that `schema` describes."""
+    data = _read(path, schema)
+    return parse_as(schema, data, source=str(path), environ=environ, overrides=overrides)
 
 
 def parse(
@@ -59,22 +124,36 @@ def parse(
     overrides: Mapping[str, object] | None = None,
 ) -> Config:
     """Settings from the bytes of a TOML file, called `source` in errors; see `load`."""
+    return parse_as(GATEWAY, data, source=source, environ=environ, overrides=overrides)
+
+
+def parse_as(
+    schema: Schema[_Root],
+    data: bytes,
+    *,
+    source: str,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> _Root:
+    """As `parse`, for the configuration that `schema` describes."""
     try:
         document = tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reason = "too deeply nested" if isinstance(error, RecursionError) else one_line(str(error))
         raise InvalidConfiguration((f"{source}: this is not TOML: {reason}",)) from None
-    reading = _Reading()
+    reading = _Reading(schema)
     reading.add_document(document, source)
     reading.add_variables(environ or {})
     reading.add_overrides(overrides or {})
-    return reading.finish()
+    settings: _Root = reading.finish()
+    return settings
 
 
 @dataclass(slots=True)
 class _Reading:
     """What was read so far: for each section the values that were good, and every problem."""
 
+    schema: Schema[Any]
     problems: list[str] = field(default_factory=list)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
@@ -86,57 +165,63 @@ class _Reading:
 
     def add_document(self, document: dict[str, Any], source: str) -> None:
         for section, table in document.items():
-            if section not in _sections():
+            if section not in self.schema.sections:
                 kind = (
                     f"unknown section [{one_line(section)}]"
                     if isinstance(table, dict)
                     else f"{one_line(section)} stands in no section"
                 )
-                self._problem(f"{source}: {kind}{_nearest(section, _sections(), '[{}]')}")
+                self._problem(f"{source}: {kind}{_nearest(section, self.schema.sections, '[{}]')}")
             elif not isinstance(table, dict):
                 self._problem(
                     f"{source}: {section} = {shown(table)}: this is a section; write [{section}] above its keys"
                 )
-            elif section in _NAMED:
+            elif section in self.schema.named:
                 self._add_named(section, table, source)
             else:
-                self._add_section(section, _sections()[section], table, f"{source}: [{section}]")
+                self._add_section(section, self.schema.sections[section], table, f"{source}: [{section}]")
 
     def add_variables(self, environ: Mapping[str, str]) -> None:
-        known = {_variable(section, key): (section, key) for section, key in _plain_keys()}
+        known = {
+            self.schema.variable(section, key): (section, key) for section, key in self.schema.plain_keys
+        }
         for name, text in environ.items():
-            if name in _NO_SETTING or not name.startswith("OVERLAY_"):
+            if (
+                name in _NO_SETTING
+                or not name.startswith(self.schema.prefix)
+                or name.startswith(self.schema.others)
+            ):
                 continue
             if name in known:
                 section, key = known[name]
-                hint = _fields(_sections()[section])[key]
+                hint = _fields(self.schema.sections[section])[key]
                 self._add_value(section, section, key, hint, from_text(text, hint), name, strict=False)
             elif _nearest(name, known) or any(
-                name.startswith(_variable(section, "")) for section in _sections()
+                name.startswith(self.schema.variable(section, "")) for section in self.schema.sections
             ):
                 self._problem(f"{name}: unknown variable{_nearest(name, known)}")
 
     def add_overrides(self, overrides: Mapping[str, object]) -> None:
         for dotted, value in overrides.items():
             section, _, key = dotted.partition(".")
-            if (section, key) not in _plain_keys():
+            if (section, key) not in self.schema.plain_keys:
                 raise ValueError(f"{dotted} is not a key")
-            hint = _fields(_sections()[section])[key]
+            hint = _fields(self.schema.sections[section])[key]
             self._add_value(section, section, key, hint, value, f"--{section}-{key}".replace("_", "-"))
 
-    def finish(self) -> Config:
-        """The Config, or InvalidConfiguration with all problems."""
+    def finish(self) -> Any:  # noqa: ANN401 - the root of the schema
+        """The settings, or InvalidConfiguration with all problems."""
         sections: dict[str, Any] = {}
         for path, values in self.values.items():
             section, _, name = path.partition(".")
-            built = self._build(path, _sections()[section], values)
+            built = self._build(path, self.schema.sections[section], values)
             if name:
                 sections.setdefault(section, {})[name] = built
             else:
                 sections[section] = built
         if self.problems:
-            raise InvalidConfiguration(tuple(self.problems[:CONFIG_PROBLEMS]))
-        return Config(**sections)
+            raise InvalidConfiguration(tuple(self.problems[:CONFIG_PROBLEMS]), check=self.schema.check)
+        return self.schema.root(**sections)
 
     def _build(self, path: str, kind: type[msgspec.Struct], values: dict[str, Any]) -> object:
         where = self.origins.get(path, path)
@@ -157,7 +242,7 @@ class _Reading:
         for name, entry in table.items():
             where = f"{source}: [{section}.{one_line(name)}]"
             try:
-                _NAMED[section](name)
+                self.schema.named[section](name)
             except ValueError as error:
                 self._problem(f"{where}: {one_line(str(error))}")
                 continue
@@ -166,7 +251,7 @@ class _Reading:
                     f"{source}: [{section}] {name} = {shown(entry)}: write a section [{section}.{name}]"
                 )
                 continue
-            self._add_section(f"{section}.{name}", _sections()[section], entry, where)
+            self._add_section(f"{section}.{name}", self.schema.sections[section], entry, where)
 
     def _add_section(self, path: str, kind: type[msgspec.Struct], table: dict[str, Any], where: str) -> None:
         self.values.setdefault(path, {})
@@ -195,7 +280,7 @@ class _Reading:
             converted = convert(value, hint, strict=strict)
         except (ValueError, OverflowError) as error:
             self.broken.add(path)
-            written = "***" if f"{section}.{key}" in SECRET_KEYS else shown(value)
+            written = "***" if f"{section}.{key}" in self.schema.secrets else shown(value)
             self._problem(f"{where} = {written}: {reason_of(str(error), value, hint)}")
         else:
             self.values.setdefault(path, {})[key] = converted
@@ -205,30 +290,12 @@ class _Reading:
 
 
 @functools.cache
-def _sections() -> dict[str, type[msgspec.Struct]]:
-    """The Struct of every section; for the named ones that of one entry."""
-    found: dict[str, type[msgspec.Struct]] = {}
-    for name, hint in get_type_hints(Config).items():
-        found[name] = hint.__args__[1] if name in _NAMED else hint
-    return found
-
-
-@functools.cache
 def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The types of a section's keys, with their constraints."""
     return get_type_hints(kind, include_extras=True)
 
 
-@functools.cache
-def _plain_keys() -> tuple[tuple[str, str], ...]:
-    return tuple((s, key) for s, kind in _sections().items() if s not in _NAMED for key in _fields(kind))
-
-
-def _variable(section: str, key: str) -> str:
-    return f"OVERLAY_{section}_{key}".upper()
-
-
-def _read(path: Path) -> bytes:
+def _read(path: Path, schema: Schema[Any]) -> bytes:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -241,20 +308,26 @@ def _read(path: Path) -> bytes:
         raise InvalidConfiguration(
             (f"{path}: larger than {CONFIG_FILE_BYTES} bytes; this is not our configuration",)
         )
-    if stat.S_IMODE(mode) & 0o077 and _holds_secret(data):
+    if stat.S_IMODE(mode) & 0o077 and _holds_secret(data, schema):
         raise InvalidConfiguration(
             (f"{path}: holds a password and others can read it; run `chmod 600 {path}`",)
         )
     return data
 
 
-def _holds_secret(data: bytes) -> bool:
+def _holds_secret(data: bytes, schema: Schema[Any]) -> bool:
     """Whether the file sets a password; a file that cannot be read as TOML is told about elsewhere."""
     try:
-        proxy = tomllib.loads(data.decode("utf-8-sig")).get("proxy", {})
+        document = tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return False
-    return isinstance(proxy, dict) and (bool(proxy.get("password")) or "@" in str(proxy.get("upstream", "")))
+    for dotted in schema.secrets:
+        section, _, key = dotted.partition(".")
+        table = document.get(section)
+        value = table.get(key) if isinstance(table, dict) else None
+        if value and (key not in _URLS or "@" in str(value)):
+            return True
+    return False
 
 
 def _nearest(word: str, known: Mapping[str, object], form: str = "`{}`") -> str:

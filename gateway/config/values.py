@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args, get_origi
 import msgspec
 
 from gateway.config.settings import DnsServer
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def _read_network(text: str) -> IPv4Network:
 
 _PARSERS: Final[dict[object, Callable[[str], object]]] = {
     Address: Address.parse,
+    BeaconUrl: BeaconUrl.parse,
     DnsServer: DnsServer.parse,
     EndpointId: EndpointId.parse,
     IPv4Network: _read_network,
