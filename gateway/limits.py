@@ -262,3 +262,84 @@ asking again costs it one small stream, five times a second at most."""
 
 OPEN_FILES: Final = 65536
 """Descriptors asked of the system: all bounds on connections and listeners together stay below it."""
+
+# --- The beacon ----------------------------------------------------------------------------------------------
+
+BEACON_LOGIN_SECONDS: Final = 5.0
+"""From the connection to the proof of an id: a slow path's handshakes fit, and whoever only holds a place does not."""
+
+BEACON_ANONYMOUS: Final = 4096
+"""Connections that have proved no id, requests for records among them: about 15 KB each."""
+
+BEACON_ANONYMOUS_PER_ADDRESS: Final = 256
+"""The same from one IPv4 address or one IPv6 /56: an office whose gateways all come back at once fits."""
+
+BEACON_COUNT_EVERY: Final = 0.2
+"""Seconds between two looks for connections of these that have ended, when there seem to be too many."""
+
+BEACON_KEEPALIVE_SECONDS: Final = 15.0
+"""An HTTP connection without a request ends after this."""
+
+BEACON_BODY_BYTES: Final = 4096
+"""Body of a request: signed packets are four times smaller."""
+
+BEACON_PING_AFTER: Final = 45.0
+"""Seconds of silence after which a gateway is asked whether it is there; it speaks every 20 s by itself."""
+
+BEACON_SILENT_AFTER: Final = 90.0
+"""Seconds of silence after which it is taken for gone."""
+
+BEACON_SWEEP_EVERY: Final = 15.0
+"""Seconds between two looks at who is silent: what makes the two above late at most."""
+
+BEACON_WRITE_HIGH: Final = 64 * 1024
+"""Bytes in a connection's write buffer from which frames for it are queued: two frames, so that what must be first waits
+for no more."""
+
+BEACON_QUEUE_BYTES: Final = 1024 * 1024
+"""Bytes queued for one slow receiver: 100 ms of 10 MB/s. More would only make what is in it old."""
+
+BEACON_URGENT_BYTES: Final = 64 * 1024
+"""Bytes queued beside these of path messages and sealed messages: some dozens; they are small, and their senders repeat."""
+
+BEACON_QUEUES_BYTES: Final = 256 * 1024 * 1024
+"""Bytes in all queues together from which each receiver's share is `BEACON_QUEUE_SHARE`."""
+
+BEACON_QUEUE_SHARE: Final = 64 * 1024
+"""Two frames: whoever is not slow still gets everything."""
+
+BEACON_REFUSE_EVERY: Final = 1.0
+"""Seconds between two notices to one gateway that it is beyond a limit: it needs one, and frames may be thousands."""
+
+BEACON_CHARGE_EVERY: Final = 1.0
+"""Seconds between two entries in the accounts; what a beacon that is killed forgets at most."""
+
+BEACON_CHARGES_AT_ONCE: Final = 64
+"""Entries on the way to the accounts at once."""
+
+BEACON_BUCKETS: Final = 65536
+"""Senders and addresses whose rate is remembered: each is forgotten once it is quiet, about 200 bytes each till then."""
+
+BEACON_ELSEWHERE: Final = 8192
+"""Endpoints for which it is remembered on which node they are."""
+
+BEACON_ELSEWHERE_SECONDS: Final = 2.0
+"""How long that is believed: an endpoint that moved to another node is found again within this."""
+
+BEACON_NOWHERE_SECONDS: Final = 0.25
+"""The same for one that is on no node: it may connect any moment, and its callers repeat themselves meanwhile."""
+
+BEACON_LOOKUPS: Final = 256
+"""Frames that wait until it is known on which node their receiver is; beyond it the receiver counts as absent."""
+
+BEACON_ANNOUNCE_EVERY: Final = 20.0
+"""Seconds between two announcements of everybody who is here: a third of what they are good for."""
+
+BEACON_STORE_SECONDS: Final = 2.0
+"""For one answer of the database."""
+
+BEACON_LEAVING_SECONDS: Final = 2.0
+"""Between saying that we leave and closing: gateways find another home meanwhile."""
+
+BEACON_SHUTDOWN_SECONDS: Final = 2.0
+"""For requests and closing handshakes at the end."""

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "ping": "names",
     "resolve": "names",
     "config": "configuration",
+    "beacon": "beacon",
     "completion": "completion",
 }
 """Each command, and the module beside this one that holds it as `<name>_command`."""
