@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from aiohttp.typedefs import Handler
-
     from gateway.beacon.offers import Offers
     from gateway.beacon.settings import BeaconConfig
     from tunnels.identity import EndpointId, SecretKey
@@ -209,7 +207,9 @@ class BeaconServer:
         self._servers.append(server)
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._count], client_max_size=BEACON_BODY_BYTES)
+        app = web.Application(client_max_size=BEACON_BODY_BYTES)
+        # A middleware would stay on the stack of every WebSocket, half a kilobyte each.
+        app.on_response_prepare.append(self._count)
         app.add_routes(
             [
                 web.get(CONNECT_PATH, self.sessions.connect),
@@ -238,10 +238,9 @@ class BeaconServer:
         except ValueError:
             return False
 
-    @web.middleware
-    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _count(self, request: web.Request, response: web.StreamResponse) -> None:
+        del response
         self.door.asked(request)
-        return await handler(request)
 
     async def _root(self, request: web.Request) -> web.Response:
         del request

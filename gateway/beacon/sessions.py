@@ -12,7 +12,7 @@ import secrets
 import struct
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from gateway.beacon.hub import Deliver, Elsewhere, Refusal, Session
 from gateway.beacon.places import client_of, observed
@@ -160,9 +160,14 @@ class Sessions:
         if connection is None:
             return socket
         self._known(request)
+        socket.headers.clear()  # sent long ago, and half a kilobyte for each gateway
         del request
+        receive = socket.receive
         try:
-            await self._serve(connection)
+            while self._heard(connection, message := await receive()):
+                if message.type is WSMsgType.TEXT:
+                    await self._hear(connection, message.data)
+                del message
         except ProtocolViolation as error:
             _logger.debug("a gateway is closed: %s", error)
             connection.close(_VIOLATION, Refused(code="size", reason=str(error)[:300]))
@@ -268,29 +273,21 @@ class Sessions:
 
     # --- frames -----------------------------------------------------------------------------------------------
 
-    async def _serve(self, connection: Connection) -> None:
-        receive, hub, now = connection.socket.receive, self._hub, self._now
-        while True:
-            message = await receive()
-            kind = message.type
-            if kind is WSMsgType.BINARY:
-                connection.heard = at = now()
-                outcome = hub.receive(connection, message.data, at)
-                if isinstance(outcome, Deliver):
-                    self.deliver(outcome)
-                elif outcome is not None:
-                    self._elsewhere(connection, outcome)
-            elif kind is WSMsgType.PING:
-                connection.heard = now()
-                connection.write(message.data, _PONG)
-            elif kind is WSMsgType.PONG:
-                connection.heard = now()
-            elif kind is WSMsgType.TEXT:
-                connection.heard = now()
-                await self._hear(connection, message.data)
-            else:
-                return
-            del message
+    def _heard(self, connection: Connection, message: WSMessage) -> bool:
+        """Take what came, but for text; False when it was the last."""
+        kind = message.type
+        connection.heard = now = self._now()
+        if kind is WSMsgType.BINARY:
+            outcome = self._hub.receive(connection, message.data, now)
+            if isinstance(outcome, Deliver):
+                self.deliver(outcome)
+            elif outcome is not None:
+                self._elsewhere(connection, outcome)
+        elif kind is WSMsgType.PING:
+            connection.write(message.data, _PONG)
+        else:
+            return kind in (WSMsgType.TEXT, WSMsgType.PONG)
+        return True
 
     def deliver(self, outcome: Deliver) -> None:
         """Write a frame to its receiver, or keep it until that is ready."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from tests.lab.resolver_keys import key
-from tunnels.addresses import BeaconUrl
 from tunnels.relay import frames
 from tunnels.relay.frames import CONNECT_PATH, Challenge, FrameKind, Welcome
 from tunnels.relay.login import check_welcome, hello
 
 if TYPE_CHECKING:
+    from tunnels.addresses import BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
 
 
