@@ -1,18 +1,18 @@
-"""Our own record: where we are and which services are public, signed, as tickets carry it."""
+"""Our own record: where we are and which services are public, signed, as tickets carry it and beacons keep it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from resolver.limits import RECORD_ADDRESSES, RECORD_SERVICES
-from resolver.records import EndpointRecord
+from resolver.limits import RECORD_ADDRESSES, RECORD_RELAYS, RECORD_SERVICES
+from resolver.records import EndpointRecord, fits_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resolver.records import PublicService
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import Address
+    from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import SecretKey
 
 TICKET_LIFETIME: Final = 30 * 86400.0
@@ -25,10 +25,14 @@ def own_record(
     nickname: str,
     addresses: Sequence[Address],
     services: Sequence[PublicService],
+    relays: Sequence[BeaconUrl] = (),
     now: float,
     lifetime: float = TICKET_LIFETIME,
 ) -> tuple[EndpointRecord, SignedPacket]:
-    """The record as of `now` (unix seconds), and it signed; what does not fit is left out, the last first."""
+    """The record as of `now` (unix seconds), and it signed; what does not fit is left out, the last first.
+
+    `relays` are our beacons, the one we are connected to first.
+    """
     record = EndpointRecord(
         secret_key.endpoint_id,
         timestamp=int(now * 1_000_000),
@@ -36,5 +40,6 @@ def own_record(
         nickname=nickname or None,
         addresses=tuple(addresses[:RECORD_ADDRESSES]),
         services=tuple(services[:RECORD_SERVICES]),
+        relays=tuple(filter(fits_record, relays))[:RECORD_RELAYS],
     ).fitted()
     return record, record.sign(secret_key)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from resolver.errors import DiscoveryError, RecordError
 from resolver.limits import CONCURRENT_SEARCHES, DISCOVERY_SECONDS, EXPLAINED_SEARCHES
+from tunnels.addresses import RelayAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from resolver.discovery.base import RecordSource
     from resolver.record_cache import CachedRecord, RecordCache
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import Address
+    from tunnels.addresses import Address, PathAddress
     from tunnels.identity import EndpointId
 
 
@@ -90,8 +91,8 @@ class ResolverClient:
     def __repr__(self) -> str:
         return f"<ResolverClient {len(self._sources)} sources, {len(self._searches)} searches>"
 
-    async def addresses_of(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
-        """Where to look for the endpoint: addresses typed by hand first, then those of its record, in its order.
+    async def addresses_of(self, endpoint_id: EndpointId) -> tuple[PathAddress, ...]:
+        """Where to look for the endpoint: addresses typed by hand first, then those of its record, then its relays.
 
         Waits for a search only if neither is known; empty if nobody knows any.
         """
@@ -101,7 +102,10 @@ class ResolverClient:
             search = self._search(endpoint_id)
             if not typed and search is not None:
                 cached = await search.first()
-        return tuple(dict.fromkeys((*typed, *(cached.record.addresses if cached is not None else ()))))
+        if cached is None:
+            return typed
+        relayed = (RelayAddress(beacon, endpoint_id) for beacon in cached.record.relays)
+        return tuple(dict.fromkeys((*typed, *cached.record.addresses, *relayed)))
 
     async def record_of(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The endpoint's newest record known here, or the first that a source gives; None if none does."""

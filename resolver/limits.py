@@ -27,6 +27,10 @@ RECORD_ADDRESSES: Final = 16
 """Addresses in a record: two families, a few networks and mappings; more only slow the first connection."""
 RECORD_SERVICES: Final = 64
 """Public services in a record; the packet's size bounds them earlier, this bounds what is built at all."""
+RECORD_RELAYS: Final = 4
+"""Beacons in a record: the home and a few to fall back on; whoever dials may have to connect to each."""
+RELAY_BYTES: Final = 250
+"""The URL of a beacon in a record: with `r=` it fits into one string of a TXT record, which has at most 255."""
 NICKNAME_BYTES: Final = 64
 """A nickname is for a line on a terminal, in UTF-8."""
 RECORD_TTL: Final = 300

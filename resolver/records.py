@@ -1,13 +1,14 @@
-"""What an endpoint says of itself in its signed packet: where it is, and which services are public.
+"""What an endpoint says of itself in its signed packet: where it is, by which relays, and which services are public.
 
 DNS records relative to the zone apex, which is the endpoint id, as pkarr has it::
 
     _overlay.<id>      TXT  "v=1" "exp=<unix seconds>" "n=<nickname>" "a=192.0.2.1:7777" "a=[2001:db8::1]:7777"
+                            "r=https://beacon.example" "r=https://192.0.2.9:7443#<beacon id>"
     _web._tcp.<id>     SRV  0 0 80 <id>
     _game._udp.<id>    SRV  0 0 5000 <id>
     _game._udp.<id>    TXT  "last=5100"
 
-The order of `a` strings is the owner's preference. The TXT beside an SRV record makes a range of ports of it. SRV
+The order of `a` strings is the owner's preference; the first `r` is the beacon it is connected to, its home. The TXT beside an SRV record makes a range of ports of it. SRV
 targets are not compressed (RFC 2782), so about ten services fit. Unknown strings and records are ignored, so
 that a later minor version may add some; another major version in `v` is refused.
 """
@@ -23,11 +24,19 @@ from dnslib.buffer import BufferError as DNSBufferError
 from dnslib.label import DNSLabel, DNSLabelError
 
 from resolver.errors import ForeignVersion, InvalidName, MalformedRecord, RecordExpired
-from resolver.limits import NICKNAME_BYTES, OWN_PACKET_BYTES, RECORD_ADDRESSES, RECORD_SERVICES, RECORD_TTL
+from resolver.limits import (
+    NICKNAME_BYTES,
+    OWN_PACKET_BYTES,
+    RECORD_ADDRESSES,
+    RECORD_RELAYS,
+    RECORD_SERVICES,
+    RECORD_TTL,
+    RELAY_BYTES,
+)
 from resolver.names import ServiceProtocol, check_service_name
 from resolver.signed_packets import SignedPacket
 from resolver.times import utc_text
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,12 +96,19 @@ class EndpointRecord:
     """The name it gave itself; a suggestion, and no proof of anything."""
     addresses: tuple[Address, ...] = ()
     services: tuple[PublicService, ...] = ()
+    relays: tuple[BeaconUrl, ...] = ()
+    """Beacons by whose relay it is reached, its home first."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > RECORD_ADDRESSES:
             raise ValueError(f"{len(self.addresses)} addresses; a record has at most {RECORD_ADDRESSES}")
         if len(self.services) > RECORD_SERVICES:
             raise ValueError(f"{len(self.services)} public services; a record has at most {RECORD_SERVICES}")
+        if len(self.relays) > RECORD_RELAYS:
+            raise ValueError(f"{len(self.relays)} relays; a record has at most {RECORD_RELAYS}")
+        for relay in self.relays:
+            if not fits_record(relay):
+                raise ValueError(f"the URL of the beacon {relay.host[:40]}… is too long for a record")
         if self.nickname is not None:
             check_nickname(self.nickname)
 
@@ -120,10 +136,18 @@ class EndpointRecord:
         return bytes(packet.pack())
 
     def fitted(self) -> EndpointRecord:
-        """The record without those of its last services that do not fit; addresses and nickname always do."""
+        """The record without what does not fit: its last services, then its last relays, then its last addresses.
+
+        Its home and its nickname always fit.
+        """
         record = self
-        while record.services and len(record.encode()) > OWN_PACKET_BYTES:
-            record = replace(record, services=record.services[:-1])
+        while len(record.encode()) > OWN_PACKET_BYTES:
+            if record.services:
+                record = replace(record, services=record.services[:-1])
+            elif len(record.relays) > 1:
+                record = replace(record, relays=record.relays[:-1])
+            else:
+                record = replace(record, addresses=record.addresses[:-1])
         return record
 
     def check_fresh(self, now: float) -> None:
@@ -132,6 +156,11 @@ class EndpointRecord:
             raise RecordExpired(
                 f"the record of {self.endpoint_id.short}… expired on {utc_text(self.expires)}; ask its owner for a new one"
             )
+
+
+def fits_record(relay: BeaconUrl) -> bool:
+    """Whether a beacon's URL is short enough to stand in a record."""
+    return len(str(relay)) <= RELAY_BYTES
 
 
 def check_nickname(text: str) -> str:
@@ -150,6 +179,7 @@ def _entries(record: EndpointRecord) -> Iterator[RR]:
     if record.nickname is not None:
         strings.append(f"n={record.nickname}")
     strings.extend(f"a={address}" for address in record.addresses)
+    strings.extend(f"r={relay}" for relay in record.relays)
     yield _rr(f"_overlay.{apex}", QTYPE.TXT, TXT(strings))
     for service in record.services:
         for protocol in sorted(service.protocols, key=lambda one: one.value):
@@ -196,6 +226,7 @@ def _decode(signed: SignedPacket, entries: list[RR]) -> EndpointRecord:
         nickname if nickname is not None and _is_nickname(nickname) else None,
         tuple(_addresses(_values(about, "a")))[:RECORD_ADDRESSES],
         tuple(_services(ports, lasts))[:RECORD_SERVICES],
+        tuple(_relays(_values(about, "r")))[:RECORD_RELAYS],
     )
 
 
@@ -266,6 +297,19 @@ def _addresses(texts: list[str]) -> Iterator[Address]:
             and str(address.ip) != "255.255.255.255"
         ):
             yield address
+
+
+def _relays(texts: list[str]) -> Iterator[BeaconUrl]:
+    """Those that are URLs of beacons, each host and port once: nobody is asked twice for one."""
+    seen = set()
+    for text in texts:
+        try:
+            relay = BeaconUrl.parse(text)
+        except ValueError:
+            continue
+        if fits_record(relay) and (relay.host, relay.port) not in seen:
+            seen.add((relay.host, relay.port))
+            yield relay
 
 
 def _is_nickname(text: str) -> bool:

@@ -3,7 +3,7 @@
 from gateway.own_record import own_record
 from resolver.records import EndpointRecord, PublicService
 from tests.lab.resolver_keys import NOW, TCP, key
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 
 
 def test_it_says_where_we_are_what_is_public_and_until_when():
@@ -24,3 +24,10 @@ def test_more_than_fits_is_left_out_the_last_first():
     assert EndpointRecord.from_packet(packet) == record
     assert record.addresses == tuple(addresses[: len(record.addresses)])
     assert record.nickname is None
+
+
+def test_our_relays_stand_in_it_home_first_and_those_with_too_long_urls_do_not():
+    good = [BeaconUrl.parse(f"https://b{number}.example") for number in range(6)]
+    relays = [BeaconUrl("https", "a" * 252, 443), *good]
+    record, _ = own_record(key(1), nickname="", addresses=[], services=[], relays=relays, now=NOW)
+    assert record.relays == tuple(good[:4])

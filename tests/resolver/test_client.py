@@ -1,6 +1,7 @@
 """Where an endpoint is: all sources at once."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,9 +9,9 @@ from resolver import limits
 from resolver.client import Finding, ResolverClient
 from resolver.errors import BadSignature, DiscoveryError, RecordExpired
 from resolver.record_cache import RecordCache
-from tests.lab.resolver_keys import NOW, key, packet
+from tests.lab.resolver_keys import NOW, key, packet, record
 from tests.lab.resolver_sources import FakeSource
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl, RelayAddress
 from tunnels.identity import EndpointId
 
 ALICE = key(1).endpoint_id
@@ -155,3 +156,15 @@ async def test_publishing_reaches_all_sources_and_tells_which_failed() -> None:
     failures = await client(good, bad, slow, seconds=0.05).publish(OLD)
     assert good.published == [OLD]
     assert failures == {"bad": "full", "slow": "no answer within 0.05 s"}
+
+
+async def test_the_relays_of_a_record_come_after_its_addresses() -> None:
+    beacons = (BeaconUrl.parse("https://eu1.example"), BeaconUrl.parse("https://us1.example"))
+    resolver = client(typed=(THERE,))
+    resolver.learn(replace(record(), relays=beacons).sign(key(1)), "ticket")
+    assert await resolver.addresses_of(ALICE) == (
+        THERE,
+        HERE,
+        RelayAddress(beacons[0], ALICE),
+        RelayAddress(beacons[1], ALICE),
+    )

@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.errors import ForeignVersion, MalformedRecord, RecordError, RecordExpired, RecordTooLarge
-from resolver.limits import OWN_PACKET_BYTES, RECORD_ADDRESSES, RECORD_SERVICES
+from resolver.limits import OWN_PACKET_BYTES, RECORD_ADDRESSES, RECORD_RELAYS, RECORD_SERVICES, RELAY_BYTES
 from resolver.names import ServiceProtocol
 from resolver.records import EndpointRecord, PublicService, check_nickname
 from resolver.signed_packets import SignedPacket
 from tests.lab.resolver_keys import BOTH, NOW, NPM_PKARR, TCP, UDP, key, packet, record
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 
 WEB = PublicService("web", 80, 80, TCP)
 GAME = PublicService("game", 5000, 5100, UDP)
 DNS = PublicService("dns", 53, 53, BOTH)
+HOME = BeaconUrl.parse("https://eu1.example")
+PINNED = BeaconUrl.parse(f"https://[2001:db8::9]:7443#{key(2).endpoint_id}")
+LONG = BeaconUrl.parse(f"https://{'a' * 170}.example:7443#{key(2).endpoint_id}")
 
 
 def signed_with(*entries: RR) -> SignedPacket:
@@ -250,3 +253,52 @@ def test_whatever_fits_reads_back(
         ),
     ).fitted()
     assert EndpointRecord.from_packet(built.sign(key(1))) == built
+
+
+def test_relays_read_back_home_first_with_the_key_of_a_pinned_beacon() -> None:
+    whole = replace(record(), relays=(HOME, PINNED))
+    assert EndpointRecord.from_packet(whole.sign(key(1))) == whole
+    assert '"r=https://eu1.example"' in str(DNSRecord.parse(whole.encode()).rr[0])
+
+
+def test_relays_that_are_no_beacons_and_a_second_of_one_host_are_left_out() -> None:
+    texts = (
+        "https://eu1.example",
+        "wss://eu1.example",
+        "https://user:secret@eu2.example",
+        "https://eu2.example/path",
+        f"https://eu1.example:443#{key(2).endpoint_id}",
+        "https://eu1.example#nobody",
+        "",
+        f"https://{'a' * 244}",
+        "http://127.0.0.1:8080",
+    )
+    read = EndpointRecord.from_packet(signed_with(about("v=1", "exp=1", *(f"r={text}" for text in texts))))
+    assert list(map(str, read.relays)) == ["https://eu1.example", "http://127.0.0.1:8080"]
+
+
+def test_more_relays_than_the_bound_are_left_out() -> None:
+    relays = [f"r=https://b{number}.example" for number in range(RECORD_RELAYS + 3)]
+    read = EndpointRecord.from_packet(signed_with(about("v=1", "exp=1", *relays)))
+    assert [relay.host for relay in read.relays] == [f"b{number}.example" for number in range(RECORD_RELAYS)]
+    with pytest.raises(ValueError, match="5 relays; a record has at most 4"):
+        replace(record(), relays=tuple(BeaconUrl("https", f"b{number}", 443) for number in range(5)))
+
+
+def test_a_beacon_whose_url_is_too_long_stands_in_no_record() -> None:
+    assert len(str(LONG)) <= RELAY_BYTES
+    replace(record(), relays=(LONG,)).sign(key(1))
+    with pytest.raises(ValueError, match="too long for a record"):
+        replace(record(), relays=(replace(LONG, host="a" * 200 + ".example"),))
+
+
+def test_what_does_not_fit_goes_services_first_and_the_home_stays() -> None:
+    addresses = tuple(f"[2001:db8:1111:2222:3333:4444:5555:{number:x}]:65535" for number in range(16))
+    relays = tuple(replace(LONG, host=f"b{number}{LONG.host[2:]}") for number in range(4))
+    large = replace(record(addresses=addresses, nickname="n" * 64, services=(WEB,)), relays=relays)
+    fitted = large.fitted()
+    fitted.sign(key(1))
+    assert fitted.services == ()
+    assert fitted.relays == relays[:1]
+    assert fitted.addresses == large.addresses[: len(fitted.addresses)]
+    assert len(fitted.addresses) > 8
