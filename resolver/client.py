@@ -1,7 +1,8 @@
 """Where an endpoint is: asks all record sources at once, and uses what comes first until something newer comes.
 
-No source is needed and none is trusted. The first valid record answers the caller; the slower sources go on, so that
-the newest record is what the next caller gets. What was asked, and what came of it, can be explained.
+No source is needed and none is trusted. What is known already answers at once, and sources are asked beside that, at
+most once a minute; the first valid record answers a caller who knows nothing; the slower sources go on, so that the
+newest record is what the next caller gets. What was asked, and what came of it, can be explained.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from resolver.errors import DiscoveryError, RecordError
-from resolver.limits import CONCURRENT_SEARCHES, DISCOVERY_SECONDS, EXPLAINED_SEARCHES
+from resolver.limits import (
+    CONCURRENT_SEARCHES,
+    DISCOVERY_SECONDS,
+    EXPLAINED_SEARCHES,
+    RECORD_FRESH_SECONDS,
+)
+from resolver.records import EndpointRecord
 from tunnels.addresses import RelayAddress
 
 if TYPE_CHECKING:
@@ -77,16 +84,31 @@ class ResolverClient:
         *,
         typed_addresses: Callable[[EndpointId], tuple[Address, ...]],
         clock: Callable[[], float],
+        kept: Callable[[EndpointId], Sequence[SignedPacket]] = lambda _: (),
+        on_learned: Callable[[CachedRecord], None] = lambda _: None,
         seconds: float = DISCOVERY_SECONDS,
     ) -> None:
-        """`clock` gives unix seconds; `seconds` is how long a source may take."""
+        """`clock` gives unix seconds; `seconds` is how long a source may take.
+
+        `kept` gives the packets that are at hand without asking anybody: tickets, and what was kept on disk.
+        `on_learned` is told of each record that is newer than what was known.
+        """
         self._sources = tuple(sources)
         self._cache = cache
         self._typed_addresses = typed_addresses
         self._clock = clock
+        self._kept = kept
+        self._on_learned = on_learned
         self._seconds = seconds
         self._searches: dict[EndpointId, _Search] = {}
         self._findings: dict[EndpointId, dict[str, SourceFinding]] = {}
+        self._searched: dict[EndpointId, float] = {}
+        """When the last search for each endpoint in `_findings` began, by our clock."""
+
+    def set_sources(self, sources: Sequence[RecordSource]) -> None:
+        """Ask and publish at these from the next search on."""
+        self._sources = tuple(sources)
+        self._searched.clear()
 
     def __repr__(self) -> str:
         return f"<ResolverClient {len(self._sources)} sources, {len(self._searches)} searches>"
@@ -94,22 +116,31 @@ class ResolverClient:
     async def addresses_of(self, endpoint_id: EndpointId) -> tuple[PathAddress, ...]:
         """Where to look for the endpoint: addresses typed by hand first, then those of its record, then its relays.
 
-        Waits for a search only if neither is known; empty if nobody knows any.
+        Addresses of older records that we keep follow: a ticket tells of a local network what beacons are not told.
+        Waits for a search only if nothing is known; empty if nobody knows any.
         """
+        now = self._clock()
         typed = self._typed_addresses(endpoint_id)
-        cached = self._cache.get(endpoint_id, self._clock())
-        if cached is None:
-            search = self._search(endpoint_id)
-            if not typed and search is not None:
-                cached = await search.first()
+        kept = self._take_kept(endpoint_id, now)
+        cached = self._cache.get(endpoint_id, now)
+        search = self._search_if_stale(endpoint_id, now)
+        if cached is None and not typed and search is not None:
+            cached = await search.first()
         if cached is None:
             return typed
         relayed = (RelayAddress(beacon, endpoint_id) for beacon in cached.record.relays)
-        return tuple(dict.fromkeys((*typed, *cached.record.addresses, *relayed)))
+        older = (address for record in kept for address in record.addresses)
+        return tuple(dict.fromkeys((*typed, *cached.record.addresses, *relayed, *older)))
+
+    def known(self, endpoint_id: EndpointId) -> CachedRecord | None:
+        """The newest record that is known here, without asking anybody."""
+        now = self._clock()
+        self._take_kept(endpoint_id, now)
+        return self._cache.get(endpoint_id, now)
 
     async def record_of(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The endpoint's newest record known here, or the first that a source gives; None if none does."""
-        cached = self._cache.get(endpoint_id, self._clock())
+        cached = self.known(endpoint_id)
         if cached is None and (search := self._search(endpoint_id)) is not None:
             cached = await search.first()
         return cached
@@ -123,7 +154,38 @@ class ResolverClient:
 
     def learn(self, packet: SignedPacket, source: str) -> CachedRecord:
         """Take a record that came by itself, as a ticket or from the endpoint; RecordError if it cannot be used."""
-        return self._cache.offer(packet, source, self._clock())
+        return self._offer(packet, source, self._clock())
+
+    def _offer(self, packet: SignedPacket, source: str, now: float) -> CachedRecord:
+        """Put a packet into the cache, and tell of it if it is news."""
+        before = self._cache.get(packet.endpoint_id, now)
+        cached = self._cache.offer(packet, source, now)
+        if cached is not before:
+            self._on_learned(cached)
+        return cached
+
+    def _take_kept(self, endpoint_id: EndpointId, now: float) -> list[EndpointRecord]:
+        """What is kept on disk and has not expired, newest first; the newest goes into the cache."""
+        records = []
+        for packet in self._kept(endpoint_id):
+            with contextlib.suppress(RecordError):
+                self._cache.offer(packet, "contacts", now)
+                record = EndpointRecord.from_packet(packet)
+                record.check_fresh(now)
+                records.append(record)
+        return sorted(records, key=lambda record: -record.timestamp)
+
+    def _search_if_stale(self, endpoint_id: EndpointId, now: float) -> _Search | None:
+        """The search that is under way, or a new one unless the last one was a moment ago and found something."""
+        searched = self._searched.get(endpoint_id)
+        if (
+            endpoint_id not in self._searches
+            and searched is not None
+            and 0 <= now - searched < RECORD_FRESH_SECONDS
+            and self._cache.get(endpoint_id, now) is not None
+        ):
+            return None
+        return self._search(endpoint_id)
 
     async def publish(self, packet: SignedPacket) -> dict[str, str]:
         """Make our own record known at all sources at once; returns why it failed, by the names of those that did."""
@@ -148,7 +210,7 @@ class ResolverClient:
         return Explanation(
             endpoint_id,
             self._typed_addresses(endpoint_id),
-            self._cache.get(endpoint_id, self._clock()),
+            self.known(endpoint_id),
             tuple(self._findings.get(endpoint_id, {}).values()),
         )
 
@@ -165,7 +227,10 @@ class ResolverClient:
         if search is None and self._sources and len(self._searches) < CONCURRENT_SEARCHES:
             self._findings.pop(endpoint_id, None)
             if len(self._findings) >= EXPLAINED_SEARCHES:
-                del self._findings[next(iter(self._findings))]
+                oldest = next(iter(self._findings))
+                del self._findings[oldest]
+                self._searched.pop(oldest, None)
+            self._searched[endpoint_id] = self._clock()
             findings = self._findings[endpoint_id] = {
                 source.name: SourceFinding(source.name, Finding.ASKING) for source in self._sources
             }
@@ -204,7 +269,7 @@ class ResolverClient:
                 note(Finding.REFUSED, f"its record is of another endpoint, {packet.endpoint_id.short}…")
             else:
                 try:
-                    cached = self._cache.offer(packet, source.name, self._clock())
+                    cached = self._offer(packet, source.name, self._clock())
                 except RecordError as error:
                     note(Finding.REFUSED, str(error), packet.timestamp)
                 else:

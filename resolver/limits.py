@@ -90,6 +90,14 @@ FORWARD_SECONDS: Final = 1.5
 """How long one upstream server may take before the next is asked."""
 DISCOVERY_SECONDS: Final = 10.0
 """How long a record source may take to find a record."""
+RECORD_FRESH_SECONDS: Final = 60.0
+"""A search younger than this is not repeated when the endpoint is dialled: retries come every second or so."""
+BEACON_CONNECT_SECONDS: Final = 5.0
+"""For a connection to a beacon, TLS included; the rest of DISCOVERY_SECONDS is for its answer."""
+BEACON_CONNECTIONS: Final = 32
+"""Connections to beacons for records at once; further questions wait for one."""
+BEACON_REASON_BYTES: Final = 200
+"""How much of a beacon's words about a refusal is read: one line."""
 CONCURRENT_SEARCHES: Final = 256
 """Endpoints searched for at once; each holds a task for each source."""
 EXPLAINED_SEARCHES: Final = 1024

@@ -1,6 +1,7 @@
 """Where an endpoint is: all sources at once."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from resolver import limits
 from resolver.client import Finding, ResolverClient
 from resolver.errors import BadSignature, DiscoveryError, RecordExpired
-from resolver.record_cache import RecordCache
+from resolver.record_cache import CachedRecord, RecordCache
+from resolver.signed_packets import SignedPacket
 from tests.lab.resolver_keys import NOW, key, packet, record
 from tests.lab.resolver_sources import FakeSource
 from tunnels.addresses import Address, BeaconUrl, RelayAddress
@@ -21,9 +23,21 @@ OLD = packet(signed_at=NOW, addresses=(str(HERE),))
 NEW = packet(signed_at=NOW + 1, addresses=(str(THERE),))
 
 
-def client(*sources: FakeSource, typed: tuple[Address, ...] = (), seconds: float = 5) -> ResolverClient:
+def client(
+    *sources: FakeSource,
+    typed: tuple[Address, ...] = (),
+    seconds: float = 5,
+    kept: tuple[SignedPacket, ...] = (),
+    on_learned: Callable[[CachedRecord], None] = lambda _: None,
+) -> ResolverClient:
     return ResolverClient(
-        sources, RecordCache(), typed_addresses=lambda endpoint_id: typed, clock=lambda: NOW, seconds=seconds
+        sources,
+        RecordCache(),
+        typed_addresses=lambda endpoint_id: typed,
+        clock=lambda: NOW,
+        kept=lambda endpoint_id: kept,
+        on_learned=on_learned,
+        seconds=seconds,
     )
 
 
@@ -168,3 +182,49 @@ async def test_the_relays_of_a_record_come_after_its_addresses() -> None:
         RelayAddress(beacons[0], ALICE),
         RelayAddress(beacons[1], ALICE),
     )
+
+
+async def test_what_is_kept_on_disk_answers_at_once_and_sources_are_asked_beside_it() -> None:
+    slow = FakeSource("beacon", NEW, waits=True)
+    resolver = client(slow, kept=(OLD,))
+    assert await resolver.addresses_of(ALICE) == (HERE,)
+    slow.release.set()
+    await resolver.refresh(ALICE)
+    assert await resolver.addresses_of(ALICE) == (THERE, HERE), "the ticket's addresses stay, last"
+    assert slow.asked == [ALICE]
+
+
+async def test_a_kept_record_that_has_expired_or_is_damaged_counts_for_nothing() -> None:
+    resolver = client(kept=(packet(signed_at=NOW - 7200),))
+    assert await resolver.addresses_of(ALICE) == ()
+    assert resolver.known(ALICE) is None
+
+
+async def test_a_known_record_is_looked_for_again_but_not_at_every_dial() -> None:
+    source, time = FakeSource("beacon", OLD), [NOW]
+    resolver = ResolverClient((source,), RecordCache(), typed_addresses=lambda _: (), clock=lambda: time[0])
+    for _ in range(5):
+        await resolver.addresses_of(ALICE)
+    assert source.asked == [ALICE]
+    time[0] += limits.RECORD_FRESH_SECONDS
+    await resolver.addresses_of(ALICE)
+    await resolver.refresh(ALICE)
+    assert source.asked == [ALICE, ALICE]
+
+
+async def test_news_is_told_once_and_old_news_never() -> None:
+    told = []
+    resolver = client(FakeSource("beacon", NEW), on_learned=lambda cached: told.append(cached.packet))
+    resolver.learn(OLD, "ticket")
+    await resolver.refresh(ALICE)
+    await resolver.refresh(ALICE)
+    resolver.learn(OLD, "ticket")
+    assert told == [OLD, NEW]
+
+
+async def test_sources_may_be_replaced() -> None:
+    resolver = client(FakeSource("one"))
+    await resolver.refresh(ALICE)
+    resolver.set_sources((FakeSource("two", NEW),))
+    assert await resolver.addresses_of(ALICE) == (THERE,)
+    assert findings(resolver) == {"two": Finding.FOUND}
