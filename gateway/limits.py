@@ -260,6 +260,24 @@ REMOTE_SERVICES_ABSENT: Final = 0.2
 """Seconds for which a service that an endpoint did not tell of counts as absent: it may be exposed any moment, and
 asking again costs it one small stream, five times a second at most."""
 
+KEPT_RECORDS_SAVE_SECONDS: Final = 2.0
+"""From a new record of a contact to its being written: records of many contacts come at once, after a start."""
+
+PUBLISH_EVERY_SECONDS: Final = 3600.0
+"""Our record is published again within an hour: stores of strangers, such as the DHT's, forget one after two."""
+
+PUBLISH_DEBOUNCE_SECONDS: Final = 0.5
+"""From a change to the publication that tells of it: what changes together is published together."""
+
+PUBLISH_GAP_SECONDS: Final = 5.0
+"""Least time between two publications: a beacon lets nobody write all the time."""
+
+PUBLISH_RETRY_SECONDS: Final = 5.0
+"""From the first failed publication to the next attempt; doubled each time."""
+
+PUBLISH_RETRY_LONGEST: Final = 900.0
+"""Longest time between attempts at a beacon that stays away."""
+
 OPEN_FILES: Final = 65536
 """Descriptors asked of the system: all bounds on connections and listeners together stay below it."""
 
