@@ -87,7 +87,7 @@ class ContactBook:
             name = check_petname(petname)
             known = saved.find_id(settings.id)
             packet = known.packet if known is not None else None
-            book.add(Contact(name, settings.id, settings.addresses, packet))
+            book.add(Contact(name, settings.id, settings.addresses, packet, path=settings.path))
         for contact in saved:
             by_name, by_id = book.find(contact.petname), book.find_id(contact.endpoint_id)
             if by_name is not None and by_name.endpoint_id != contact.endpoint_id:

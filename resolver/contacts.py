@@ -11,7 +11,7 @@ import binascii
 import difflib
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 
+PathChoice: TypeAlias = Literal["", "auto", "direct-only", "relay-only", "no-lan"]
+"""Which paths may be used to a contact, by the names of `tunnels.paths`; empty is what holds for all who have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:
@@ -48,6 +51,8 @@ class Contact:
     """Its newest record, if it ever gave me one."""
     added_at: float = 0.0
     """Unix seconds."""
+    path: PathChoice = ""
+    """Which paths may be used to it."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > CONTACT_ADDRESSES:
@@ -152,6 +157,14 @@ class AddressBook:
         self._keep(contact)
         return contact
 
+    def set_path(self, petname: str, path: PathChoice) -> Contact:
+        """Choose which paths may be used to a contact; ContactNotFound otherwise."""
+        if path not in get_args(PathChoice):
+            raise ValueError(f"{path!r} is none of {', '.join(filter(None, get_args(PathChoice)))}")
+        contact = replace(self.get(petname), path=path)
+        self._keep(contact)
+        return contact
+
     def learn(self, packet: SignedPacket) -> bool:
         """Keep the packet if it is a contact's and newer than what we have; whether it was kept."""
         contact = self.find_id(packet.endpoint_id)
@@ -188,6 +201,7 @@ class AddressBook:
                     if contact.packet
                     else None,
                     "added_at": contact.added_at,
+                    "path": contact.path,
                 }
                 for contact in self
             ],
@@ -227,6 +241,7 @@ class _SavedContact(msgspec.Struct, forbid_unknown_fields=True):
     addresses: list[str] = []
     record: str | None = None
     added_at: float = 0.0
+    path: PathChoice = ""
 
 
 class _SavedBook(msgspec.Struct, forbid_unknown_fields=True):
@@ -247,6 +262,7 @@ def _contact(saved: _SavedContact) -> Contact:
         tuple(Address.parse(text) for text in saved.addresses),
         packet,
         saved.added_at,
+        saved.path,
     )
 
 

@@ -47,7 +47,9 @@ def test_every_key_of_a_named_section_is_documented_with_its_default(
             assert getattr(documented, field.name) == field.default
 
 
-@pytest.mark.parametrize("section", ["gateway", "tunnels", "proxy", "dns", "loopback", "dashboard"])
+@pytest.mark.parametrize(
+    "section", ["gateway", "tunnels", "beacons", "lend", "proxy", "dns", "loopback", "dashboard"]
+)
 def test_the_marks_tell_which_keys_need_a_restart(section: str) -> None:
     comment = ""
     for line in section_text(section).splitlines():

@@ -31,6 +31,7 @@ _FLAGS: Final = {
     "tunnel_port": "tunnels.port",
     "bind": "tunnels.bind",
     "address": "tunnels.addresses",
+    "beacon": "beacons.urls",
     "proxy_port": "proxy.port",
     "dns_port": "dns.port",
     "dashboard_port": "dashboard.port",
@@ -51,6 +52,7 @@ _SWITCHES: Final = ("proxy", "dns", "loopback", "dashboard")
 @click.option(
     "--address", multiple=True, metavar="IP:PORT", help="Public address to put into tickets (repeatable)."
 )
+@click.option("--beacon", multiple=True, metavar="URL", help="A beacon to be at home at (repeatable).")
 @click.option("--no-proxy", is_flag=True, help="No proxy.")
 @click.option("--no-dns", is_flag=True, help="No DNS server.")
 @click.option("--no-loopback", is_flag=True, help="No loopback addresses.")

@@ -42,17 +42,28 @@ def check_visible(text: str) -> None:
         raise ValueError(f"{text!r} cannot stand in an HTTP header")
 
 
+def check_proxy(text: str) -> None:
+    """ValueError unless `text` is the URL of an HTTP proxy; the message does not repeat it, it may hold a password."""
+    if not _is_proxy_url(text, "http"):
+        raise ValueError(
+            "proxy is not the URL of an HTTP proxy: expected http://host:port, with user:password@ before the host "
+            "if it asks for them"
+        )
+
+
 def check_upstream(text: str) -> None:
     """ValueError unless `text` is the URL of a proxy; the message does not repeat it, it may hold a password."""
-    try:
-        url = urlsplit(text)
-        complete = bool(url.hostname) and bool(url.port)
-    except ValueError:
-        complete = False
-    else:
-        complete = complete and url.scheme in ("socks5", "socks4", "http") and url.path in ("", "/")
-    if not complete:
+    if not _is_proxy_url(text, "socks5", "socks4", "http"):
         raise ValueError(
             "upstream is not the URL of a proxy: expected socks5://host:port, socks4://host:port or http://host:port, "
             "with user:password@ before the host if it asks for them"
         )
+
+
+def _is_proxy_url(text: str, *schemes: str) -> bool:
+    try:
+        url = urlsplit(text)
+        complete = bool(url.hostname) and bool(url.port)
+    except ValueError:
+        return False
+    return complete and url.scheme in schemes and url.path in ("", "/") and not url.query and not url.fragment

@@ -31,7 +31,7 @@ _Root = TypeVar("_Root", bound=msgspec.Struct)
 _NO_SETTING: Final = frozenset({"OVERLAY_HOME"})
 """Variables with our prefix that are not settings."""
 
-_URLS: Final = frozenset({"upstream", "url"})
+_URLS: Final = frozenset({"upstream", "url", "proxy"})
 """Secret keys that hold a secret only where there is a login in them."""
 
 

@@ -12,14 +12,17 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from gateway.config.checks import check_ip, check_petname, check_upstream, check_visible
-from tunnels.addresses import Address
+from gateway.config.checks import check_ip, check_petname, check_proxy, check_upstream, check_visible
+from tunnels.addresses import Address, BeaconUrl
 from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 """A port to listen on; 0 is any free one."""
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=0.1, le=86400)]
+
+PathPolicyName: TypeAlias = Literal["auto", "direct-only", "relay-only", "no-lan"]
+"""Which paths may be used; `tunnels.paths` knows what each means."""
 
 LoginText: TypeAlias = Annotated[str, Meta(max_length=255)]
 """RFC 1929 gives user name and password one length byte each."""
@@ -60,6 +63,7 @@ class TunnelSettings(_Settings, frozen=True, kw_only=True):
     idle_timeout: Seconds = 120.0
     keepalive: Seconds = 15.0
     connect_timeout: Seconds = 10.0
+    path_policy: PathPolicyName = "auto"
 
     def __post_init__(self) -> None:
         for ip in self.bind:
@@ -68,6 +72,39 @@ class TunnelSettings(_Settings, frozen=True, kw_only=True):
             raise ValueError(
                 f"keepalive ({self.keepalive:g} s) must be shorter than idle_timeout ({self.idle_timeout:g} s)"
             )
+
+
+class BeaconSettings(_Settings, frozen=True, kw_only=True):
+    """[beacons]: servers that help endpoints find each other, and relay for them."""
+
+    urls: Annotated[tuple[BeaconUrl, ...], Meta(max_length=8)] = ()
+    """In the order of preference."""
+    proxy: Annotated[str, Meta(max_length=1000)] = ""
+    publish: bool = True
+    records: Annotated[tuple[BeaconUrl, ...], Meta(max_length=8)] = ()
+    """Other pkarr relays."""
+
+    def __post_init__(self) -> None:
+        if self.proxy:
+            check_proxy(self.proxy)
+
+
+class LendSettings(_Settings, frozen=True, kw_only=True):
+    """[lend]: be a small beacon for others."""
+
+    enabled: bool = False
+    to: Literal["contacts", "all"] = "contacts"
+    host: str = "0.0.0.0"  # noqa: S104 - others shall reach it; who may use it is said above
+    port: Port = 7443
+    public_url: Annotated[str, Meta(max_length=250)] = ""
+    connections: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    bytes_per_second: Annotated[int, Meta(ge=0, le=10_000_000_000)] = 2_000_000
+    """For each endpoint; 0 for no limit."""
+
+    def __post_init__(self) -> None:
+        check_ip(self.host)
+        if self.public_url:
+            BeaconUrl.parse(self.public_url)
 
 
 class ProxySettings(_Settings, frozen=True, kw_only=True):
@@ -165,6 +202,8 @@ class ContactSettings(_Settings, frozen=True, kw_only=True):
 
     id: EndpointId
     addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ()
+    path: Literal["", "auto", "direct-only", "relay-only", "no-lan"] = ""
+    """Empty: what [tunnels] path_policy says."""
 
 
 class Config(_Settings, frozen=True, kw_only=True):
@@ -172,6 +211,8 @@ class Config(_Settings, frozen=True, kw_only=True):
 
     gateway: GatewaySettings = GatewaySettings()
     tunnels: TunnelSettings = TunnelSettings()
+    beacons: BeaconSettings = BeaconSettings()
+    lend: LendSettings = LendSettings()
     proxy: ProxySettings = ProxySettings()
     dns: DnsSettings = DnsSettings()
     loopback: LoopbackSettings = LoopbackSettings()
@@ -180,5 +221,5 @@ class Config(_Settings, frozen=True, kw_only=True):
     contacts: dict[str, ContactSettings] = {}
 
 
-SECRET_KEYS: Final = frozenset({"proxy.username", "proxy.password", "proxy.upstream"})
-"""Keys that are shown as `***` and never logged; an upstream may hold a password."""
+SECRET_KEYS: Final = frozenset({"proxy.username", "proxy.password", "proxy.upstream", "beacons.proxy"})
+"""Keys that are shown as `***` and never logged; the URL of a proxy may hold a password."""

@@ -222,3 +222,21 @@ def test_every_suggestion_is_an_allowed_and_free_petname(nickname: str | None) -
         suggested = contacts.suggest(nickname)
         assert check_petname(suggested) == suggested
         contacts.add(contact(suggested, number))
+
+
+def test_the_paths_that_may_be_used_are_chosen_for_each_contact_and_saved() -> None:
+    book = AddressBook((Contact(check_petname("alice"), key(1).endpoint_id),))
+    assert book.get("alice").path == ""
+    book.set_path("ALICE", "relay-only")
+    assert AddressBook.from_json(book.to_json()).get("alice").path == "relay-only"
+    with pytest.raises(ContactNotFound):
+        book.set_path("bob", "auto")
+    with pytest.raises(ValueError, match="'lan' is none of auto, direct-only, relay-only, no-lan"):
+        book.set_path("alice", "lan")  # type: ignore[arg-type]
+
+
+def test_a_renamed_contact_and_one_that_is_added_again_keep_their_choice_of_paths() -> None:
+    book = AddressBook((Contact(check_petname("alice"), key(1).endpoint_id, path="no-lan"),))
+    book.rename("alice", "al")
+    book.add(Contact(check_petname("al"), key(1).endpoint_id))
+    assert book.get("al").path == "no-lan"

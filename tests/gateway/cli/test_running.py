@@ -23,6 +23,9 @@ def test_flags_that_were_given_become_settings() -> None:
     config = parse(b"", source="f", overrides=given)
     assert (config.proxy.port, config.tunnels.bind, config.dns.enabled) == (0, ("127.0.0.1",), False)
     assert (str(config.tunnels.addresses[0]), config.gateway.nickname) == ("1.2.3.4:5", "me")
+    beacons = ("https://eu1.example", f"https://192.0.2.1:7443#{ME}")
+    config = parse(b"", source="f", overrides=overrides_of({"beacon": beacons}))
+    assert tuple(map(str, config.beacons.urls)) == beacons
 
 
 async def test_the_first_screen_tells_who_where_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.checks import check_ip, check_label, check_petname, check_upstream, check_visible
+from gateway.config.checks import (
+    check_ip,
+    check_label,
+    check_petname,
+    check_proxy,
+    check_upstream,
+    check_visible,
+)
 
 ID = "8pinxxgqs41n4aididenw5apqp1urfmzdztr8jt4abrkdn435ewo"
 
@@ -51,3 +58,10 @@ def test_these_are_upstream_proxies(text: str) -> None:
 def test_these_are_no_upstream_proxies(text: str) -> None:
     with pytest.raises(ValueError, match="upstream is not the URL of a proxy"):
         check_upstream(text)
+
+
+def test_the_proxy_of_beacons_speaks_http() -> None:
+    check_proxy("http://me:secret@proxy:3128/")
+    for text in ("", "socks5://x:1", "https://x:1", "http://x", "http://x:1/y", "http://x:1?y", "x"):
+        with pytest.raises(ValueError, match="is not the URL of an HTTP proxy"):
+            check_proxy(text)

@@ -190,6 +190,31 @@ def test_a_file_with_a_password_that_others_can_read_is_refused(tmp_path: Path) 
     assert load(file, environ={}, overrides={}).proxy.password == "b"
 
 
+def test_the_proxy_of_beacons_may_hold_a_password_too(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("[beacons]\nproxy = 'http://me:hunter2@proxy:3128'\n")
+    file.chmod(0o644)
+    with pytest.raises(InvalidConfiguration, match="others can read it"):
+        load(file, environ={}, overrides={})
+    (told,) = problems("[beacons]\nproxy = 'socks5://me:hunter2@x:1'")
+    assert told.startswith(
+        "f.toml: [beacons]: proxy is not the URL of an HTTP proxy: expected http://host:port"
+    )
+    assert "hunter2" not in told
+
+
+def test_beacons_are_urls() -> None:
+    config = parse(
+        b"", source="f", environ={"OVERLAY_BEACONS_URLS": "https://a.example, https://b.example:8443"}
+    )
+    assert [beacon.authority for beacon in config.beacons.urls] == ["a.example", "b.example:8443"]
+    (told,) = problems("[beacons]\nurls = ['ftp://x']")
+    assert told.endswith("is no beacon: a beacon is written https://HOST[:PORT] or https://HOST[:PORT]#ID")
+    assert "is no beacon" in problems("[lend]\npublic_url = 'x'")[0]
+    (told,) = problems(f"[beacons]\nurls = {['https://a'] * 9}")
+    assert "length <= 8" in told
+
+
 def test_a_file_without_secrets_may_be_read_by_all(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text("[proxy]\nport = 1\n")
