@@ -31,6 +31,7 @@ NEEDS = {
             "ip",
             "chromium",
             "nft",
+            "conntrack",
             "turnserver",
             "redis-server",
             "tinyproxy",
