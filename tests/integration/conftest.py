@@ -1,9 +1,12 @@
-"""Alice and bob: two real gateways on loopback, a web server behind alice; one pair for each test module."""
+"""Alice and bob: two real gateways on loopback, a web server behind alice; and the figures that tests measure."""
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +14,44 @@ import pytest
 from tests.lab.worlds import World, alice_and_bob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_FIGURE = "figure"
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keep what a test measured: `figure(seconds, aim=1.0)`, and `what` if a test measures several things.
+
+    They are shown after the run, and added to the file that OVERLAY_FIGURES names, a JSON object on each line. Aims are
+    not asserted: how busy the machine is decides too much.
+    """
+
+    def keep(seconds: float, *, aim: float, what: str = "") -> None:
+        name = request.node.name.removeprefix("test_") + (f": {what}" if what else "")
+        kept = {"what": name, "seconds": round(seconds, 3), "aim": aim}
+        request.node.user_properties.append((_FIGURE, kept))
+        if path := os.environ.get("OVERLAY_FIGURES"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(kept) + "\n")
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    kept = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == _FIGURE
+    ]
+    if kept:
+        terminalreporter.section("measured, in seconds")
+    for each in kept:
+        late = "" if each["seconds"] <= each["aim"] else "  <- later than aimed at"
+        terminalreporter.write_line(f"{each['seconds']:8.3f}  (aim {each['aim']:g})  {each['what']}{late}")
 
 
 @pytest.fixture(scope="module")

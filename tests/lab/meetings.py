@@ -1,0 +1,163 @@
+"""Alice and bob as real gateways in networks of their own, who know each other and a beacon; bob downloads from alice."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from tests.lab.beacons_real import BeaconProcess, beacon
+from tests.lab.gateways import GatewayProcess, clean_environment, gateway, introduce, wait_until
+from tests.lab.internet import an_internet
+from tests.lab.transfers import MEGABYTE, Source, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.lab.internet import Internet
+    from tests.lab.networks import Home, Machine, Nat
+
+Kind = Literal["LAN", "direct", "TURN", "peer relay", "relay"]
+_VIA = re.compile(r"\bvia (?:(relay) (\S+)|(\S+) \((LAN|direct|TURN|peer relay)\))")
+DELAY = 0.01
+"""Seconds that a packet takes from any machine to any other: a round trip of 20 ms directly, 40 ms by a relay."""
+
+
+def path_in(line: str) -> tuple[Kind, str] | None:
+    """The kind and the place in a line of `overlay ping`: `via relay eu1.example`, `via 192.0.2.1:7 (direct)`."""
+    found = _VIA.search(line)
+    return None if found is None else ((found[1] or found[4]), (found[2] or found[3]))  # type: ignore[return-value]
+
+
+def put_on(
+    machine: Machine, home: Path, *flags: str, nickname: str, beacons: Sequence[str] = (), **options: Any
+) -> contextlib.AbstractContextManager[GatewayProcess]:
+    """A gateway on that machine, listening for tunnels on all its addresses."""
+    urls = [word for url in beacons for word in ("--beacon", url)]
+    return gateway(home, *urls, *flags, nickname=nickname, namespace=machine, bind=(), **options)
+
+
+class Meeting:
+    """Alice, who offers `web`, and bob, who may use it."""
+
+    def __init__(self, internet: Internet, place: Path, stack: contextlib.ExitStack) -> None:
+        self.internet, self.place, self._stack = internet, place, stack
+        self.beacons: list[BeaconProcess] = []
+        self.alice: GatewayProcess
+        self.bob: GatewayProcess
+        self.source: Source
+
+    def start(
+        self,
+        alice: Machine,
+        bob: Machine,
+        *,
+        alice_beacons: Sequence[str] | None = None,
+        bob_beacons: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Start both gateways and the service; beacons are those in `beacons` unless told otherwise."""
+        urls = [each.url for each in self.beacons]
+        self.alice, self.bob = (
+            self._stack.enter_context(
+                put_on(
+                    machine, self.place / name, nickname=name, beacons=urls if own is None else own, **options
+                )
+            )
+            for name, machine, own in (("alice", alice, alice_beacons), ("bob", bob, bob_beacons))
+        )
+        self.source = Source(alice)
+        self._stack.callback(self.source.close)
+        introduce(self.alice, self.bob)
+        self.alice.run("expose", "web", f"127.0.0.1:{self.source.port}", "--allow", "bob")
+
+    def add_beacon(self, machine: Machine, sections: str = "") -> BeaconProcess:
+        running = beacon(self.place / machine.label, machine, sections=sections)
+        self.beacons.append(self._stack.enter_context(running))
+        return self.beacons[-1]
+
+    def download(self, target: str) -> Transfer:
+        """Bob begins to download from alice's web service."""
+        transfer = Transfer(self.bob, f"http://web.alice.overlay/{target}")
+        self._stack.callback(transfer.close)
+        return transfer
+
+    def first_byte(self, most: float = 30.0) -> float:
+        """Bob asks for a page; the seconds until its first byte, as curl measures them."""
+        done = subprocess.run(
+            self.bob.namespace.command(
+                *("curl", "-sS", "--max-time", str(most), "-o", "-", "-w", "\n%{time_starttransfer}"),
+                *("--proxy", f"socks5h://{self.bob.listens('proxy')}", "http://web.alice.overlay/"),
+            ),
+            capture_output=True,
+            text=True,
+            timeout=most + 10,
+            check=False,
+            env=clean_environment(),
+        )
+        assert done.returncode == 0, done.stderr + self.bob.said()[-3000:]
+        page, _, seconds = done.stdout.rpartition("\n")
+        assert page.encode() == Source.HELLO
+        return float(seconds)
+
+    def path(self) -> tuple[Kind, str]:
+        """How bob reaches alice now."""
+        said = self.bob.run("ping", "alice", "--count", "1").stdout
+        found = path_in(said)
+        assert found is not None, said
+        return found
+
+    def wait_for_path(self, *kinds: Kind, seconds: float = 15.0) -> float:
+        """Until bob reaches alice so; the seconds it took."""
+        begun = time.monotonic()
+        wait_until(lambda: self.path()[0] in kinds, seconds, f"the path is {' or '.join(kinds)}")
+        return time.monotonic() - begun
+
+    def explained(self) -> str:
+        """What `overlay ping --explain` says of the paths to alice."""
+        return self.bob.run("ping", "alice", "--explain", "--count", "1", check=False).stdout
+
+
+@contextlib.contextmanager
+def a_meeting(place: Path, *, delay: float = DELAY) -> Iterator[Meeting]:
+    """An internet with nobody in it yet."""
+    with contextlib.ExitStack() as stack:
+        internet = stack.enter_context(an_internet(delay))
+        yield Meeting(internet, place, stack)
+
+
+@contextlib.contextmanager
+def two_homes(
+    place: Path, *, nat: Nat = "port-restricted", beacons: int = 1, delay: float = DELAY
+) -> Iterator[tuple[Meeting, Home, Home]]:
+    """Alice and bob in homes with such NATs, and so many beacons that know nothing of each other."""
+    with a_meeting(place, delay=delay) as meeting:
+        for number in range(beacons):
+            meeting.add_beacon(meeting.internet.server(f"beacon{number}"))
+        homes = meeting.internet.home("alice", nat), meeting.internet.home("bob", nat)
+        meeting.start(*(home.host("laptop") for home in homes))
+        yield meeting, *homes
+
+
+STEADY = "steady?rate=8000000"
+MOST_SECONDS = 10.0
+"""The longest silence that any event may cause; what is aimed at is written beside each figure."""
+
+
+@contextlib.contextmanager
+def steady_download(meeting: Meeting, *kinds: Kind) -> Iterator[Transfer]:
+    """Bob downloads 8 MB a second, on such a path; afterwards the download flows again, ends, and has lost nothing."""
+    transfer = meeting.download(STEADY)
+    transfer.wait_for(MEGABYTE, 20)
+    meeting.wait_for_path(*kinds)
+    transfer.wait_for(MEGABYTE, 20)
+    transfer.mark()
+    yield transfer
+    settled = time.monotonic() + 2.0  # what was under way has come, and what the event does is felt
+    wait_until(lambda: time.monotonic() > settled, 5)
+    transfer.wait_for(4 * MEGABYTE, MOST_SECONDS + 5)
+    meeting.source.end()
+    transfer.finish(meeting.source)
