@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import resource
 import signal
 import socket
@@ -18,6 +19,7 @@ import sys
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
+import gateway as package
 from gateway import logs
 from gateway.config import Config, changes, load, needs_restart
 from gateway.contact_book import ContactBook
@@ -29,8 +31,10 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.expose.acceptor import Acceptor
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
+from gateway.kept_records import KeptRecords
 from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
+from gateway.own_record import own_record
 from gateway.own_services import OwnServices
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
@@ -38,9 +42,11 @@ from gateway.proxy.listener import ProxyListener, ProxySettings
 from gateway.proxy.requests import Credentials
 from gateway.proxy.routing import OtherHosts
 from gateway.proxy.upstream import UpstreamProxy
+from gateway.publishing import RECORD_LIFETIME, Publisher
 from gateway.remote_services import RemoteServices
 from gateway.supervision import Supervisor
 from resolver.client import ResolverClient
+from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
 from resolver.discovery.static import ContactsSource
 from resolver.errors import ListenError
 from resolver.forwarder import Forwarder
@@ -49,6 +55,7 @@ from resolver.responder import Responder
 from resolver.server import DnsServer
 from resolver.zone import Zone
 from tunnels import errors as tunnel_errors
+from tunnels.addresses import Address
 from tunnels.endpoint import Endpoint, EndpointSettings
 from tunnels.keyfile import load_or_create_key
 from tunnels.transports.interfaces import advertised, interface_addresses, reachable_ips
@@ -57,7 +64,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from gateway.home import Home
-    from tunnels.addresses import Address
+    from resolver.discovery.base import RecordSource
+    from resolver.record_cache import CachedRecord
+    from resolver.records import EndpointRecord
+    from resolver.signed_packets import SignedPacket
+    from tunnels.addresses import BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
 
 _logger = logging.getLogger(__name__)
@@ -141,13 +152,7 @@ class Daemon:
             address_of=lambda caller: self._directory.address_of(caller),
         )
         stack.callback(self._acceptor.close)
-        self._records = ResolverClient(
-            (ContactsSource(lambda: self._contacts.book),),
-            RecordCache(),
-            typed_addresses=self._typed_addresses,
-            clock=time_now,
-        )
-        stack.push_async_callback(self._records.close)
+        await self._start_records(stack)
         self._endpoint = await self._start_tunnels(stack)
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
         self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
@@ -158,6 +163,7 @@ class Daemon:
         await self._start_dashboard(stack)
         self.facade = Facade(self._parts())
         await self._start_control(stack)
+        self._spawn(self._publisher.run(), "publish our record")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopped.set)
@@ -183,6 +189,66 @@ class Daemon:
         contact = self._contacts.book.find_id(endpoint_id)
         return contact.addresses if contact is not None else ()
 
+    async def _start_records(self, stack: contextlib.AsyncExitStack) -> None:
+        self._kept = await asyncio.to_thread(KeptRecords, self._home, self._contacts.is_contact, self._spawn)
+        stack.push_async_callback(self._kept.close)
+        self._beacon_http = BeaconHttp(
+            proxy=self._config.beacons.proxy, user_agent=f"overlay/{package.__version__}"
+        )
+        stack.push_async_callback(self._beacon_http.close)
+        self._records = ResolverClient(
+            self._record_sources(),
+            RecordCache(),
+            typed_addresses=self._typed_addresses,
+            clock=time_now,
+            kept=self._kept_packets,
+            on_learned=self._record_learned,
+        )
+        stack.push_async_callback(self._records.close)
+        self._publisher = Publisher(self._published_record, self._records.publish, random.random)
+
+    def _record_sources(self) -> tuple[RecordSource, ...]:
+        settings = self._config.beacons
+        beacons = tuple(dict.fromkeys((*settings.urls, *settings.records)))
+        return (
+            ContactsSource(lambda: self._contacts.book),
+            *(BeaconSource(beacon, self._beacon_http) for beacon in beacons),
+            HomesSource(self._relays_of, lambda: beacons, self._beacon_http),
+        )
+
+    def _relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
+        known = self._records.known(endpoint_id)
+        return known.record.relays if known is not None else ()
+
+    def _kept_packets(self, endpoint_id: EndpointId) -> tuple[SignedPacket, ...]:
+        """What contacts gave us, as a ticket or by way of beacons."""
+        contact = self._contacts.book.find_id(endpoint_id)
+        given = contact.packet if contact is not None else None
+        return tuple(packet for packet in (given, self._kept.get(endpoint_id)) if packet is not None)
+
+    def _record_learned(self, cached: CachedRecord) -> None:
+        self._kept.keep(cached.packet)
+        self._endpoint.addresses_changed(cached.packet.endpoint_id)
+
+    def _published_record(self) -> tuple[EndpointRecord, SignedPacket] | None:
+        """Our record as anybody may read it: none of our local addresses, and at nobody's if we are not to be found."""
+        settings = self._config.beacons
+        if not settings.publish or not (settings.urls or settings.records):
+            return None
+        return own_record(
+            self._secret_key,
+            nickname=self._nickname(),
+            addresses=self._config.tunnels.addresses,
+            services=self._exposed.public(),
+            relays=self._own_relays(),
+            now=time_now(),
+            lifetime=RECORD_LIFETIME,
+        )
+
+    def _own_relays(self) -> tuple[BeaconUrl, ...]:
+        """Our beacons, our home first."""
+        return self._config.beacons.urls
+
     async def _start_tunnels(self, stack: contextlib.AsyncExitStack) -> Endpoint:
         """Bind the UDP sockets; a port that was free to choose is kept for the next start."""
         settings, home = self._config.tunnels, self._home
@@ -199,7 +265,7 @@ class Daemon:
                     keepalive=settings.keepalive,
                     connect_timeout=settings.connect_timeout,
                 ),
-                find_addresses=self._records.addresses_of,
+                find_addresses=self._addresses_of,
                 accept_stream=self._acceptor.accept,
                 spawn=self._spawn,
             )
@@ -219,6 +285,11 @@ class Daemon:
         if not settings.port and port != kept:
             await asyncio.to_thread(home.save_state, _PORT_STATE, port)
         return endpoint
+
+    async def _addresses_of(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
+        """Where to dial an endpoint."""
+        found = await self._records.addresses_of(endpoint_id)
+        return tuple(address for address in found if isinstance(address, Address))
 
     async def _start_names(self, stack: contextlib.AsyncExitStack) -> None:
         self._remote_services = await asyncio.to_thread(
@@ -322,12 +393,15 @@ class Daemon:
             reload=self._reload,
             stop=self.stopped.set,
             started=asyncio.get_running_loop().time(),
+            own_relays=self._own_relays,
+            unpublished=lambda: self._publisher.failures,
         )
 
     def _access_changed(self) -> None:
         """Services or contacts changed: what is not allowed any more ends now."""
         self._acceptor.services = self._exposed.book
         self._acceptor.recheck()
+        self._publisher.changed()
         self._directory.own_services_changed()
 
     def _own_addresses(self) -> tuple[Address, ...]:
@@ -395,8 +469,11 @@ class Daemon:
                 if self._proxy is not None:
                     self._direct.own_address = self._proxy.address
                     self._proxy.configure(self._proxy_settings())
+            if any(key.startswith("beacons.") for key in changed):
+                self._records.set_sources(self._record_sources())
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
+            self._publisher.changed()
             return api.ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),
                 restart=tuple(sorted(key for key in changes(self._started_with, new) if needs_restart(key))),

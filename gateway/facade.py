@@ -17,6 +17,15 @@ from gateway.errors import UsageError
 from gateway.expose.access import ALL_CONTACTS
 from gateway.expose.services import Service
 from gateway.own_record import TICKET_LIFETIME, own_record
+from gateway.reach import (
+    beacon_report,
+    candidate_report,
+    path_report,
+    path_word,
+    selected,
+    trace_report,
+    via,
+)
 from gateway.urls import join_command, service_url, use_command
 from resolver.contacts import Contact
 from resolver.errors import InvalidName, RecordError, ResolverError, TicketError
@@ -27,6 +36,7 @@ from tunnels.addresses import Address
 from tunnels.errors import TunnelError
 from tunnels.events import TunnelState
 from tunnels.identity import ID_CHARACTERS, EndpointId
+from tunnels.paths.candidates import PathPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,10 +47,12 @@ if TYPE_CHECKING:
     from gateway.exposed import ExposedServices
     from gateway.home import Home
     from gateway.overlay_dialer import OverlayDialer
+    from gateway.reach import PathsReport, Reach
     from gateway.remote_services import RemoteServices
     from resolver.client import ResolverClient
     from resolver.records import EndpointRecord
     from resolver.signed_packets import SignedPacket
+    from tunnels.addresses import BeaconUrl
     from tunnels.endpoint import Endpoint, TunnelStatus
     from tunnels.identity import SecretKey
 
@@ -71,6 +83,12 @@ class Parts:
     stop: Callable[[], None]
     started: float
     """By the loop's clock."""
+    own_relays: Callable[[], tuple[BeaconUrl, ...]]
+    """Our beacons, our home first."""
+    unpublished: Callable[[], dict[str, str]]
+    """Why our record could not be put at each beacon where it could not."""
+    reach: Reach | None = None
+    """What tells of paths and beacons; None where there is nothing of the kind."""
 
 
 class Facade:
@@ -100,16 +118,29 @@ class Facade:
                 for tunnel in parts.endpoint.status()
                 if tunnel.state is TunnelState.OPEN and tunnel.is_current
             ),
+            beacons=tuple(map(beacon_report, parts.reach.relays())) if parts.reach is not None else (),
             loopback=parts.directory.loopback(),
-            warnings=(*parts.contacts.warnings, *parts.exposed.warnings, *parts.directory.warnings()),
+            warnings=(
+                *parts.contacts.warnings,
+                *parts.exposed.warnings,
+                *parts.directory.warnings(),
+                *(f"our record is not at {where}: {why}" for where, why in parts.unpublished().items()),
+            ),
         )
+
+    def _paths(self, endpoint_id: EndpointId) -> PathsReport | None:
+        return self.parts.reach.paths(endpoint_id) if self.parts.reach is not None else None
 
     def _tunnel(self, tunnel: TunnelStatus) -> api.TunnelReport:
         contact = self.parts.contacts.book.find_id(tunnel.endpoint_id)
+        paths = self._paths(tunnel.endpoint_id)
+        used = selected(paths)
         return api.TunnelReport(
             endpoint_id=str(tunnel.endpoint_id),
             petname=contact.petname if contact is not None else "",
             address=str(tunnel.address or ""),
+            path=path_word(tunnel.address, paths),
+            path_seconds=None if used is None else used.selected_for,
             rtt_ms=None if tunnel.rtt is None else tunnel.rtt * 1000,
             streams=tunnel.streams,
             bytes_in=tunnel.bytes_received,
@@ -209,6 +240,7 @@ class Facade:
             services=tuple(service.name for service in known.services) if known else (),
             connected=any(tunnel.state is TunnelState.OPEN for tunnel in tunnels) if tunnels else None,
             origin="configuration" if contact.petname in parts.contacts.configured else "command",
+            path_policy=contact.path,
         )
 
     async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
@@ -269,6 +301,19 @@ class Facade:
         parts.directory.contact_changed(contact.endpoint_id)
         return self._contact(contact)
 
+    async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+        parts = self.parts
+        parts.contacts.refuse_configured(petname)
+        contact = await parts.contacts.change(lambda book: book.set_path(petname, request.policy))
+        if parts.reach is not None:
+            parts.reach.set_policy(contact.endpoint_id, self.path_policy(contact.endpoint_id))
+        return self._contact(contact)
+
+    def path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
+        """Which paths may be used to an endpoint."""
+        contact = self.parts.contacts.book.find_id(endpoint_id)
+        return PathPolicy((contact.path if contact else "") or self.parts.config.tunnels.path_policy)
+
     async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
         record, _, ticket = self._ticket(request.expires_in or TICKET_LIFETIME)
         return api.TicketReport(
@@ -287,6 +332,7 @@ class Facade:
             nickname=parts.nickname,
             addresses=parts.own_addresses(),
             services=parts.exposed.public(),
+            relays=parts.own_relays(),
             now=time_now(),
             lifetime=lifetime,
         )
@@ -368,12 +414,32 @@ class Facade:
             ) from None
         except TunnelError as error:
             raise DialError(Failure.OFFLINE, str(error)) from None
+        path = path_word(address, self._paths(endpoint_id))
         return api.PingReport(
             name=request.name,
             endpoint_id=str(endpoint_id),
             rtt_ms=seconds * 1000,
             address=str(address or ""),
+            path=path,
+            via=via(address, path),
             connect_ms=None if was_up else connected * 1000,
+        )
+
+    async def paths(self, name: str) -> api.PathsReport:
+        parts = self.parts
+        endpoint_id = self._owner(self._name(name))
+        report = self._paths(endpoint_id)
+        if report is None:
+            raise DialError(Failure.OFFLINE, f"paths: no tunnel with {name} is up; try: overlay ping {name}")
+        contact = parts.contacts.book.find_id(endpoint_id)
+        now = asyncio.get_running_loop().time()
+        return api.PathsReport(
+            endpoint_id=str(endpoint_id),
+            petname=contact.petname if contact is not None else "",
+            policy=self.path_policy(endpoint_id).value,
+            own_candidates=tuple(map(candidate_report, report.own_candidates)),
+            paths=tuple(map(path_report, report.paths)),
+            decisions=tuple(trace_report(entry, now) for entry in report.trace),
         )
 
     async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:

@@ -35,7 +35,7 @@ COMMANDS: Final = {
     "contacts": "contacts",
     "ticket": "tickets",
     "join": "tickets",
-    "ping": "names",
+    "ping": "pinging",
     "resolve": "names",
     "config": "configuration",
     "beacon": "beacon",

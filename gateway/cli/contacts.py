@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final, get_args
+
 import click
 
 from gateway.cli import output
 from gateway.cli.app import Group, Session, pass_session
-from gateway.control.api import AddContactRequest, ContactReport, RenameContactRequest
+from gateway.config.settings import PathPolicyName
+from gateway.control.api import AddContactRequest, ContactReport, PathPolicyRequest, RenameContactRequest
 
 
 @click.group(
@@ -44,11 +47,20 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
     if as_json:
         output.echo_json(reports)
     elif reports:
+        with_paths = any(report.path_policy for report in reports)
         rows = [
-            (r.petname, r.endpoint_id, _state(r), ", ".join(r.services), ", ".join(r.addresses))
+            (
+                r.petname,
+                r.endpoint_id,
+                _state(r),
+                *((r.path_policy,) if with_paths else ()),
+                ", ".join(r.services),
+                ", ".join(r.addresses),
+            )
             for r in reports
         ]
-        output.table(("name", "id", "tunnel", "services", "addresses"), rows)
+        titles = ("name", "id", "tunnel", *(("paths",) if with_paths else ()), "services", "addresses")
+        output.table(titles, rows)
     else:
         output.aside(f"No contacts yet; `{session.command} join TICKET` adds one.")
 
@@ -75,6 +87,30 @@ def rename_contact(session: Session, *, name: str, new_name: str, as_json: bool)
     report = session.client().rename_contact(name, RenameContactRequest(petname=new_name))
     undo = f"{session.command} contacts rename {report.petname} {name}"
     _tell(report, f"{name} is now {report.petname}; undo: {undo}", as_json=as_json)
+
+
+_POLICIES: Final = get_args(PathPolicyName)
+
+
+@contacts_command.command("path")
+@click.argument("name")
+@click.argument("policy", type=click.Choice(_POLICIES))
+@output.json_option
+@pass_session
+def choose_path(session: Session, *, name: str, policy: PathPolicyName, as_json: bool) -> None:
+    """Choose which paths may be used to NAME.
+
+    \b
+    auto         the best that works
+    direct-only  never by way of others
+    relay-only   only by way of others, so that NAME does not learn our addresses
+    no-lan       everything but private addresses, which NAME is not told
+    """
+    client = session.client()
+    before = next((known.path_policy for known in client.contacts() if known.petname == name.lower()), "")
+    report = client.set_path_policy(name, PathPolicyRequest(policy=policy))
+    undo = f"{session.command} contacts path {report.petname} {before or 'auto'}"
+    _tell(report, f"Paths to {report.petname}: {policy}; undo: {undo}", as_json=as_json)
 
 
 def _tell(report: ContactReport, text: str, *, as_json: bool) -> None:

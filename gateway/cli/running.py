@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.control.api import StatusReport
+    from gateway.control.api import BeaconReport, StatusReport
 
 _STOP_SECONDS: Final = 15.0
 """How long `down` waits for the daemon to end: it gives open streams a moment."""
@@ -111,7 +111,11 @@ def status_command(session: Session, *, as_json: bool) -> None:
         output.table(("name", "port", "protocol", "target"), rows)
     if report.tunnels:
         _section("Tunnels")
-        output.table(("with", "path", "round trip", "streams", "in", "out", "for"), _tunnel_rows(report))
+        titles = ("with", "path", "since", "round trip", "streams", "in", "out", "up for")
+        output.table(titles, _tunnel_rows(report))
+    if report.beacons:
+        _section("Beacons")
+        output.table(("url", "state", "for", "sees us at", "in", "out", "notes"), _beacon_rows(report))
     if report.loopback:
         _section("Loopback addresses")
         output.table(("name", "address", "ports"), _loopback_rows(report))
@@ -205,7 +209,8 @@ def _tunnel_rows(report: StatusReport) -> list[tuple[str, ...]]:
     return [
         (
             tunnel.petname or tunnel.endpoint_id[:8],
-            f"{tunnel.path} {tunnel.address}",
+            f"{tunnel.path} {tunnel.address.removeprefix('relay ')}",
+            "" if tunnel.path_seconds is None else f"{output.duration(tunnel.path_seconds)} ago",
             "" if tunnel.rtt_ms is None else f"{tunnel.rtt_ms:.1f} ms",
             str(tunnel.streams),
             output.amount(tunnel.bytes_in),
@@ -214,6 +219,30 @@ def _tunnel_rows(report: StatusReport) -> list[tuple[str, ...]]:
         )
         for tunnel in report.tunnels
     ]
+
+
+def _beacon_rows(report: StatusReport) -> list[tuple[str, ...]]:
+    return [
+        (
+            beacon.url,
+            f"{beacon.state}, home" if beacon.home else beacon.state,
+            "" if beacon.seconds is None else output.duration(beacon.seconds),
+            beacon.observed,
+            output.amount(beacon.bytes_in),
+            output.amount(beacon.bytes_out),
+            "; ".join(_beacon_notes(beacon)),
+        )
+        for beacon in report.beacons
+    ]
+
+
+def _beacon_notes(beacon: BeaconReport) -> list[str]:
+    notes = [beacon.error] if beacon.error else []
+    notes += [beacon.policy] if beacon.policy else []
+    notes += ["relays nothing"] if not beacon.relays else []
+    notes += [] if beacon.left_bytes is None else [f"{output.amount(beacon.left_bytes)} left"]
+    notes += [f"{output.amount(beacon.credit_bytes)} from vouchers"] if beacon.credit_bytes else []
+    return notes
 
 
 def _loopback_rows(report: StatusReport) -> list[tuple[str, str, str]]:

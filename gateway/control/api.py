@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec reads the annotations
+from gateway.config.settings import PathPolicyName, ServiceSettings  # noqa: TC001 - msgspec reads the annotations
 
 API_VERSION: Final = 1
 """The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
@@ -23,6 +23,9 @@ NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
 
 TicketText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 """A record of 1000 bytes is about 1700 characters as text; more is no ticket."""
+
+PathWord: TypeAlias = Literal["LAN", "direct", "TURN", "relay"]
+"""How datagrams go: on a network of one's own, straight, by a TURN server, by a beacon's relay."""
 
 AddressTexts: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)]
 
@@ -77,8 +80,9 @@ class TunnelReport(Report, frozen=True, kw_only=True):
     """Empty when the endpoint is no contact."""
     address: str = ""
     """Where its datagrams go now."""
-    path: str = "direct"
-    """How they go: `direct`, `relayed`."""
+    path: PathWord = "direct"
+    path_seconds: float | None = None
+    """How long they have gone there."""
     rtt_ms: float | None = None
     """Smoothed round-trip time; None before the first measurement."""
     streams: int = 0
@@ -126,6 +130,34 @@ class ContactReport(Report, frozen=True, kw_only=True):
     connected: bool | None = None
     """Whether a tunnel is up; None when it was never tried."""
     origin: Literal["configuration", "command"] = "command"
+    path_policy: str = ""
+    """Which paths may be used to it; empty when that was not said for it alone."""
+
+
+class BeaconReport(Report, frozen=True, kw_only=True):
+    """One beacon: a configured one, or another that we are connected to because a peer is at home there."""
+
+    url: str
+    state: str
+    """`connecting`, `connected`, `waiting`, `closed`."""
+    home: bool = False
+    """Whether others find us there."""
+    seconds: float | None = None
+    """How long it has been connected; None while it is not."""
+    observed: str = ""
+    """Where it sees us, as `ip:port`."""
+    relays: bool = True
+    """Whether it relays datagrams, or only passes messages on."""
+    policy: str = ""
+    """Its owner's words."""
+    left_bytes: int | None = None
+    """What is left of what it relays for us in this period; None where there is no such limit."""
+    credit_bytes: int = 0
+    """What vouchers gave beyond that."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    error: str = ""
+    """Why it is not connected."""
 
 
 class StatusReport(Report, frozen=True, kw_only=True):
@@ -145,6 +177,7 @@ class StatusReport(Report, frozen=True, kw_only=True):
     services: tuple[ServiceReport, ...] = ()
     contacts: tuple[ContactReport, ...] = ()
     tunnels: tuple[TunnelReport, ...] = ()
+    beacons: tuple[BeaconReport, ...] = ()
     loopback: tuple[LoopbackReport, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -180,6 +213,12 @@ class RenameContactRequest(Request, frozen=True, kw_only=True):
     """Give a contact another petname."""
 
     petname: NameText
+
+
+class PathPolicyRequest(Request, frozen=True, kw_only=True):
+    """Choose which paths may be used to a contact."""
+
+    policy: PathPolicyName
 
 
 class TicketRequest(Request, frozen=True, kw_only=True):
@@ -244,9 +283,73 @@ class PingReport(Report, frozen=True, kw_only=True):
     endpoint_id: str
     rtt_ms: float
     address: str
-    path: str = "direct"
+    path: PathWord = "direct"
+    via: str = ""
+    """The same two for people: `relay eu1.example`, `203.0.113.9:41641 (direct)`."""
     connect_ms: float | None = None
     """How long connecting took; None when a tunnel was up already."""
+
+
+class CandidateReport(Report, frozen=True, kw_only=True):
+    """One place where an endpoint might be reached."""
+
+    address: str
+    kind: str
+    """How it is known: `host`, `server-reflexive`, `peer-reflexive`, `configured`, `relayed`, `relay`."""
+    path: PathWord
+
+
+class PathReport(Report, frozen=True, kw_only=True):
+    """One path to a peer: the direction in which we send, and beside it what comes from there."""
+
+    address: str
+    kind: str
+    path: PathWord
+    state: str
+    """`closed`, `opening`, `open`, `usable`, `stale`."""
+    selected: bool = False
+    """Whether our data goes this way."""
+    trusted: bool = False
+    """Whether it was answered so lately that nothing is sent twice."""
+    lossy: bool = False
+    rtt_ms: float | None = None
+    min_rtt_ms: float | None = None
+    observed: str = ""
+    """Where the peer saw us on it."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    state_seconds: float | None = None
+    selected_seconds: float | None = None
+    answered_ago: float | None = None
+    """Seconds since a ping on it was answered."""
+    heard_ago: float | None = None
+    """Seconds since anything came from there."""
+
+
+class DecisionReport(Report, frozen=True, kw_only=True):
+    """Something that was decided about paths."""
+
+    at: float
+    """A clock of the daemon, only to be compared with others of these."""
+    ago: float
+    what: str
+    why: str = ""
+    times: int = 1
+
+
+class PathsReport(Report, frozen=True, kw_only=True):
+    """Why datagrams to an endpoint go where they go."""
+
+    endpoint_id: str
+    petname: str = ""
+    policy: str = "auto"
+    """Which paths may be used."""
+    own_candidates: tuple[CandidateReport, ...] = ()
+    """Where we told the peer that we are."""
+    paths: tuple[PathReport, ...] = ()
+    """To each place that is known of the peer."""
+    decisions: tuple[DecisionReport, ...] = ()
+    """Oldest first."""
 
 
 class ResolveRequest(Request, frozen=True, kw_only=True):
@@ -308,6 +411,9 @@ class Gateway(Protocol):
     async def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
         """Give a contact another petname; what it may use stays."""
 
+    async def set_path_policy(self, petname: str, request: PathPolicyRequest) -> ContactReport:
+        """Choose which paths may be used to a contact; streams go on."""
+
     async def ticket(self, request: TicketRequest) -> TicketReport:
         """Our own record as text."""
 
@@ -316,6 +422,9 @@ class Gateway(Protocol):
 
     async def ping(self, request: PingRequest) -> PingReport:
         """One round trip to an endpoint; DialError when it does not answer."""
+
+    async def paths(self, name: str) -> PathsReport:
+        """Why datagrams to an endpoint go where they go; DialError when no tunnel with it is up."""
 
     async def resolve(self, request: ResolveRequest) -> ResolveReport:
         """What a name stands for; DialError with UNKNOWN_NAME when it does not exist."""

@@ -73,6 +73,10 @@ class ControlClient:
         """See `Gateway.rename_contact`."""
         return self._call("PATCH", f"/contacts/{quote(petname, safe='')}", api.ContactReport, request)
 
+    def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+        """See `Gateway.set_path_policy`."""
+        return self._call("PUT", f"/contacts/{quote(petname, safe='')}/path", api.ContactReport, request)
+
     def ticket(self, request: api.TicketRequest) -> api.TicketReport:
         """See `Gateway.ticket`."""
         return self._call("POST", "/ticket", api.TicketReport, request)
@@ -84,6 +88,10 @@ class ControlClient:
     def ping(self, request: api.PingRequest) -> api.PingReport:
         """See `Gateway.ping`."""
         return self._call("POST", "/ping", api.PingReport, request, extra=request.timeout)
+
+    def paths(self, name: str) -> api.PathsReport:
+        """See `Gateway.paths`."""
+        return self._call("GET", f"/paths/{quote(name, safe='')}", api.PathsReport)
 
     def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
         """See `Gateway.resolve`."""

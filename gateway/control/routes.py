@@ -59,6 +59,10 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         asked = await _body(request, api.RenameContactRequest)
         return _answer(await gateway.rename_contact(request.match_info["petname"], asked))
 
+    async def set_path_policy(request: web.Request) -> web.Response:
+        asked = await _body(request, api.PathPolicyRequest)
+        return _answer(await gateway.set_path_policy(request.match_info["petname"], asked))
+
     async def plain_ticket(request: web.Request) -> web.Response:
         return _answer(await gateway.ticket(api.TicketRequest()))
 
@@ -70,6 +74,9 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
 
     async def ping(request: web.Request) -> web.Response:
         return _answer(await gateway.ping(await _body(request, api.PingRequest)))
+
+    async def paths_to(request: web.Request) -> web.Response:
+        return _answer(await gateway.paths(request.match_info["name"]))
 
     async def resolve(request: web.Request) -> web.Response:
         return _answer(await gateway.resolve(await _body(request, api.ResolveRequest)))
@@ -93,10 +100,12 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("POST", "/contacts", add_contact),
         ("DELETE", "/contacts/{petname}", remove_contact),
         ("PATCH", "/contacts/{petname}", rename_contact),
+        ("PUT", "/contacts/{petname}/path", set_path_policy),
         ("GET", "/ticket", plain_ticket),
         ("POST", "/ticket", ticket),
         ("POST", "/join", join),
         ("POST", "/ping", ping),
+        ("GET", "/paths/{name}", paths_to),
         ("POST", "/resolve", resolve),
         ("POST", "/reload", reload),
         ("POST", "/down", down),

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.config import ServiceSettings
 from gateway.control import api
 from gateway.control.server import ControlServer
@@ -31,6 +33,9 @@ class FakeGateway:
         }
         self.asked_down = asyncio.Event()
         self.configuration_is_wrong = False
+        self.pings = 0
+        self.relayed_pings = 0
+        """How many pings go by relay before the path is direct."""
 
     async def status(self) -> api.StatusReport:
         return api.StatusReport(
@@ -50,7 +55,21 @@ class FakeGateway:
             services=await self.services(),
             contacts=await self.contacts(),
             tunnels=(
-                api.TunnelReport(endpoint_id=ALICE, petname="alice", address="192.0.2.1:7777", rtt_ms=1.5),
+                api.TunnelReport(
+                    endpoint_id=ALICE, petname="alice", address="192.0.2.1:7777", rtt_ms=1.5, path_seconds=65
+                ),
+            ),
+            beacons=(
+                api.BeaconReport(
+                    url="https://eu1.example",
+                    state="connected",
+                    home=True,
+                    seconds=3700,
+                    observed="198.51.100.7:50000",
+                    left_bytes=1_500_000,
+                    credit_bytes=2_000_000_000,
+                ),
+                api.BeaconReport(url="https://us1.example", state="waiting", error="no answer in time"),
             ),
             loopback=(
                 api.LoopbackReport(
@@ -115,6 +134,12 @@ class FakeGateway:
             )
         )
 
+    async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+        if petname not in self.book:
+            raise UsageError(f"contacts: nobody is called {petname}; see `overlay contacts`")
+        self.book[petname] = msgspec.structs.replace(self.book[petname], path_policy=request.policy)
+        return self.book[petname]
+
     async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
         return api.TicketReport(
             ticket="overlay1abc",
@@ -136,7 +161,46 @@ class FakeGateway:
             raise DialError(Failure.OFFLINE, "ping: bob did not answer at any address we know; is it up?")
         if request.name not in self.book:
             raise DialError(Failure.UNKNOWN_NAME, f"ping: nobody is called {request.name}")
-        return api.PingReport(name=request.name, endpoint_id=ALICE, rtt_ms=1.5, address="192.0.2.1:7777")
+        self.pings += 1
+        if self.pings <= self.relayed_pings:
+            return api.PingReport(
+                name=request.name,
+                endpoint_id=ALICE,
+                rtt_ms=23.4,
+                address="relay eu1.example",
+                path="relay",
+                via="relay eu1.example",
+                connect_ms=120.0 if self.pings == 1 else None,
+            )
+        address = "192.0.2.1:7777"
+        return api.PingReport(
+            name=request.name, endpoint_id=ALICE, rtt_ms=1.5, address=address, via=f"{address} (direct)"
+        )
+
+    async def paths(self, name: str) -> api.PathsReport:
+        if name == "bob":
+            raise DialError(Failure.OFFLINE, "paths: no tunnel with bob is up; try: overlay ping bob")
+        direct, relay = "192.0.2.1:7777", "relay eu1.example"
+        decisions = [
+            api.DecisionReport(at=1.0, ago=2.0, what=f"use {relay}", why="it answered first"),
+            api.DecisionReport(at=2.0, ago=1.0, what=f"use {direct}", why="direct", times=2),
+        ]
+        return api.PathsReport(
+            endpoint_id=ALICE,
+            petname="alice",
+            own_candidates=(
+                api.CandidateReport(address="198.51.100.7:7", kind="server-reflexive", path="direct"),
+            ),
+            paths=(
+                api.PathReport(
+                    address=direct, kind="configured", path="direct", state="usable", selected=True
+                ),
+                api.PathReport(
+                    address=relay, kind="relay", path="relay", state="usable", rtt_ms=23.4, answered_ago=0.5
+                ),
+            ),
+            decisions=tuple(decisions[: max(1, self.pings - self.relayed_pings + 1)]),
+        )
 
     async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
         if request.name not in self.book:

@@ -49,3 +49,27 @@ async def test_an_empty_book_tells_how_to_fill_it(overlay: Overlay) -> None:
     done = await overlay("contacts")
     assert (done.code, done.out) == (0, "")
     assert "join TICKET" in done.err
+
+
+async def test_which_paths_may_be_used_is_chosen_with_an_undo(overlay: Overlay) -> None:
+    done = await overlay("contacts", "path", "alice", "relay-only")
+    assert done.code == 0
+    assert done.out.startswith("Paths to alice: relay-only; undo: overlay ")
+    assert done.out.endswith("contacts path alice auto\n")
+    assert "relay-only" in (await overlay("contacts", "ls")).out
+    done = await overlay("contacts", "path", "alice", "no-lan")
+    assert done.out.endswith("contacts path alice relay-only\n")
+    assert (await overlay("contacts", "path", "alice", "auto", "--json")).json["path_policy"] == "auto"
+
+
+async def test_only_policies_there_are_and_only_contacts(overlay: Overlay) -> None:
+    done = await overlay("contacts", "path", "alice", "lan")
+    assert (done.code, done.out) == (2, "")
+    assert "relay-only" in done.err
+    done = await overlay("contacts", "path", "carol", "auto")
+    assert done.code == 2
+    assert "nobody is called carol" in done.err
+
+
+async def test_no_column_of_paths_where_nobody_has_any(overlay: Overlay) -> None:
+    assert "paths" not in (await overlay("contacts", "ls")).out

@@ -81,3 +81,18 @@ async def test_down_waits_until_the_gateway_has_ended(overlay: Overlay) -> None:
     lock.release()
     done = await stopping
     assert (done.code, done.out) == (0, "Stopped.\n")
+
+
+async def test_the_status_tells_of_beacons_and_of_how_tunnels_go(overlay: Overlay) -> None:
+    out = (await overlay("status")).out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["alice", "direct", "192.0.2.1:7777", "1", "min", "5", "s", "ago", "1.5", "ms", "0"] in [
+        row[:11] for row in rows
+    ]
+    (home,) = [line for line in out.splitlines() if line.startswith("https://eu1.example")]
+    assert "connected, home" in home
+    assert "1 h 1 min" in home
+    assert "198.51.100.7:50000" in home
+    assert home.endswith("1.5 MB left; 2.0 GB from vouchers")
+    (other,) = [line for line in out.splitlines() if line.startswith("https://us1.example")]
+    assert other.endswith("no answer in time")

@@ -1,0 +1,146 @@
+"""How others are reached, as the endpoint below tells it: paths, beacons and decisions, made into reports for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gateway.control import api
+from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.paths.candidates import Tier, tier_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tunnels.addresses import PathAddress
+    from tunnels.identity import EndpointId
+    from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
+    from tunnels.paths.reports import PathReport
+    from tunnels.paths.trace import TraceEntry
+    from tunnels.transports.relayed import RelayStatus
+
+
+class PathsReport(Protocol):
+    """Everything about the paths of the connection with one endpoint."""
+
+    @property
+    def paths(self) -> Sequence[PathReport]:
+        """Every path, with the peer's candidate that it goes to."""
+
+    @property
+    def own_candidates(self) -> Sequence[Candidate]:
+        """What the peer was told of us."""
+
+    @property
+    def trace(self) -> Sequence[TraceEntry]:
+        """What was decided, oldest first."""
+
+
+class Reach(Protocol):
+    """What is asked of the endpoint here."""
+
+    def paths(self, endpoint_id: EndpointId) -> PathsReport | None:
+        """The paths of the connection in use; None if there is none."""
+
+    def set_policy(self, endpoint_id: EndpointId, policy: PathPolicy) -> None:
+        """Use only such paths to this endpoint from now on."""
+
+    def relays(self) -> tuple[RelayStatus, ...]:
+        """Our beacons, the home first, and others we are connected to."""
+
+
+_WORDS: Final[dict[Tier, api.PathWord]] = {
+    Tier.LAN: "LAN",
+    Tier.DIRECT: "direct",
+    Tier.TURN: "TURN",
+    Tier.RELAY: "relay",
+}
+
+
+def path_word(address: PathAddress | None, report: PathsReport | None = None) -> api.PathWord:
+    """What kind of path goes to this address; the report knows more than the address tells."""
+    if address is None:
+        return "direct"
+    known = next((path for path in (report.paths if report else ()) if path.address == address), None)
+    return _WORDS[known.tier if known is not None else tier_of(address)]
+
+
+def via(address: PathAddress | None, word: str) -> str:
+    """A path for people: `relay eu1.example`, `203.0.113.9:41641 (direct)`, `192.0.2.9:7 (TURN at 192.0.2.1:3478)`."""
+    match address:
+        case None:
+            return "no known path"
+        case RelayAddress():
+            return str(address)
+        case TurnAddress():
+            return f"{address.peer} (TURN at {address.server})"
+        case Address():
+            return f"{address} ({word})"
+
+
+def selected(report: PathsReport | None) -> PathReport | None:
+    """The path that data takes."""
+    return next((path for path in (report.paths if report else ()) if path.is_selected), None)
+
+
+def path_report(path: PathReport) -> api.PathReport:
+    """One path."""
+    return api.PathReport(
+        address=str(path.address),
+        kind=_kind(path.kind),
+        path=_WORDS[path.tier],
+        state=path.state.value,
+        selected=path.is_selected,
+        trusted=path.is_trusted,
+        lossy=path.is_lossy,
+        rtt_ms=_ms(path.rtt),
+        min_rtt_ms=_ms(path.min_rtt),
+        observed=str(path.observed or ""),
+        bytes_in=path.bytes_received,
+        bytes_out=path.bytes_sent,
+        state_seconds=path.in_state_for,
+        selected_seconds=path.selected_for,
+        answered_ago=path.answered_ago,
+        heard_ago=path.heard_ago,
+    )
+
+
+def candidate_report(candidate: Candidate) -> api.CandidateReport:
+    """One place where we told a peer that we are."""
+    return api.CandidateReport(
+        address=str(candidate.address), kind=_kind(candidate.kind), path=_WORDS[candidate.tier]
+    )
+
+
+def trace_report(entry: TraceEntry, now: float) -> api.DecisionReport:
+    """One decision; `now` is the event loop's clock."""
+    return api.DecisionReport(
+        at=entry.at, ago=max(0.0, now - entry.at), what=entry.what, why=entry.why, times=entry.times
+    )
+
+
+def beacon_report(status: RelayStatus) -> api.BeaconReport:
+    """One beacon."""
+    welcome = status.welcome
+    limits = welcome.limits if welcome is not None else None
+    return api.BeaconReport(
+        url=str(status.url),
+        state=status.state.value,
+        home=status.is_home,
+        seconds=status.connected_seconds,
+        observed=welcome.observed if welcome is not None else "",
+        relays=welcome.relays if welcome is not None else True,
+        policy=welcome.policy if welcome is not None else "",
+        left_bytes=limits.left_bytes if limits is not None and limits.quota_bytes else None,
+        credit_bytes=limits.credit_bytes if limits is not None else 0,
+        bytes_in=status.bytes_received,
+        bytes_out=status.bytes_sent,
+        error=status.error,
+    )
+
+
+def _kind(kind: CandidateKind) -> str:
+    return kind.name.lower().replace("_", "-")
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000
