@@ -431,11 +431,17 @@ TURN_LIFETIME: Final = 600
 TURN_REFRESH_BEFORE: Final = 60.0
 """Seconds before its end at which an allocation is refreshed (RFC 8656 §8 says one minute)."""
 
+TURN_REFRESH_LEAST: Final = 10.0
+"""Seconds between refreshes at least, whatever lifetime a server gives."""
+
 TURN_PERMISSION_REFRESH: Final = 240.0
 """Seconds after which permissions and channels are renewed: the former end after 300 (RFC 8656 §9)."""
 
 TURN_UNUSED: Final = 300.0
 """Seconds after which a peer that nothing was sent to or heard of is not renewed any more."""
+
+TURN_REFUSED: Final = 60.0
+"""Seconds for which nothing is sent to a peer that the server refused a channel for."""
 
 TURN_RESEND: Final = 0.25
 TURN_SENDS: Final = 5

@@ -1,0 +1,369 @@
+"""A TURN client (RFC 8656) on our own UDP socket: one allocation on one server. Sans-IO.
+
+What comes from the server's address is for `receive`, whatever its first byte: channels begin with 64 to 79, as QUIC
+does. A channel is::
+
+     0         2        4
+    +---------+--------+- - - - - - -
+    | channel | length | datagram
+    +---------+--------+- - - - - - -
+
+Each peer that something is sent to gets one, which also lets its datagrams in; others are let in with `set_permitted`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from tunnels import limits
+from tunnels.addresses import Address
+from tunnels.errors import ProtocolViolation
+from tunnels.nat import stun
+from tunnels.nat.stun import Class, Method
+from tunnels.nat.transactions import Transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Address, IPv6Address
+
+    from tunnels.nat.stun import StunMessage
+    from tunnels.nat.transactions import Done
+
+CHANNEL_HEAD_BYTES: Final = 4
+"""What a datagram grows by on its way to the server."""
+
+_CHANNEL_HEAD: Final = struct.Struct("!HH")
+_FIRST_CHANNEL: Final = 0x4000
+_CHANNELS: Final = 0x1000
+"""RFC 8656 §12: 0x4000 to 0x4FFF."""
+_UDP: Final = 17 << 24
+"""REQUESTED-TRANSPORT: the protocol number, and three bytes of nothing."""
+
+_MISMATCH: Final = 437
+_REASONS: Final = {
+    401: "does not take our credentials",
+    403: "forbids it",
+    _MISMATCH: "has no allocation of ours",
+    441: "has an allocation of ours with other credentials",
+    486: "gives us no more allocations",
+    508: "has no relay address left",
+}
+
+
+class TurnState(Enum):
+    """Where the allocation is."""
+
+    IDLE = "idle"
+    """None was asked for."""
+    ALLOCATING = "allocating"
+    """It is asked for."""
+    READY = "ready"
+    """`relayed` is an address of ours."""
+    FAILED = "failed"
+    """It was refused, or is lost; `failure` says why. `allocate` begins anew."""
+    CLOSED = "closed"
+    """It was given back."""
+
+
+@dataclass(slots=True, eq=False)
+class _Peer:
+    """An address that something was sent to."""
+
+    address: Address
+    channel: int
+    used_at: float
+    bound: bool = False
+    renew_at: float = inf
+    refused_until: float = -inf
+    """Nothing can be sent to it before, as the server does not want it."""
+    held: list[bytes] = field(default_factory=list)
+    """What waits for the channel."""
+
+
+class TurnClient:
+    """Our allocation on one TURN server."""
+
+    def __init__(self, server: Address, username: str, password: str, chance: Callable[[int], bytes]) -> None:
+        """`chance` gives so many random bytes that nobody can guess."""
+        self.server = server
+        self.state = TurnState.IDLE
+        self.relayed: Address | None = None
+        """Where others reach us, while READY."""
+        self.mapped: Address | None = None
+        """Where the server sees us: a reflexive address."""
+        self.failure: str | None = None
+        """Why it FAILED, in one line."""
+        self._chance = chance
+        self._credentials = (username, password)
+        self._changed = False
+        self._transactions = Transactions(username, password, chance)
+        self._refresh_at = inf
+        self._peers: dict[Address, _Peer] = {}
+        self._channels: dict[int, _Peer] = {}
+        """Those that are bound."""
+        self._numbers: dict[Address, int] = {}
+        """A channel stays its peer's: it is not to be bound to another soon (§12)."""
+        self._permitted: dict[IPv4Address | IPv6Address, float] = {}
+        """When each permission is to be asked for."""
+        self._ready: list[bytes] = []
+        """What waited for its channel and can go."""
+        self._ready_at = inf
+
+    def __repr__(self) -> str:
+        return f"<TurnClient {self.state.value} at {self.server}, {len(self._peers)} peers>"
+
+    # --- What the owner does ------------------------------------------------------------------------------
+
+    def set_credentials(self, username: str, password: str) -> None:
+        """Use these from the next `allocate` on: an allocation belongs to those it was made with (§7.2)."""
+        self._credentials = (username, password)
+
+    def allocate(self, now: float) -> None:
+        """Ask for an allocation, and forget the one there was: also after the network changed."""
+        self._reset()
+        self._become(TurnState.ALLOCATING)
+        self._request_allocation(self._allocated, now)
+
+    def set_permitted(self, ips: Iterable[IPv4Address | IPv6Address], now: float) -> None:
+        """Let these send to us before we sent to them, while READY; the permissions of others end by themselves.
+
+        Of those that the relay reaches, the first `limits.TURN_PEERS`.
+        """
+        wanted = dict.fromkeys(ip for ip in ips if self._reaches(ip))
+        self._permitted = {
+            ip: self._permitted.get(ip, now) for ip, _ in zip(wanted, range(limits.TURN_PEERS), strict=False)
+        }
+
+    def send(self, peer: Address, datagrams: list[bytes], now: float) -> list[bytes]:
+        """What to send to the server now to send these to the peer; what waits for a channel comes out later.
+
+        Datagrams are lost, as on any path, where there is no allocation, or the server does not want the peer.
+        """
+        known = self._peers.get(peer)
+        if known is None:
+            known = self._new_peer(peer, now)
+            if known is None:
+                return []
+        if known.bound:
+            known.used_at = now
+            pack, channel = _CHANNEL_HEAD.pack, known.channel
+            return [pack(channel, len(datagram)) + datagram for datagram in datagrams]
+        if now >= known.refused_until:
+            known.used_at = now
+            if known.refused_until > -inf:
+                known.refused_until = -inf
+                self._bind(known, now)
+            known.held += datagrams[: limits.TURN_HELD - len(known.held)]
+        return []
+
+    def close(self, now: float) -> None:
+        """Give the allocation back, by the next `datagrams_to_send`; where that is lost, it ends by itself in minutes."""
+        had = self.state is TurnState.READY
+        transactions = self._transactions
+        self._reset()
+        self._become(TurnState.CLOSED)
+        if had:
+            self._transactions = transactions
+            transactions.give_up()
+            transactions.begin(Method.REFRESH, {"LIFETIME": 0}, lambda _answer, _now: None, now)
+
+    # --- What the socket's side does ----------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, now: float) -> tuple[Address, bytes] | None:
+        """Take a datagram from the server's address: a peer's address and its datagram, or None if it was something else."""
+        if len(datagram) >= CHANNEL_HEAD_BYTES and datagram[0] & 0xC0 == 0x40:
+            channel, size = _CHANNEL_HEAD.unpack_from(datagram)
+            peer = self._channels.get(channel)
+            if peer is None or CHANNEL_HEAD_BYTES + size > len(datagram):
+                return None
+            peer.used_at = now
+            return peer.address, datagram[CHANNEL_HEAD_BYTES : CHANNEL_HEAD_BYTES + size]
+        try:
+            message = stun.decode(datagram)
+        except ProtocolViolation:
+            return None
+        if message.kind is Class.INDICATION:
+            return self._indicated(message, now)
+        self._transactions.receive(message, now)
+        return None
+
+    def datagrams_to_send(self, now: float) -> list[bytes]:
+        """What is to be sent to the server: requests that are due, and what waited for a channel."""
+        if self.state is TurnState.READY:
+            self._renew(now)
+        ready, self._ready, self._ready_at = self._ready, [], inf
+        return self._transactions.datagrams_to_send(now) + ready
+
+    def get_timer(self) -> float | None:
+        """When `datagrams_to_send` is to be called next; it is also to be called after `receive`."""
+        at = min(self._transactions.get_timer(), self._ready_at)
+        if self.state is TurnState.READY:
+            renewals = (peer.renew_at for peer in self._peers.values())
+            at = min(at, self._refresh_at, *renewals, *self._permitted.values())
+        return None if at == inf else at
+
+    def take_changed(self) -> bool:
+        """Whether `state` or `relayed` changed since this was asked."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    # --- The allocation -----------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        self._transactions = Transactions(*self._credentials, self._chance)
+        self._refresh_at = inf
+        self._peers = {}
+        self._channels = {}
+        self._numbers = {}
+        self._permitted = {}
+        self._ready = []
+        self._ready_at = inf
+        self.relayed = self.mapped = self.failure = None
+
+    def _become(self, state: TurnState) -> None:
+        self.state = state
+        self._changed = True
+
+    def _fail(self, why: str) -> None:
+        self._reset()
+        self.failure = f"the TURN server at {self.server} {why}"
+        self._become(TurnState.FAILED)
+
+    def _request_allocation(self, done: Done, now: float) -> None:
+        attributes = {"REQUESTED-TRANSPORT": _UDP, "LIFETIME": limits.TURN_LIFETIME}
+        self._transactions.begin(Method.ALLOCATE, attributes, done, now)
+
+    def _allocated(self, answer: StunMessage | None, now: float) -> None:
+        if answer is not None and answer.error_code == _MISMATCH:
+            # An earlier run of ours had this port, and its allocation lives on: end it and ask once more.
+            self._transactions.begin(Method.REFRESH, {"LIFETIME": 0}, self._ended, now)
+        else:
+            self._allocated_at_last(answer, now)
+
+    def _ended(self, answer: StunMessage | None, now: float) -> None:
+        del answer  # whatever it is, what comes of the next request counts
+        self._request_allocation(self._allocated_at_last, now)
+
+    def _allocated_at_last(self, answer: StunMessage | None, now: float) -> None:
+        if answer is None or answer.kind is Class.ERROR:
+            self._fail(_why(answer))
+            return
+        relayed = answer.address("XOR-RELAYED-ADDRESS")
+        if relayed is None or relayed.ip.is_unspecified or relayed.ip.is_multicast:
+            self._fail("does not say which address it gave us")
+            return
+        self.relayed = relayed
+        self.mapped = answer.address("XOR-MAPPED-ADDRESS")
+        self._refresh_after(answer, now)
+        self._become(TurnState.READY)
+
+    def _refresh_after(self, answer: StunMessage, now: float) -> None:
+        lifetime = min(answer.attributes.get("LIFETIME", 0), limits.TURN_LIFETIME)
+        wait = max(lifetime - limits.TURN_REFRESH_BEFORE, lifetime / 2, limits.TURN_REFRESH_LEAST)
+        self._refresh_at = now + wait
+
+    def _refreshed(self, answer: StunMessage | None, now: float) -> None:
+        if answer is None or answer.kind is Class.ERROR:
+            self._fail(_why(answer))
+        else:
+            self._refresh_after(answer, now)
+
+    def _renew(self, now: float) -> None:
+        """Begin the requests that keep alive what is in use, and forget peers that are not."""
+        if self._refresh_at <= now:
+            self._refresh_at = inf
+            self._transactions.begin(Method.REFRESH, {"LIFETIME": limits.TURN_LIFETIME}, self._refreshed, now)
+        for ip, at in self._permitted.items():
+            if at <= now:
+                self._permitted[ip] = now + limits.TURN_PERMISSION_REFRESH
+                peer = Address(ip, 1)  # the port does not matter (§9)
+                attributes = {"XOR-PEER-ADDRESS": peer}
+                self._transactions.begin(Method.CREATE_PERMISSION, attributes, self._permission_answered, now)
+        for known in [peer for peer in self._peers.values() if peer.renew_at <= now]:
+            if now - known.used_at >= limits.TURN_UNUSED:
+                self._forget(known)
+            else:
+                known.renew_at = inf
+                self._bind(known, now)
+
+    def _permission_answered(self, answer: StunMessage | None, now: float) -> None:
+        del now
+        if answer is not None and answer.error_code == _MISMATCH:
+            self._fail(_why(answer))
+
+    # --- Peers --------------------------------------------------------------------------------------------
+
+    def _reaches(self, ip: IPv4Address | IPv6Address) -> bool:
+        return self.relayed is None or ip.version == self.relayed.ip.version
+
+    def _new_peer(self, address: Address, now: float) -> _Peer | None:
+        """A peer whose channel is being bound; None if it cannot have one."""
+        if self.state is not TurnState.READY or not self._reaches(address.ip):
+            return None
+        number = self._numbers.get(address)
+        if number is None:
+            if len(self._numbers) == _CHANNELS:
+                return None
+            number = self._numbers[address] = _FIRST_CHANNEL + len(self._numbers)
+        if len(self._peers) == limits.TURN_PEERS:
+            self._forget(min(self._peers.values(), key=lambda peer: peer.used_at))
+        peer = self._peers[address] = _Peer(address, number, now)
+        self._bind(peer, now)
+        return peer
+
+    def _forget(self, peer: _Peer) -> None:
+        del self._peers[peer.address]
+        self._channels.pop(peer.channel, None)
+
+    def _bind(self, peer: _Peer, now: float) -> None:
+        def answered(answer: StunMessage | None, now: float) -> None:
+            self._bound(peer, answer, now)
+
+        attributes = {"CHANNEL-NUMBER": peer.channel, "XOR-PEER-ADDRESS": peer.address}
+        self._transactions.begin(Method.CHANNEL_BIND, attributes, answered, now)
+
+    def _bound(self, peer: _Peer, answer: StunMessage | None, now: float) -> None:
+        if answer is not None and answer.error_code == _MISMATCH:
+            self._fail(_why(answer))
+        elif self._peers.get(peer.address) is not peer:
+            return  # forgotten meanwhile
+        elif answer is None or answer.kind is Class.ERROR:
+            peer.bound = False
+            peer.held.clear()
+            peer.refused_until = now + limits.TURN_REFUSED
+            peer.renew_at = inf
+            self._channels.pop(peer.channel, None)
+        else:
+            peer.bound = True
+            peer.renew_at = now + limits.TURN_PERMISSION_REFRESH
+            self._channels[peer.channel] = peer
+            self._ready += [
+                _CHANNEL_HEAD.pack(peer.channel, len(datagram)) + datagram for datagram in peer.held
+            ]
+            peer.held.clear()
+            self._ready_at = now
+
+    def _indicated(self, message: StunMessage, now: float) -> tuple[Address, bytes] | None:
+        """A datagram of a peer without a channel; of those only that we let in (§11.4)."""
+        peer = message.address("XOR-PEER-ADDRESS")
+        data = message.attributes.get("DATA")
+        if message.method is not Method.DATA or peer is None or data is None:
+            return None
+        if peer.ip not in self._permitted and all(known.ip != peer.ip for known in self._peers):
+            return None
+        known = self._peers.get(peer)
+        if known is not None:
+            known.used_at = now
+        return peer, data
+
+
+def _why(answer: StunMessage | None) -> str:
+    """What became of a request, as the end of a sentence about the server; its own words are left out."""
+    if answer is None:
+        return "does not answer"
+    code = answer.error_code
+    return _REASONS.get(code or 0, f"refuses with error {code}")
