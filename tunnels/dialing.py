@@ -25,6 +25,8 @@ class Remote:
         self.last_error: TunnelError | None = None
         self.dial: asyncio.Task[None] | None = None
         self.redial: asyncio.Task[None] | None = None
+        self.was_dialled = False
+        """Whether it was ever dialled from here: somebody on this machine wanted to reach it."""
         self._waiters: set[asyncio.Future[TunnelDriver | TunnelError]] = set()
 
     @property

@@ -19,7 +19,7 @@ from tunnels.streams import TunnelTransport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tunnels.addresses import PathAddress
+    from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
     from tunnels.paths.candidates import Candidate, PathPolicy
@@ -45,6 +45,10 @@ class TunnelOwner:
 
     def tunnel_recovered(self, driver: TunnelDriver) -> None:
         """A peer that had fallen silent is heard again."""
+        raise NotImplementedError
+
+    def path_changed(self, driver: TunnelDriver) -> None:
+        """The tunnel goes by another path now."""
         raise NotImplementedError
 
     def stream_opened(self, transport: TunnelTransport) -> None:
@@ -182,6 +186,8 @@ class TunnelDriver:
             if isinstance(event, Healed):
                 self.tunnel.poke()
                 self.schedule_flush()
+            else:
+                self._owner.path_changed(self)
 
     @property
     def _is_awaited(self) -> bool:
@@ -237,6 +243,17 @@ class TunnelDriver:
         """The transport cannot send there: a relay is gone, or the peer is not at it."""
         self.paths.failed(address, time.monotonic())
         self.schedule_flush()
+
+    def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
+        """The relay of a beacon can be used now, or cannot any more."""
+        now = time.monotonic()
+        for address in self.paths.relays:
+            if address.beacon == beacon:
+                if is_up:
+                    self.paths.works_again(address, now)
+                else:
+                    self.paths.failed(address, now)
+                self.schedule_flush()
 
     def network_changed(self) -> None:
         """This machine's network is another one."""

@@ -10,10 +10,10 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import Address
+from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.credit import WindowBudget
 from tunnels.dialer import Dialer
 from tunnels.dialing import Remote
@@ -21,25 +21,29 @@ from tunnels.driver import TunnelDriver, TunnelOwner
 from tunnels.errors import TunnelClosed, TunnelLost, Unreachable
 from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.incoming import IncomingConnections
-from tunnels.paths.candidates import Candidate, CandidateKind
+from tunnels.joined_transport import JoinedTransport, TransportOwner
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, bounded, is_private
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
 from tunnels.reception import Reception
 from tunnels.remote import Connection
-from tunnels.transports.udp import UdpTransport, buffer_advice, source_address
+from tunnels.transports.udp import buffer_advice
 from tunnels.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tunnels.addresses import PathAddress
-    from tunnels.dialer import Spawn
+    from tunnels.addresses import BeaconUrl, PathAddress
+    from tunnels.dialer import FindAddresses, Spawn
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId, SecretKey
+    from tunnels.paths.reports import PathReport
+    from tunnels.paths.trace import TraceEntry
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
+    from tunnels.transports.relayed import RelayStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,13 @@ class EndpointSettings:
     idle_timeout: float = limits.IDLE_TIMEOUT
     keepalive: float = limits.KEEPALIVE
     connect_timeout: float = limits.CONNECT_TIMEOUT
+    addresses: tuple[Address, ...] = ()
+    """Public addresses besides those of our interfaces, as of a forwarded port."""
+    beacons: tuple[BeaconUrl, ...] = ()
+    """Where we are at home, the first that works."""
+    beacon_proxy: str | None = None
+    """An HTTP proxy on the way to beacons."""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,19 @@ class TunnelStatus:
     """Seconds since it opened."""
 
 
-class Endpoint(TunnelOwner):
+@dataclass(frozen=True, slots=True)
+class PathsReport:
+    """The paths of one connection, for people."""
+
+    paths: tuple[PathReport, ...]
+    """The selected one first."""
+    own_candidates: tuple[Candidate, ...]
+    """What the peer was told of us."""
+    trace: tuple[TraceEntry, ...]
+    """What was decided, and why, the oldest first."""
+
+
+class Endpoint(TunnelOwner, TransportOwner):
     """Everything tunnels does for one identity on the running event loop."""
 
     def __init__(
@@ -83,24 +106,41 @@ class Endpoint(TunnelOwner):
         secret_key: SecretKey,
         settings: EndpointSettings,
         *,
-        find_addresses: Callable[[EndpointId], Awaitable[Sequence[Address]]],
+        find_addresses: FindAddresses,
         accept_stream: Callable[[TunnelTransport], asyncio.Protocol],
         spawn: Spawn,
+        policy_of: Callable[[EndpointId], PathPolicy] = lambda _: PathPolicy.AUTO,
+        is_known: Callable[[EndpointId], bool] = lambda _: False,
+        home_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`find_addresses` is asked when an endpoint is dialled; `spawn` runs a task and reports its crash."""
+        """`find_addresses` is asked when an endpoint is dialled; `spawn` runs a task and reports its crash.
+
+        `policy_of` tells which paths may be used to an endpoint, `is_known` whose beacons may be connected to when it
+        was not dialled from here; `home_changed` is called when peers are to find us at another beacon.
+        """
         self.endpoint_id = secret_key.endpoint_id
         self._secret_key = secret_key
         self._settings = settings
         self._find_addresses = find_addresses
         self._accept_stream = accept_stream
-        self._spawn = spawn
+        self._policy_of = policy_of
+        self._is_known = is_known
+        self._home_changed = home_changed
+        self._told_relays: tuple[BeaconUrl, ...] = settings.beacons
         self._loop = asyncio.get_running_loop()
         self._factory = make_factory(settings.engine)
         self._certificate = make_certificate(secret_key)
         self._incarnation = secrets.token_bytes(8)
-        self._transport = UdpTransport(self._burst_received)
+        self._transport = JoinedTransport(
+            self,
+            secret_key,
+            configured=settings.addresses,
+            proxy=settings.beacon_proxy,
+            version=settings.version,
+            spawn=spawn,
+        )
         self._drivers: dict[TunnelDriver, None] = {}
-        self.reception = Reception(self._first_packet)
+        self.reception = Reception(self._first_packet, self._transport.gatherer.stun_received)
         self.incoming = IncomingConnections(
             self._drivers, accept=self._accept, dispose=self._dispose, send=self.send
         )
@@ -120,8 +160,9 @@ class Endpoint(TunnelOwner):
 
     def start(self) -> None:
         """Bind the sockets; ConfigurationError says what is in the way."""
-        self._transport.bind(self._settings.bind, self._settings.port)
+        self._transport.start(self._settings.bind, self._settings.port)
         warm_up(self._settings.engine)
+        self._transport.set_beacons(self._settings.beacons)
 
     async def close(self) -> None:
         """Close every connection, tell the peers, release the sockets."""
@@ -136,7 +177,7 @@ class Endpoint(TunnelOwner):
         await asyncio.sleep(0)  # streams learn of it by callbacks of the next turn
         for driver in list(self._drivers):
             self._dispose(driver)
-        self._transport.close()
+        await self._transport.close()
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -197,6 +238,33 @@ class Endpoint(TunnelOwner):
         for driver in list(remote.drivers) if remote else ():
             driver.close(CloseCode.DONE, TunnelClosed(reason))
 
+    def paths(self, endpoint_id: EndpointId) -> PathsReport | None:
+        """The paths of the connection with an endpoint; None if there is none."""
+        remote = self._remotes.get(endpoint_id)
+        driver = remote.current if remote is not None else None
+        if driver is None:
+            return None
+        paths = driver.paths
+        return PathsReport(paths.report(time.monotonic()), paths.offered[0], paths.trace.entries)
+
+    def set_policy(self, endpoint_id: EndpointId, policy: PathPolicy) -> None:
+        """Use only such paths to the endpoint from now on; `policy_of` says the same to later connections."""
+        remote = self._remotes.get(endpoint_id)
+        for driver in remote.drivers if remote is not None else ():
+            driver.set_policy(policy)
+
+    def set_beacons(self, urls: tuple[BeaconUrl, ...]) -> None:
+        """Be at home at the first of these that works."""
+        self._transport.set_beacons(urls)
+
+    def relays(self) -> tuple[RelayStatus, ...]:
+        """Our beacons in their order, then those of peers that we are connected to."""
+        return self._transport.status()
+
+    def own_relays(self) -> tuple[BeaconUrl, ...]:
+        """Our beacons, our home first: what our record tells."""
+        return self._transport.own_relays()
+
     def status(self) -> tuple[TunnelStatus, ...]:
         """Every connection with a known peer."""
         now = time.monotonic()
@@ -231,13 +299,20 @@ class Endpoint(TunnelOwner):
         return remote
 
     async def _candidates_of(self, endpoint_id: EndpointId) -> Sequence[PathAddress]:
-        found = await self._find_addresses(endpoint_id)
-        return tuple(dict.fromkeys(found))[: limits.MAX_CANDIDATES]
+        """Where to dial: what is known, or, of somebody who told no relay, our own home."""
+        found: tuple[PathAddress, ...] = tuple(await self._find_addresses(endpoint_id))
+        home = self._transport.relays.home
+        if home is not None and not any(isinstance(address, RelayAddress) for address in found):
+            found = (*found, RelayAddress(home, endpoint_id))
+        dialled = bounded(Candidate(address, CandidateKind.CONFIGURED) for address in dict.fromkeys(found))
+        return tuple(one.address for one in allowed(self._policy_of(endpoint_id), dialled))
 
     def _begin(self, remote: Remote, addresses: tuple[PathAddress, ...], timeout: float) -> TunnelDriver:
         engine = self._factory.client(self._certificate, self._settings.idle_timeout)
         candidates = [Candidate(address, CandidateKind.CONFIGURED) for address in addresses]
-        paths = PathSet(candidates, now=time.monotonic(), chance=secrets.token_bytes)
+        policy = self._policy_of(remote.endpoint_id)
+        paths = PathSet(candidates, now=time.monotonic(), chance=secrets.token_bytes, policy=policy)
+        remote.was_dialled = True
         driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
         remote.drivers.append(driver)
         driver.schedule_flush()
@@ -261,17 +336,15 @@ class Endpoint(TunnelOwner):
 
         driver = TunnelDriver(self, paths, make_tunnel)
         self._drivers[driver] = None
+        self._transport.gatherer.set_active(True)
         for connection_id in engine.connection_ids:
             self.add_connection_id(connection_id, driver)
         return driver
 
     # --- datagrams in -----------------------------------------------------------------------------------
 
-    def _burst_received(self, burst: bytes, segment: int, source: Any) -> None:  # noqa: ANN401 - a sockaddr
-        """What one read of a socket gave: datagrams of `segment` bytes, the last perhaps shorter, from one source."""
-        address = source_address(source)
-        if address is not None:
-            self.reception.burst(burst, segment, address, time.monotonic())
+    def burst_received(self, burst: bytes, segment: int, address: PathAddress, now: float) -> None:
+        self.reception.burst(burst, segment, address, now)
 
     def _first_packet(self, datagram: bytes, address: PathAddress, now: float) -> None:
         if self._closing or not self.incoming.first_packet(datagram, address, now):
@@ -293,7 +366,13 @@ class Endpoint(TunnelOwner):
     # --- TunnelOwner ------------------------------------------------------------------------------------
 
     def send(self, datagrams: list[bytes], address: PathAddress, *, urgent: bool = False) -> bool:
-        return isinstance(address, Address) and self._transport.send(datagrams, address)
+        may_connect = not isinstance(address, RelayAddress) or self._may_connect(address.endpoint_id)
+        return self._transport.send(datagrams, address, urgent=urgent, may_connect=may_connect)
+
+    def _may_connect(self, endpoint_id: EndpointId) -> bool:
+        """Whether we go to the beacons that an endpoint names; a stranger must not send us anywhere it likes."""
+        remote = self._remotes.get(endpoint_id)
+        return (remote is not None and remote.was_dialled) or self._is_known(endpoint_id)
 
     def add_connection_id(self, connection_id: bytes, driver: TunnelDriver) -> None:
         self.reception.add(connection_id, driver)
@@ -311,6 +390,8 @@ class Endpoint(TunnelOwner):
         client = self.endpoint_id if tunnel.is_client else tunnel.remote_id
         self._opened += 1
         driver.connection = Connection(client, tunnel.incarnation, self._opened)
+        driver.set_policy(self._policy_of(tunnel.remote_id))
+        driver.set_own_candidates(self._transport.candidates)
         remote.opened(driver, time.monotonic())
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
@@ -334,6 +415,56 @@ class Endpoint(TunnelOwner):
         if remote is not None:
             remote.recovered(driver)
 
+    def path_changed(self, driver: TunnelDriver) -> None:
+        if isinstance(driver.paths.confirmed, RelayAddress) and driver.is_usable:
+            self._loop.call_later(limits.TURN_AFTER, self._use_turn, driver)
+
+    def _use_turn(self, driver: TunnelDriver) -> None:
+        """A path by TURN is better than one by a relay, where there is a server."""
+        if not driver.is_usable or not isinstance(driver.paths.confirmed, RelayAddress):
+            return
+        gatherer = self._transport.gatherer
+        gatherer.want_turn()
+        server = gatherer.turn_server
+        if server is None:
+            return
+        theirs = [candidate.address for candidate in driver.paths.offered[1]]
+        driver.add_candidates(
+            Candidate(TurnAddress(server, address), CandidateKind.RELAYED)
+            for address in theirs
+            if isinstance(address, Address) and not is_private(address)
+        )
+
+    # --- TransportOwner ---------------------------------------------------------------------------------
+
+    def message_received(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
+        self.reception.unknown += 1
+
+    def peer_absent(self, address: RelayAddress) -> None:
+        remote = self._remotes.get(address.endpoint_id)
+        for driver in remote.drivers if remote is not None else ():
+            driver.path_failed(address)
+
+    def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
+        for driver in self._drivers:
+            driver.beacon_changed(beacon, is_up=is_up)
+        relays = self.own_relays()
+        if relays != self._told_relays:
+            self._told_relays = relays
+            self._home_changed()
+
+    def candidates_changed(self) -> None:
+        for driver in self._drivers:
+            if driver.is_usable:
+                driver.set_own_candidates(self._transport.candidates)
+                self._use_turn(driver)
+
+    def network_changed(self, why: str) -> None:
+        for remote in self._remotes.values():
+            remote.backoff.reset()
+        for driver in self._drivers:
+            driver.network_changed()
+
     def _redial(self, remote: Remote) -> None:
         if not self._closing:
             self._dialer.redial(remote)
@@ -342,6 +473,8 @@ class Endpoint(TunnelOwner):
         driver.dispose()
         self.incoming.over(driver)  # until now: one that fails at once takes up memory just as long
         self._drivers.pop(driver, None)
+        if not self._drivers and not self._closing:
+            self._transport.gatherer.set_active(False)
         for connection_id in tuple(driver.connection_ids):
             self.remove_connection_id(connection_id)
 

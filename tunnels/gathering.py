@@ -129,11 +129,13 @@ class Gatherer:
     def turn_received(self, datagram: bytes, now: float) -> tuple[bytes, TurnAddress] | None:
         """The peer's datagram in one that came from our TURN server; None if there is none in it."""
         turn = self._turn
-        if turn is None:
+        if turn is None or (datagram[:1] < b"\x04" and self.stun_received(datagram, turn.server, now)):
             return None
         found = turn.receive(datagram, now)
-        self._progress(now)
-        return None if found is None else (found[1], TurnAddress(turn.server, found[0]))
+        if found is None:
+            self._progress(now)
+            return None
+        return found[1], TurnAddress(turn.server, found[0])
 
     def turn_send(self, datagrams: list[bytes], address: TurnAddress) -> bool:
         """Send by way of our allocation; False if it is gone."""
@@ -141,8 +143,11 @@ class Gatherer:
         if turn is None or turn.server != address.server:
             return False
         now = time.monotonic()
-        self._send(turn.send(address.peer, datagrams, now), turn.server)
-        self._progress(now)
+        ready = turn.send(address.peer, datagrams, now)
+        if ready:
+            self._send(ready, turn.server)
+        else:
+            self._progress(now)  # a channel is asked for
         return True
 
     def stun_received(self, datagram: bytes, source: Address, now: float) -> bool:

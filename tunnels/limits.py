@@ -322,6 +322,9 @@ RELAY_MESSAGE: Final = 2048
 RELAY_TEXT: Final = 4096
 """Bytes of one text frame: sixty-four ids."""
 
+TURN_AFTER: Final = 2.0
+"""Seconds by a relay after which a TURN allocation is asked for: by then a direct path would have been found."""
+
 RELAY_WHO_IDS: Final = 64
 """Ids asked for at once."""
 

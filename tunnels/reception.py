@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels import limits
+from tunnels.addresses import Address
 from tunnels.demux import KINDS, DatagramKind
 from tunnels.events import TunnelState
 from tunnels.paths.candidates import Candidate, CandidateKind
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
 class Reception:
     """The connection ids in use, and whose they are; passes on what comes and counts what is nobody's."""
 
-    def __init__(self, first_packet: Callable[[bytes, PathAddress, float], None]) -> None:
-        """`first_packet` gets packets with long headers of connections that are not known."""
+    def __init__(
+        self,
+        first_packet: Callable[[bytes, PathAddress, float], None],
+        stun: Callable[[bytes, Address, float], bool],
+    ) -> None:
+        """`first_packet` gets packets with long headers of connections that are not known, `stun` STUN messages; it says
+        whether somebody had asked."""
         self._first_packet = first_packet
+        self._stun = stun
         self.by_connection_id: dict[bytes, TunnelDriver] = {}
         self.unknown = 0
         """Datagrams that were for nobody."""
@@ -39,11 +46,6 @@ class Reception:
         if driver is not None:
             driver.connection_ids.discard(connection_id)
 
-    def datagrams(self, datagrams: list[bytes], address: PathAddress, now: float) -> None:
-        """Take whole datagrams that one read gave, all from `address`."""
-        for datagram in datagrams:
-            self.burst(datagram, len(datagram), address, now)
-
     def burst(self, burst: bytes, segment: int, address: PathAddress, now: float) -> None:
         """Take datagrams of `segment` bytes that stand one behind the other, the last perhaps shorter."""
         start, end = 0, len(burst)
@@ -55,6 +57,11 @@ class Reception:
             kind = KINDS[burst[start]]
             if kind is DatagramKind.QUIC_LONG:
                 self._long_header(burst[start:stop], address, now)
+                start = stop
+                continue
+            if kind is DatagramKind.STUN:
+                known = isinstance(address, Address) and self._stun(burst[start:stop], address, now)
+                self.unknown += not known
                 start = stop
                 continue
             connection_id = burst[start + 1 : start + 1 + limits.CONNECTION_ID_BYTES]

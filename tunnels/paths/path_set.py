@@ -109,6 +109,11 @@ class PathSet:
         return None if self._selected is None else self._selected.address
 
     @property
+    def relays(self) -> tuple[RelayAddress, ...]:
+        """The peer's relays that we know."""
+        return tuple(address for address in self._paths if isinstance(address, RelayAddress))
+
+    @property
     def offered(self) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
         """The candidates that we told the peer, and those it told us."""
         return self._offers.own, self._offers.theirs
@@ -257,6 +262,15 @@ class PathSet:
         path.held_until = max(path.held_until, now + limits.ROUND_EVERY)
         self.trace.add(now, f"{address} failed", "its transport cannot send there")
         self._act(now)
+
+    def works_again(self, address: PathAddress, now: float) -> None:
+        """The transport can send there again: ask at once."""
+        path = self._paths.get(address)
+        if path is not None:
+            path.forgive()
+            if self._sealer is not None:
+                path.round.begin(now)
+                self._act(now)
 
     def network_changed(self, now: float) -> None:
         """This machine's addresses or routes are others, or it slept: nothing that was known is trusted."""

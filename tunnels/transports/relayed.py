@@ -162,13 +162,16 @@ class RelayTransport:
 
     # --- sending ----------------------------------------------------------------------------------------------
 
-    def send(self, datagrams: list[bytes], address: RelayAddress, urgent: bool = False) -> bool:
+    def send(
+        self, datagrams: list[bytes], address: RelayAddress, urgent: bool = False, *, may_connect: bool = True
+    ) -> bool:
         """Datagrams for a peer; `urgent` ones are path messages, and wait behind no data.
 
-        False if its beacon cannot be had now: it failed a moment ago, or too many others are in use. True promises
-        nothing: what waits too long behind a slow connection is dropped.
+        False if its beacon cannot be had now: it failed a moment ago, too many others are in use, or there is no
+        connection and it may not be made (a stranger must not send us anywhere it likes). True promises nothing: what
+        waits too long behind a slow connection is dropped.
         """
-        connection = self._connection_for(address.beacon)
+        connection = self._connection_for(address.beacon, may_connect=may_connect)
         if connection is None:
             return False
         if self._written_as.get(address.endpoint_id) is not address:
@@ -181,10 +184,10 @@ class RelayTransport:
         connection = self._connection_for(beacon)
         return connection is not None and connection.send_message(endpoint_id, body)
 
-    def _connection_for(self, url: BeaconUrl) -> BeaconConnection | None:
+    def _connection_for(self, url: BeaconUrl, *, may_connect: bool = True) -> BeaconConnection | None:
         """The connection to that beacon, whatever it is called; begun now if need be, None if it must not be."""
         connection = self._connections.get(url) or self._same_beacon(url)
-        if connection is not None or self._closed:
+        if connection is not None or self._closed or not may_connect:
             return connection
         now = self._now()
         backoff = self._backoffs.get(url)
