@@ -32,7 +32,7 @@ from tunnels.transports.udp import buffer_advice
 from tunnels.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.dialer import FindAddresses, Spawn

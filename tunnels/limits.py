@@ -459,6 +459,49 @@ TURN_PEERS: Final = 64
 TURN_HELD: Final = 32
 """Datagrams to one peer kept until its channel is there, which takes a round trip: a first flight."""
 
+# --- News of the network -------------------------------------------------------------------------------------
+
+NETWORK_SETTLES: Final = 0.1
+"""Seconds from the first sign of a change until it is looked at: an address and its routes come one after the other."""
+
+NETWORK_LOOK_SHARE: Final = 20
+"""A look that took a second is not repeated for as many: a twentieth of the time at most."""
+
+NETWORK_POLL: Final = 5.0
+"""Seconds between looks where the kernel does not tell."""
+
+NETWORK_CHANGES_TOLD: Final = 6
+"""Changes named in one line."""
+
+NETLINK_BUFFER: Final = 64 * 1024
+NETLINK_READS: Final = 64
+"""Bytes of one read, and reads in one turn of the event loop: a router that learns a full table makes no more of it."""
+
+SLEEP_TICK: Final = 1.0
+SLEEP_NOTICED: Final = 3.0
+"""Seconds between looks at the clocks, and beyond them until it counts as a sleep: no busy event loop is that late."""
+
+# --- Sealed messages -----------------------------------------------------------------------------------------
+
+SEALED_LIFETIME: Final = 30.0
+"""Seconds a sealed message is good for: it asks for something now, and a beacon keeps nothing."""
+
+SEALED_CLOCK_ERROR: Final = 30.0
+"""Seconds the clocks of two endpoints may differ by; machines without a time server do, and a message is not much worth."""
+
+SEALED_WINDOW: Final = 64
+"""Messages of one run that may overtake another one."""
+
+SEALED_RUNS: Final = 1024
+"""Runs of senders whose opened messages are kept in mind, each for a minute and a half; others are refused meanwhile, so that
+what is forgotten cannot be replayed."""
+
+SEALED_PEERS: Final = 256
+"""Endpoints for which the shared key is kept."""
+
+CALL_CANDIDATES: Final = 16
+"""Candidates in one call: as many as an endpoint is believed to have."""
+
 # --- Memory per stream and per connection ------------------------------------------------------------------
 
 STREAM_WINDOW: Final = 512 * 1024

@@ -144,7 +144,8 @@ class Lab:
         """The endpoint is gone from one moment to the next, and tells nobody; its port."""
         endpoint = self.endpoints.pop(name)
         port = endpoint.addresses[0].port
-        endpoint._transport.close()
+        endpoint._transport._udp.close()
+        endpoint._transport._watch.close()
         return port
 
     async def open(self, here: str, there: str, factory: Callable[[], asyncio.Protocol] = Peer) -> Any:

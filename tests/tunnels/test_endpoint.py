@@ -417,8 +417,8 @@ class Cable:
     """Between an endpoint and its socket: what it sends can be cut off."""
 
     def __init__(self, endpoint) -> None:
-        self._transport = endpoint._transport
-        self._send = endpoint._transport.send
+        self._transport = endpoint._transport._udp
+        self._send = endpoint._transport._udp.send
         self.is_cut = False
         self.cut_ids: set[bytes] = set()
         self._transport.send = self._pass
@@ -703,7 +703,7 @@ async def test_a_path_that_heals_is_noticed_at_once_however_long_quic_waits(here
     await until(lambda: driver.tunnel.probe_timeouts >= limits.SUSPECT_PROBES)
     assert not pokes
     cables[0]._pass = CheckCable._pass.__get__(cables[0])
-    alice._transport.send = cables[0]._pass
+    alice._transport._udp.send = cables[0]._pass
     await until(lambda: pokes)  # a check of ours got through, and QUIC is told to try now
     for cable in cables:
         cable.is_cut = False
