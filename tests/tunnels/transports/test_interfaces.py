@@ -3,7 +3,13 @@
 from ipaddress import ip_address
 
 from tunnels.addresses import Address
-from tunnels.transports.interfaces import InterfaceAddress, advertised, interface_addresses, reachable_ips
+from tunnels.transports.interfaces import (
+    InterfaceAddress,
+    advertised,
+    interface_addresses,
+    matters,
+    reachable_ips,
+)
 
 
 def addresses(*entries: str) -> list[InterfaceAddress]:
@@ -14,6 +20,44 @@ def test_the_default_interface_comes_first_and_virtual_ones_last():
     found = addresses("docker0 172.17.0.1", "eth1 10.9.0.1", "wlan0 192.168.1.5", "wlan0 2001:db8::5")
     ranked = reachable_ips(found, frozenset({"wlan0"}))
     assert [str(ip) for ip in ranked] == ["192.168.1.5", "2001:db8::5", "10.9.0.1", "172.17.0.1"]
+
+
+def test_containers_and_other_overlays_never_fill_the_list():
+    bridges = [f"br-{number:04x} 172.{number}.0.1" for number in range(18, 48)]
+    vpns = [f"wg{number} 10.{number}.0.1" for number in range(10)]
+    found = addresses(*bridges, *vpns, "docker0 172.17.0.1", "virbr0 192.168.122.1", "eth0 192.0.2.5")
+    ranked = [str(ip) for ip in reachable_ips(found, frozenset({"eth0"}))]
+    assert ranked == ["192.0.2.5", "10.0.0.1", "10.1.0.1", "172.18.0.1"]
+
+
+def test_many_addresses_of_one_kind_leave_room_for_the_other_family_and_for_other_interfaces():
+    found = addresses(
+        *(f"eth0 192.0.2.{number}" for number in range(1, 30)),
+        *(f"eth0 2001:db8::{number:x}" for number in range(1, 30)),
+        *(f"eth1 10.0.0.{number}" for number in range(1, 30)),
+    )
+    ranked = reachable_ips(found, frozenset({"eth0"}))
+    assert len(ranked) <= 16
+    assert ip_address("10.0.0.1") in ranked
+    assert [ip.version for ip in ranked] == [4] * 4 + [6] * 4 + [4] * 3
+
+
+def test_a_vpn_with_the_default_route_comes_after_the_wire_it_runs_on():
+    found = addresses("tun0 10.8.0.2", "eth0 192.168.1.5")
+    assert reachable_ips(found, frozenset({"tun0"})) == [ip_address("192.168.1.5"), ip_address("10.8.0.2")]
+
+
+def test_inside_a_container_its_own_end_is_the_way_in():
+    found = addresses("veth1 10.0.3.7", "docker0 172.17.0.1")
+    assert reachable_ips(found, frozenset({"veth1"}))[0] == ip_address("10.0.3.7")
+
+
+def test_what_matters_is_not_what_containers_do():
+    defaults = frozenset({"eth0"})
+    yes = addresses("eth0 192.0.2.5", "wg0 10.1.0.1", "eth1 10.0.0.1")
+    no = addresses("docker0 172.17.0.1", "veth9 10.2.0.1", "lo 127.0.0.1")
+    assert all(matters(entry, defaults) for entry in yes)
+    assert not any(matters(entry, defaults) for entry in no)
 
 
 def test_loopback_is_told_only_when_there_is_nothing_else():
