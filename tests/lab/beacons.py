@@ -106,6 +106,8 @@ class LabBeacon:
         self.logins.append(endpoint_id)
         older, self.sessions[endpoint_id] = self.sessions.get(endpoint_id), session
         if older is not None:
+            reason = "another connection of this endpoint took its place"
+            await older.send_str(frames.encode_text(frames.Refused(code="login", reason=reason)))
             await older.close(message=b"connected elsewhere")
         try:
             await self._serve(endpoint_id, session)

@@ -59,6 +59,8 @@ class BeaconConnection:
         self.welcome: Welcome | None = None
         self.is_leaving = False
         """The beacon goes away soon."""
+        self.was_replaced = False
+        """The beacon said that another connection of our id took this one's place."""
         self.is_wanted = True
         """False once we ended it ourselves."""
         self.bytes_sent = 0

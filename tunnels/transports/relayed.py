@@ -289,6 +289,8 @@ class RelayTransport:
         url, now = connection.url, self._now()
         if connection.is_wanted:
             lasted = now - connection.since if connection.is_up else 0.0
+            if connection.was_replaced:  # by another gateway with our key: taking turns would help neither
+                lasted, why = -1.0, self._errors.get(url, why)
             _remember(self._errors, url, why)
             if lasted < limits.BEACON_STEADY:
                 backoff = self._backoffs.get(url) or Backoff()
@@ -383,7 +385,9 @@ class RelayTransport:
                 self._on_state(connection.url, RelayState.CONNECTED)
             case frames.Receipt(limits=granted) if connection.welcome is not None:
                 connection.welcome = msgspec.structs.replace(connection.welcome, limits=granted)
-            case frames.Refused(reason=reason):
+            case frames.Refused(code=code, reason=reason):
+                if code == "login":
+                    connection.was_replaced = True
                 _remember(self._errors, connection.url, f"it refuses something: {one_line(reason)}")
             case frames.Leaving():
                 self._leaving(connection)

@@ -236,6 +236,17 @@ async def test_a_beacon_that_leaves_is_left_before_it_goes():
         assert alice.id in first.sessions, "the old one still carries what is on its way"
 
 
+async def test_two_gateways_with_one_key_do_not_throw_each_other_out_for_ever(quick, monkeypatch):
+    monkeypatch.setattr(limits, "BEACON_STEADY", 0.0)
+    async with LabBeacon() as beacon, Gateway(1, beacon) as first:
+        await first.at_home()
+        async with Gateway(1, beacon) as second:
+            await second.at_home()
+            await until(lambda: "took its place" in first.status(beacon.url).error)
+            await asyncio.sleep(1)
+            assert len(beacon.logins) < 12
+
+
 async def test_questions_are_answered():
     async with LabBeacon() as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
         await alice.at_home()
