@@ -359,6 +359,9 @@ BEACON_PONG_MOVED: Final = 1.0
 BEACON_CONNECTIONS: Final = 16
 """Connections to beacons that are not our home, at once: as many as contacts with homes of their own are talked to."""
 
+BEACON_STAYS: Final = 20.0
+"""Seconds without a frame after which one of them makes way for another: longer than a path's keepalive."""
+
 BEACON_UNUSED: Final = 60.0
 """Seconds without a frame after which such a connection is closed: several keepalives of a path that stands by."""
 

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from tunnels import limits
+from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation, TunnelClosed, Unreachable
 from tunnels.relay import login
 from tunnels.relay.client import Challenged, RelayClient, Welcomed, one_line
@@ -22,7 +23,8 @@ from tunnels.transports.pinned_tls import client_ssl
 from tunnels.transports.web import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
+    from ipaddress import IPv4Address, IPv6Address
 
     from tunnels.addresses import BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
@@ -83,6 +85,7 @@ class BeaconConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.Timeout | None = None
         self._end: str | None = None
+        self._own_ip: IPv4Address | IPv6Address | None = None
         self._ping = False
         self._pong: bytes | None = None
         self._asking = asyncio.Lock()
@@ -136,9 +139,16 @@ class BeaconConnection:
         reason = answer.reason if isinstance(answer, Refused) else "it says nothing of use"
         raise Unreachable(f"the beacon {self.url.authority} refuses: {one_line(reason)}")
 
-    def check(self) -> None:
-        """The network changed: a ping now, and the end if it is not answered within a second."""
-        if self.is_up:
+    def check(self, own_ips: Collection[IPv4Address | IPv6Address]) -> None:
+        """The network changed, and this machine has these ips: a ping now, and the end if it is not answered in a second.
+
+        It ends at once if it was not up yet, or if the address that it was made from is gone.
+        """
+        if not self.is_up:
+            self.release("the network changed")
+        elif self._own_ip is not None and self._own_ip not in own_ips:
+            self.end(f"this machine is not at {self._own_ip} any more")
+        else:
             self._liveness.suspect(self._loop.time())
             self._look()
 
@@ -202,9 +212,10 @@ class BeaconConnection:
             proxy=None if proxy is None else proxy.url,
             proxy_headers=None if proxy is None else proxy.headers,
             autoping=False,
-            max_msg_size=HEADER_BYTES + limits.RELAY_FRAME,
+            max_msg_size=HEADER_BYTES + limits.RELAY_FRAME + 1,  # what is as large as this is refused
             timeout=aiohttp.ClientWSTimeout(ws_close=limits.BEACON_CLOSE),
         )
+        self._own_ip = own_ip(websocket.get_extra_info("sockname"))
         sock = websocket.get_extra_info("socket")
         if sock is not None and _NOTSENT_LOWAT is not None:
             with contextlib.suppress(OSError):
@@ -300,6 +311,14 @@ class BeaconConnection:
             self._ping = True
             self._wake.set()
         self._arm()
+
+
+def own_ip(sockname: tuple[Any, ...] | None) -> IPv4Address | IPv6Address | None:
+    """The ip that a socket is bound to; None where it does not say, or where it is good on one interface only."""
+    if sockname is None:
+        return None
+    ip = Address.of(str(sockname[0]).partition("%")[0], 1).ip
+    return None if ip.is_link_local else ip
 
 
 async def _close(websocket: Socket) -> None:

@@ -30,6 +30,7 @@ from tunnels.relay.client import (
 )
 from tunnels.relay.home import Backoff, HomeSearch
 from tunnels.transports.beacon_connection import BeaconConnection
+from tunnels.transports.interfaces import interface_addresses
 from tunnels.transports.web import Proxy, refuse_redirects
 
 if TYPE_CHECKING:
@@ -153,11 +154,12 @@ class RelayTransport:
         )
 
     def network_changed(self) -> None:
-        """Ask every beacon for a sign of life within a second, and try again at once what failed before."""
+        """Ask every beacon for a sign of life within a second, and try again at once what failed or was not up yet."""
         self._backoffs.clear()
         self._search.network_changed(self._now())
+        own_ips = frozenset(entry.ip for entry in interface_addresses()[0])
         for connection in self._connections.values():
-            connection.check()
+            connection.check(own_ips)
         self._search_home()
 
     # --- sending ----------------------------------------------------------------------------------------------
@@ -193,10 +195,20 @@ class RelayTransport:
         backoff = self._backoffs.get(url)
         if backoff is not None and backoff.until > now:
             return None
-        others = [other for other in self._connections if other not in self._beacons]
-        if len(others) >= limits.BEACON_CONNECTIONS:
-            return None
-        return self._connect(url)
+        return self._connect(url) if self._has_room(now) else None
+
+    def _has_room(self, now: float) -> bool:
+        """For one more that is not ours; the one that was not used for longest makes way, if it was not used lately."""
+        others = [
+            other for url, other in self._connections.items() if url not in self._beacons and other.is_wanted
+        ]
+        if len(others) < limits.BEACON_CONNECTIONS:
+            return True
+        oldest = min(others, key=lambda other: other.used_at)
+        if not oldest.is_idle or now - oldest.used_at < limits.BEACON_STAYS:
+            return False
+        oldest.release("others are needed more")
+        return True
 
     def _same_beacon(self, url: BeaconUrl) -> BeaconConnection | None:
         """A beacon knows an endpoint by one connection; a second one, by another name, would end the first."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from tunnels.errors import TunnelError, Unreachable, WrongIdentity
 from tunnels.transports.http_errors import why_not
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
 class Proxy:
     """An HTTP proxy that is asked to CONNECT; its repr shows no password."""
 
-    __slots__ = ("headers", "name", "url")
+    __slots__ = ("headers", "url")
 
     def __init__(self, text: str) -> None:
         """Read `http://[user:password@]host:port`; ValueError says what is expected."""
         expected = "a proxy is written http://[USER:PASSWORD@]HOST:PORT"
         try:
-            parts = URL(text)
+            parts = urlsplit(text)
+            port = parts.port or 80
         except ValueError as error:
-            raise ValueError(f"no proxy: {error}; {expected}") from None
-        if parts.scheme != "http" or not parts.host or parts.path not in ("", "/"):
+            raise ValueError(f"{error}: {expected}") from None
+        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
             raise ValueError(expected)
-        self.url = parts.with_user(None)
-        self.name = f"{parts.host}:{parts.port}"
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self.url = f"http://{host}:{port}"
         self.headers: dict[str, str] = {}
-        if parts.user is not None:
-            self.headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(parts.user, parts.password or "")
+        if parts.username is not None:
+            login = unquote(parts.username), unquote(parts.password or "")
+            self.headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(*login)
 
     def __repr__(self) -> str:
-        return f"Proxy({self.name})"
+        return f"Proxy({self.url})"
 
 
 async def refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -15,14 +16,18 @@ from tests.lab.dialer import Tasks
 from tests.lab.proxies import ConnectProxy
 from tunnels import limits
 from tunnels.addresses import BeaconUrl, RelayAddress
-from tunnels.errors import Unreachable
+from tunnels.errors import ProtocolViolation, Unreachable
 from tunnels.identity import SecretKey
 from tunnels.relay import frames
+from tunnels.rendezvous.sealed import Opener, Sealer
+from tunnels.transports import relayed
 from tunnels.transports.relayed import RelayState, RelayTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from tunnels.identity import EndpointId
 
 
 class Gateway:
@@ -116,7 +121,7 @@ async def test_a_large_burst_arrives_whole_and_in_order():
     async with LabBeacon() as beacon, Gateway(1, beacon) as alice, Gateway(2, beacon) as bob:
         await alice.at_home()
         await bob.at_home()
-        burst = [bytes([i]) * 8400 for i in range(100)]
+        burst = [bytes([i]) * 8400 for i in range(100)] + [bytes(limits.RELAY_FRAME - 2)]
         assert alice.transport.send(burst, RelayAddress(beacon.url, bob.id))
         await until(lambda: len(bob.datagrams) == len(burst))
         assert [datagram for datagram, _, _ in bob.datagrams] == burst
@@ -169,6 +174,20 @@ async def test_a_record_that_names_many_beacons_does_not_open_as_many_connection
         ]
         sent = [alice.transport.send([b"x"], RelayAddress(url, peer)) for url in urls]
         assert sent == [True] * limits.BEACON_CONNECTIONS + [False] * 2
+
+
+async def test_the_longest_unused_connection_makes_way_for_another(quick, monkeypatch):
+    monkeypatch.setattr(limits, "BEACON_CONNECTIONS", 1)
+    monkeypatch.setattr(limits, "BEACON_STAYS", 0.1)
+    async with LabBeacon() as home, LabBeacon(201) as one, LabBeacon(202) as two, Gateway(1, home) as alice:
+        await alice.at_home()
+        assert alice.transport.send([b"x"], RelayAddress(one.url, alice.id))
+        await until(lambda: one.sessions)
+        assert not alice.transport.send([b"x"], RelayAddress(two.url, alice.id))
+        await asyncio.sleep(0.15)
+        assert alice.transport.send([b"x"], RelayAddress(two.url, alice.id))
+        await until(lambda: two.sessions and not one.sessions)
+        assert home.sessions
 
 
 async def test_the_first_beacon_that_works_is_home_and_stays_it(quick):
@@ -226,6 +245,26 @@ async def test_after_a_network_change_a_living_connection_is_kept(quick):
         await asyncio.sleep(limits.BEACON_PONG_MOVED * 2)
         assert alice.transport.home == beacon.url
         assert len(beacon.logins) == 1
+
+
+async def test_after_a_network_change_an_attempt_begins_anew():
+    async with LabBeacon() as beacon:
+        beacon.login_seconds = 5.0
+        async with Gateway(1, beacon) as alice:
+            await until(lambda: beacon.requests)
+            beacon.login_seconds = 0.0
+            alice.transport.network_changed()
+            await alice.at_home()
+            assert beacon.requests == 2
+
+
+async def test_a_connection_from_an_address_that_is_gone_is_replaced_at_once(monkeypatch):
+    monkeypatch.setattr(limits, "BEACON_PONG_MOVED", 1000.0)
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        monkeypatch.setattr(relayed, "interface_addresses", lambda: ([], frozenset()))
+        alice.transport.network_changed()
+        await until(lambda: len(beacon.logins) == 2)
 
 
 async def test_a_beacon_that_leaves_is_left_before_it_goes():
@@ -461,3 +500,55 @@ async def test_a_beacon_that_reads_nothing_costs_bounded_memory(monkeypatch):
             await asyncio.sleep(0)
         assert connection._outbox._data_bytes <= limits.RELAY_BUFFER
         assert connection._outbox.dropped > 1000
+
+
+@pytest.mark.parametrize("deed", ["drops", "repeats", "reorders", "swaps senders", "swaps receivers"])
+async def test_whatever_a_beacon_does_to_sealed_messages_it_can_only_deny(deed):
+    """Alice and Eve write to Bob; he reads what they wrote, each once, or nothing."""
+    async with LabBeacon() as beacon:
+        async with Gateway(1, beacon) as alice, Gateway(2, beacon) as bob, Gateway(3, beacon) as eve:
+            for gateway in (alice, bob, eve):
+                await gateway.at_home()
+            held: list[tuple[EndpointId, bytes]] = []
+
+            def tamper(
+                sender: EndpointId, receiver: EndpointId, frame: bytes
+            ) -> list[tuple[EndpointId, bytes]]:
+                kind, _, body = frames.decode(frame)
+                match deed:
+                    case "drops":
+                        return []
+                    case "repeats":
+                        return [(receiver, frame)] * 3
+                    case "swaps senders":
+                        return [
+                            (receiver, frames.encode(kind, eve.id if sender == alice.id else alice.id, body))
+                        ]
+                    case "swaps receivers":
+                        return [(eve.id if receiver == bob.id else bob.id, frame)]
+                held.append((receiver, frame))
+                return held[::-1] if len(held) == 4 else []
+
+            beacon.tamper = tamper
+            written = set()
+            for gateway in (alice, eve):
+                sealer = Sealer(gateway.key, bytes(16))
+                for number in range(2):
+                    payload = f"{gateway.id.short} {number}".encode()
+                    written.add((gateway.id, payload))
+                    message = sealer.seal(bob.id, payload, now=1000.0, nonce=os.urandom(24))
+                    assert gateway.transport.send_message(bob.id, message, beacon.url)
+            await until(lambda: len(beacon.heard) == 4)
+            beacon.tamper = None
+            for gateway in (alice, eve):  # what is sent after them comes after them
+                gateway.transport.send_message(bob.id, b"end", beacon.url)
+                gateway.transport.send_message(eve.id, b"end", beacon.url)
+            await until(lambda: [body for _, body, _ in bob.messages + eve.messages].count(b"end") == 4)
+            read = []
+            for reader in (bob, eve):
+                opener = Opener(reader.key)
+                for sender, message, _ in reader.messages:
+                    with contextlib.suppress(ProtocolViolation):
+                        read.append((sender, opener.open_sealed(sender, message, now=1000.0)))
+            assert len(read) == len(set(read))
+            assert set(read) == (written if deed in ("repeats", "reorders") else set())

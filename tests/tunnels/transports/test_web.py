@@ -7,13 +7,14 @@ from tunnels.transports.web import Proxy
 
 def test_a_login_is_sent_as_a_header_and_shown_nowhere():
     proxy = Proxy("http://us%20er:p%40ss@proxy.example:3128")
-    assert str(proxy.url) == "http://proxy.example:3128"
+    assert proxy.url == "http://proxy.example:3128"
     assert proxy.headers == {"Proxy-Authorization": "Basic dXMgZXI6cEBzcw=="}
-    assert repr(proxy) == "Proxy(proxy.example:3128)"
+    assert repr(proxy) == "Proxy(http://proxy.example:3128)"
 
 
 def test_without_a_login_nothing_is_sent():
-    assert Proxy("http://[2001:db8::1]:8080/").headers == {}
+    proxy = Proxy("http://[2001:db8::1]:8080/")
+    assert (proxy.url, proxy.headers) == ("http://[2001:db8::1]:8080", {})
 
 
 @pytest.mark.parametrize(
