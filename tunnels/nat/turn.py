@@ -1,21 +1,14 @@
 """A TURN client (RFC 8656) on our own UDP socket: one allocation on one server. Sans-IO.
 
 What comes from the server's address is for `receive`, whatever its first byte: channels begin with 64 to 79, as QUIC
-does. A channel is::
-
-     0         2        4
-    +---------+--------+- - - - - - -
-    | channel | length | datagram
-    +---------+--------+- - - - - - -
-
-Each peer that something is sent to gets one, which also lets its datagrams in; others are let in with `set_permitted`.
+does. Each peer that something is sent to gets a channel, which also lets its datagrams in; others are let in with
+`set_permitted`. Where STUN is asked of the same server, `tunnels.nat.reflexive` is to see its messages first.
 """
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +16,7 @@ from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation
 from tunnels.nat import stun
+from tunnels.nat.channels import ChannelTable
 from tunnels.nat.stun import Class, Method
 from tunnels.nat.transactions import Transactions
 
@@ -30,16 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from ipaddress import IPv4Address, IPv6Address
 
+    from tunnels.nat.channels import Channel
     from tunnels.nat.stun import StunMessage
     from tunnels.nat.transactions import Done
 
-CHANNEL_HEAD_BYTES: Final = 4
-"""What a datagram grows by on its way to the server."""
-
-_CHANNEL_HEAD: Final = struct.Struct("!HH")
-_FIRST_CHANNEL: Final = 0x4000
-_CHANNELS: Final = 0x1000
-"""RFC 8656 §12: 0x4000 to 0x4FFF."""
 _UDP: Final = 17 << 24
 """REQUESTED-TRANSPORT: the protocol number, and three bytes of nothing."""
 
@@ -69,21 +57,6 @@ class TurnState(Enum):
     """It was given back."""
 
 
-@dataclass(slots=True, eq=False)
-class _Peer:
-    """An address that something was sent to."""
-
-    address: Address
-    channel: int
-    used_at: float
-    bound: bool = False
-    renew_at: float = inf
-    refused_until: float = -inf
-    """Nothing can be sent to it before, as the server does not want it."""
-    held: list[bytes] = field(default_factory=list)
-    """What waits for the channel."""
-
-
 class TurnClient:
     """Our allocation on one TURN server."""
 
@@ -102,11 +75,7 @@ class TurnClient:
         self._changed = False
         self._transactions = Transactions(username, password, chance)
         self._refresh_at = inf
-        self._peers: dict[Address, _Peer] = {}
-        self._channels: dict[int, _Peer] = {}
-        """Those that are bound."""
-        self._numbers: dict[Address, int] = {}
-        """A channel stays its peer's: it is not to be bound to another soon (§12)."""
+        self._channels = ChannelTable()
         self._permitted: dict[IPv4Address | IPv6Address, float] = {}
         """When each permission is to be asked for."""
         self._ready: list[bytes] = []
@@ -114,7 +83,7 @@ class TurnClient:
         self._ready_at = inf
 
     def __repr__(self) -> str:
-        return f"<TurnClient {self.state.value} at {self.server}, {len(self._peers)} peers>"
+        return f"<TurnClient {self.state.value} at {self.server}, {len(self._channels)} peers>"
 
     # --- What the owner does ------------------------------------------------------------------------------
 
@@ -143,21 +112,20 @@ class TurnClient:
 
         Datagrams are lost, as on any path, where there is no allocation, or the server does not want the peer.
         """
-        known = self._peers.get(peer)
-        if known is None:
-            known = self._new_peer(peer, now)
-            if known is None:
+        channel = self._channels.get(peer)
+        if channel is None:
+            channel = self._new_channel(peer, now)
+            if channel is None:
                 return []
-        if known.bound:
-            known.used_at = now
-            pack, channel = _CHANNEL_HEAD.pack, known.channel
-            return [pack(channel, len(datagram)) + datagram for datagram in datagrams]
-        if now >= known.refused_until:
-            known.used_at = now
-            if known.refused_until > -inf:
-                known.refused_until = -inf
-                self._bind(known, now)
-            known.held += datagrams[: limits.TURN_HELD - len(known.held)]
+        if now < channel.refused_until:
+            return []
+        channel.used_at = now
+        if channel.bound:
+            return channel.wrap(datagrams)
+        if channel.refused_until > -inf:
+            channel.refused_until = -inf
+            self._bind(channel, now)
+        channel.hold(datagrams)
         return []
 
     def close(self, now: float) -> None:
@@ -175,13 +143,8 @@ class TurnClient:
 
     def receive(self, datagram: bytes, now: float) -> tuple[Address, bytes] | None:
         """Take a datagram from the server's address: a peer's address and its datagram, or None if it was something else."""
-        if len(datagram) >= CHANNEL_HEAD_BYTES and datagram[0] & 0xC0 == 0x40:
-            channel, size = _CHANNEL_HEAD.unpack_from(datagram)
-            peer = self._channels.get(channel)
-            if peer is None or CHANNEL_HEAD_BYTES + size > len(datagram):
-                return None
-            peer.used_at = now
-            return peer.address, datagram[CHANNEL_HEAD_BYTES : CHANNEL_HEAD_BYTES + size]
+        if datagram and datagram[0] & 0xC0 == 0x40:
+            return self._channels.unwrap(datagram, now)
         try:
             message = stun.decode(datagram)
         except ProtocolViolation:
@@ -202,8 +165,7 @@ class TurnClient:
         """When `datagrams_to_send` is to be called next; it is also to be called after `receive`."""
         at = min(self._transactions.get_timer(), self._ready_at)
         if self.state is TurnState.READY:
-            renewals = (peer.renew_at for peer in self._peers.values())
-            at = min(at, self._refresh_at, *renewals, *self._permitted.values())
+            at = min(at, self._refresh_at, self._channels.get_timer(), *self._permitted.values())
         return None if at == inf else at
 
     def take_changed(self) -> bool:
@@ -216,9 +178,7 @@ class TurnClient:
     def _reset(self) -> None:
         self._transactions = Transactions(*self._credentials, self._chance)
         self._refresh_at = inf
-        self._peers = {}
-        self._channels = {}
-        self._numbers = {}
+        self._channels = ChannelTable()
         self._permitted = {}
         self._ready = []
         self._ready_at = inf
@@ -283,68 +243,41 @@ class TurnClient:
                 peer = Address(ip, 1)  # the port does not matter (§9)
                 attributes = {"XOR-PEER-ADDRESS": peer}
                 self._transactions.begin(Method.CREATE_PERMISSION, attributes, self._permission_answered, now)
-        for known in [peer for peer in self._peers.values() if peer.renew_at <= now]:
-            if now - known.used_at >= limits.TURN_UNUSED:
-                self._forget(known)
-            else:
-                known.renew_at = inf
-                self._bind(known, now)
+        for channel in self._channels.take_due(now):
+            self._bind(channel, now)
 
     def _permission_answered(self, answer: StunMessage | None, now: float) -> None:
         del now
         if answer is not None and answer.error_code == _MISMATCH:
             self._fail(_why(answer))
 
-    # --- Peers --------------------------------------------------------------------------------------------
+    # --- Channels -----------------------------------------------------------------------------------------
 
     def _reaches(self, ip: IPv4Address | IPv6Address) -> bool:
         return self.relayed is None or ip.version == self.relayed.ip.version
 
-    def _new_peer(self, address: Address, now: float) -> _Peer | None:
-        """A peer whose channel is being bound; None if it cannot have one."""
-        if self.state is not TurnState.READY or not self._reaches(address.ip):
+    def _new_channel(self, peer: Address, now: float) -> Channel | None:
+        """A channel that is being bound; None if the peer cannot have one."""
+        if self.state is not TurnState.READY or not self._reaches(peer.ip):
             return None
-        number = self._numbers.get(address)
-        if number is None:
-            if len(self._numbers) == _CHANNELS:
-                return None
-            number = self._numbers[address] = _FIRST_CHANNEL + len(self._numbers)
-        if len(self._peers) == limits.TURN_PEERS:
-            self._forget(min(self._peers.values(), key=lambda peer: peer.used_at))
-        peer = self._peers[address] = _Peer(address, number, now)
-        self._bind(peer, now)
-        return peer
+        channel = self._channels.add(peer, now)
+        if channel is not None:
+            self._bind(channel, now)
+        return channel
 
-    def _forget(self, peer: _Peer) -> None:
-        del self._peers[peer.address]
-        self._channels.pop(peer.channel, None)
+    def _bind(self, channel: Channel, now: float) -> None:
+        attributes = {"CHANNEL-NUMBER": channel.number, "XOR-PEER-ADDRESS": channel.peer}
+        self._transactions.begin(Method.CHANNEL_BIND, attributes, partial(self._bound, channel), now)
 
-    def _bind(self, peer: _Peer, now: float) -> None:
-        def answered(answer: StunMessage | None, now: float) -> None:
-            self._bound(peer, answer, now)
-
-        attributes = {"CHANNEL-NUMBER": peer.channel, "XOR-PEER-ADDRESS": peer.address}
-        self._transactions.begin(Method.CHANNEL_BIND, attributes, answered, now)
-
-    def _bound(self, peer: _Peer, answer: StunMessage | None, now: float) -> None:
+    def _bound(self, channel: Channel, answer: StunMessage | None, now: float) -> None:
         if answer is not None and answer.error_code == _MISMATCH:
             self._fail(_why(answer))
-        elif self._peers.get(peer.address) is not peer:
+        elif self._channels.get(channel.peer) is not channel:
             return  # forgotten meanwhile
         elif answer is None or answer.kind is Class.ERROR:
-            peer.bound = False
-            peer.held.clear()
-            peer.refused_until = now + limits.TURN_REFUSED
-            peer.renew_at = inf
-            self._channels.pop(peer.channel, None)
+            channel.is_refused(now)
         else:
-            peer.bound = True
-            peer.renew_at = now + limits.TURN_PERMISSION_REFRESH
-            self._channels[peer.channel] = peer
-            self._ready += [
-                _CHANNEL_HEAD.pack(peer.channel, len(datagram)) + datagram for datagram in peer.held
-            ]
-            peer.held.clear()
+            self._ready += channel.is_bound_now(now)
             self._ready_at = now
 
     def _indicated(self, message: StunMessage, now: float) -> tuple[Address, bytes] | None:
@@ -353,11 +286,11 @@ class TurnClient:
         data = message.attributes.get("DATA")
         if message.method is not Method.DATA or peer is None or data is None:
             return None
-        if peer.ip not in self._permitted and all(known.ip != peer.ip for known in self._peers):
+        if peer.ip not in self._permitted and not self._channels.lets_in(peer.ip):
             return None
-        known = self._peers.get(peer)
-        if known is not None:
-            known.used_at = now
+        channel = self._channels.get(peer)
+        if channel is not None:
+            channel.used_at = now
         return peer, data
 
 

@@ -14,8 +14,9 @@ from tests.lab.turn import MAPPED, PASSWORD, RELAYED, SERVER, USER, FakeTurn
 from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.nat import stun
+from tunnels.nat.channels import HEAD_BYTES
 from tunnels.nat.stun import Class, Method
-from tunnels.nat.turn import CHANNEL_HEAD_BYTES, TurnClient, TurnState
+from tunnels.nat.turn import TurnClient, TurnState
 
 ALICE, CAROL = Address.parse("192.0.2.1:7777"), Address.parse("192.0.2.2:7777")
 
@@ -47,7 +48,7 @@ def say(client: TurnClient, server: FakeTurn, peer: Address, datagrams: list[byt
 
 
 def channel_data(client: TurnClient, peer: Address, datagram: bytes) -> bytes:
-    return struct.pack("!HH", client._peers[peer].channel, len(datagram)) + datagram
+    return struct.pack("!HH", client._channels.get(peer).number, len(datagram)) + datagram
 
 
 def data_indication(peer: Address, datagram: bytes) -> bytes:
@@ -97,7 +98,7 @@ def test_the_first_datagrams_wait_for_the_channel_and_the_others_do_not():
     server.serve(client, 1.0)
     assert server.arrived == [(ALICE, b"one"), (ALICE, b"two")]
     [datagram] = client.send(ALICE, [b"three"], 2.0)
-    assert len(datagram) == CHANNEL_HEAD_BYTES + 5
+    assert len(datagram) == HEAD_BYTES + 5
     server.receive(datagram)
     assert server.arrived[2:] == [(ALICE, b"three")]
     assert server.count(Method.CHANNEL_BIND) == 1
@@ -172,12 +173,14 @@ def test_a_channel_is_renewed_while_used_either_way_and_then_forgotten():
     say(client, server, ALICE, [b"x"], 0.0)
     run(client, server, 0.0, 241.0)
     assert server.count(Method.CHANNEL_BIND) == 2
-    client.receive(channel_data(client, ALICE, b"heard"), 400.0)
+    late = channel_data(client, ALICE, b"heard")
+    assert client.receive(late, 400.0) == (ALICE, b"heard")
     run(client, server, 400.0, 481.0)
     assert server.count(Method.CHANNEL_BIND) == 3
     run(client, server, 481.0, 2000.0)
     assert server.count(Method.CHANNEL_BIND) == 3
-    assert client._peers == client._channels == {}
+    assert len(client._channels) == 0
+    assert client.receive(late, 2000.0) is None
     say(client, server, ALICE, [b"again"], 2000.0)
     assert server.arrived[-1] == (ALICE, b"again")
     assert len(server.channels) == 1, "a channel stays its peer's"
@@ -190,9 +193,9 @@ def test_a_bounded_number_of_peers_has_channels_the_longest_unused_gives_way():
     for number, peer in enumerate(peers):
         say(client, server, peer, [b"x"], float(number))
         say(client, server, peers[0], [b"y"], float(number))
-    assert len(client._peers) == len(client._channels) == limits.TURN_PEERS
-    assert peers[0] in client._peers
-    assert peers[1] not in client._peers
+    assert len(client._channels) == limits.TURN_PEERS
+    assert client._channels.get(peers[0]) is not None
+    assert client._channels.get(peers[1]) is None
     assert server.arrived[-2:] == [(peers[-1], b"x"), (peers[0], b"y")]
 
 
@@ -346,4 +349,4 @@ def test_a_forged_answer_ends_no_allocation():
     assert client.receive(forged, 1.0) is None
     assert client.state is TurnState.READY
     client.receive(server.receive(request), 1.0)
-    assert client._peers[ALICE].bound
+    assert client._channels.get(ALICE).bound
