@@ -140,7 +140,7 @@ class ReflexiveAddresses:
             return False
         # Servers of RFC 3489's age know the plain attribute only; what a NAT changed in it shows in the next check.
         seen = message.address("XOR-MAPPED-ADDRESS") or message.address("MAPPED-ADDRESS")
-        if seen is None or not _plausible(seen, source):
+        if seen is None or not stun.is_plausible(seen, source):
             self._failed(server, now)
             return True
         proof = message.attributes.get(Extra.ROUTABLE.label, b"")
@@ -216,10 +216,3 @@ class ReflexiveAddresses:
 
     def _interval(self) -> float:
         return limits.STUN_EVERY + limits.STUN_JITTER * self._chance(1)[0] / 255
-
-
-def _plausible(seen: Address, server: Address) -> bool:
-    """Whether a server can have seen us there: nobody outside this machine can have seen a loopback address."""
-    if seen.ip.is_multicast or seen.ip.is_unspecified:
-        return False
-    return server.ip.is_loopback or not seen.ip.is_loopback

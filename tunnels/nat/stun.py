@@ -28,7 +28,7 @@ from tunnels.errors import ProtocolViolation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Class", "Extra", "Method", "StunMessage", "decode", "encode", "size_of"]
+__all__ = ["Class", "Extra", "Method", "StunMessage", "decode", "encode", "is_plausible", "size_of"]
 
 HEADER_BYTES: Final = 20
 TRANSACTION_ID_BYTES: Final = 12
@@ -161,6 +161,13 @@ def size_of(name: str, value: Any) -> int:  # noqa: ANN401 - as many types as at
         _, _, pack, _ = ATTRIBUTES_BY_NAME[name]
         size = len(pack(value))
     return _ATTRIBUTE.size + size + -size % 4
+
+
+def is_plausible(told: Address, server: Address) -> bool:
+    """Whether a server can mean an address of ours that it tells: nobody outside this machine sees a loopback address."""
+    if told.ip.is_multicast or told.ip.is_unspecified:
+        return False
+    return server.ip.is_loopback or not told.ip.is_loopback
 
 
 def _attributes(datagram: bytes) -> Iterator[tuple[int, bytes]]:

@@ -136,7 +136,6 @@ class TurnClient:
         self._become(TurnState.CLOSED)
         if had:
             self._transactions = transactions
-            transactions.give_up()
             transactions.begin(Method.REFRESH, {"LIFETIME": 0}, lambda _answer, _now: None, now)
 
     # --- What the socket's side does ----------------------------------------------------------------------
@@ -176,6 +175,7 @@ class TurnClient:
     # --- The allocation -----------------------------------------------------------------------------------
 
     def _reset(self) -> None:
+        self._transactions.give_up()
         self._transactions = Transactions(*self._credentials, self._chance)
         self._refresh_at = inf
         self._channels = ChannelTable()
@@ -213,7 +213,7 @@ class TurnClient:
             self._fail(_why(answer))
             return
         relayed = answer.address("XOR-RELAYED-ADDRESS")
-        if relayed is None or relayed.ip.is_unspecified or relayed.ip.is_multicast:
+        if relayed is None or not stun.is_plausible(relayed, self.server):
             self._fail("does not say which address it gave us")
             return
         self.relayed = relayed

@@ -142,3 +142,19 @@ def test_what_is_signed_is_read_as_signed_and_not_once_it_is_altered():
 def test_an_attribute_that_aioice_cannot_sign_is_refused():
     with pytest.raises(ValueError, match="cannot be signed"):
         stun.encode(Method.BINDING, Class.REQUEST, TXID, {"PADDING": b"1"}, key=b"key")
+
+
+@pytest.mark.parametrize(
+    ("told", "server", "plausible"),
+    [
+        ("203.0.113.9:1", "198.51.100.1:3478", True),
+        ("10.0.0.9:1", "198.51.100.1:3478", True),
+        ("127.0.0.1:1", "198.51.100.1:3478", False),
+        ("127.0.0.1:1", "127.0.0.1:3478", True),
+        ("224.0.0.1:1", "127.0.0.1:3478", False),
+        ("[::]:1", "[::1]:3478", False),
+        ("[::1]:1", "[2001:db8::1]:3478", False),
+    ],
+)
+def test_what_a_server_cannot_mean_is_not_plausible(told, server, plausible):
+    assert stun.is_plausible(Address.parse(told), Address.parse(server)) is plausible

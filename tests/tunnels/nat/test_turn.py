@@ -246,6 +246,7 @@ def test_without_an_allocation_nothing_is_sent():
         (FakeTurn(silent=True), "does not answer"),
         (FakeTurn(relayed=None), "does not say which address it gave us"),
         (FakeTurn(relayed=Address.parse("0.0.0.0:1")), "does not say which address it gave us"),
+        (FakeTurn(relayed=Address.parse("127.0.0.1:22")), "does not say which address it gave us"),
     ],
 )
 def test_why_there_is_no_allocation_is_said_in_one_line(server, says):
