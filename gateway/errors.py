@@ -7,6 +7,7 @@
      ├── ConfigurationError   exit code 3: the file, key and value that are wrong, and the nearest right key
      ├── StateError           exit code 4: the home directory: locked, full, read-only, corrupt
      ├── NotRunning           exit code 5: no daemon answers on the control socket
+     ├── VoucherError         why a voucher is not taken; see `gateway.vouchers`
      └── DialError            why a service could not be opened; see `gateway.dialing`
 """
 

@@ -210,6 +210,9 @@ BEACON_USERS: Final = 262_144
 BEACON_CREDIT_BYTES: Final = 1 << 53
 """Most credit of one endpoint: up to here the numbers of Redis's scripts are exact; 9 PB is enough for anybody."""
 
+VOUCHER_CHARACTERS: Final = 1024
+"""A voucher has 273 characters, a receipt 286; the rest is room for the line breaks and quote marks of mail."""
+
 BEACON_SERIAL_SPARE_SECONDS: Final = 7 * 86400
 """How long a redeemed serial is remembered after its voucher expired: no node's clock is wrong by more."""
 
