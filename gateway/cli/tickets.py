@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Final
 
 import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
+from gateway.cli.parameters import Duration
 from gateway.control.api import JoinRequest, TicketRequest
 from gateway.errors import UsageError
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_LONGEST: Final = 366 * 86400
-
-
-class _Duration(click.ParamType[float]):
-    """`90s`, `30m`, `12h`, `30d`, `4w` as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, or a usage error that tells the form."""
-        text = str(value)
-        number, unit = text[:-1], text[-1:]
-        if not (number.isascii() and number.isdigit()) or unit not in _UNITS or len(number) > 9:
-            self.fail(f"{text!r} is no duration; write 12h, 30d or 4w", param, ctx)
-        seconds = int(number) * _UNITS[unit]
-        if not 0 < seconds <= _LONGEST:
-            self.fail(f"{text!r} is out of range; a ticket lasts from 1s to 366d", param, ctx)
-        return float(seconds)
-
 
 @click.command("ticket", cls=Command, short_help="Print where this endpoint is.")
-@click.option("--expires", type=_Duration(), metavar="30d", help="How long it is good for.")
+@click.option("--expires", type=Duration("a ticket"), metavar="30d", help="How long it is good for.")
 @output.json_option
 @pass_session
 def ticket_command(session: Session, *, expires: float | None, as_json: bool) -> None:

@@ -1,0 +1,62 @@
+"""Kinds of values that several commands take: durations and amounts of bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BYTES: Final[Mapping[str, int]] = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000 ** (power + 1) for power, letter in enumerate("kmgt")},
+    **{f"{letter}ib": 1024 ** (power + 1) for power, letter in enumerate("kmgt")},
+}
+_LONGEST: Final = 366 * 86400
+
+
+class Duration(click.ParamType[float]):
+    """`90s`, `30m`, `12h`, `30d`, `4w` as seconds, for something that lasts up to 366 days."""
+
+    name = "duration"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, or a usage error that tells the form."""
+        text = str(value)
+        number, unit = text[:-1], text[-1:]
+        if not (number.isascii() and number.isdigit()) or unit not in _SECONDS or len(number) > 9:
+            self.fail(f"{text!r} is no duration; write 12h, 30d or 4w", param, ctx)
+        seconds = int(number) * _SECONDS[unit]
+        if not 0 < seconds <= _LONGEST:
+            self.fail(f"{text!r} is out of range; {self._what} lasts from 1s to 366d", param, ctx)
+        return float(seconds)
+
+
+class Amount(click.ParamType[int]):
+    """`500MB`, `10GB`, `1.5TB`, `4GiB` as bytes: at least one, at most `most`."""
+
+    name = "amount"
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes, or a usage error that tells the form."""
+        text = str(value)
+        found = re.fullmatch(r"([0-9]{1,18})(?:\.([0-9]{1,6}))? ?([a-zA-Z]{0,3})", text)
+        if found is None or found[3].lower() not in _BYTES:
+            self.fail(f"{text!r} is no amount; write 500MB, 10GB or 4GiB", param, ctx)
+        # In whole numbers: a float does not hold every amount.
+        fraction = found[2] or ""
+        size: int = int(found[1] + fraction) * _BYTES[found[3].lower()] // 10 ** len(fraction)
+        if not 0 < size <= self._most:
+            self.fail(f"{text!r} is out of range; write 1B to {self._most // 10**12}TB", param, ctx)
+        return size
