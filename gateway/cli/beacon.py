@@ -10,6 +10,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Group, Session, pass_session
+from gateway.cli.issuing import voucher_command
 
 if TYPE_CHECKING:
     from gateway.beacon.server import BeaconServer
@@ -64,6 +65,9 @@ def beacon_command(
 
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         runner.run(run(home, config, on_ready=first_screen))
+
+
+beacon_command.add_command(voucher_command)
 
 
 def home_of(session: Session) -> Home:

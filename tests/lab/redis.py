@@ -16,11 +16,12 @@ PATIENCE = 20.0
 
 
 class RedisProcess:
-    """`redis-server` on a loopback port of its own, with nothing kept on disk unless the options say so."""
+    """`redis-server` on a loopback port of its own, with nothing kept on disk unless a file or the options say so."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, file: Path | None = None) -> None:
+        self._file = () if file is None else (str(file),)
         self._directory = directory
-        self._options = options or ("--save", "", "--appendonly", "no")
+        self._options = options if options or file else ("--save", "", "--appendonly", "no")
         self.port = free_port()
         self.process: asyncio.subprocess.Process | None = None
 
@@ -42,6 +43,7 @@ class RedisProcess:
         assert program is not None
         self.process = await asyncio.create_subprocess_exec(
             program,
+            *self._file,
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)),
             *self._options,
             stdout=asyncio.subprocess.DEVNULL,

@@ -127,7 +127,7 @@ async def coturn(directory: Path, *lines: str, port: int) -> AsyncIterator[Addre
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        await _wait_until_it_answers(port)
+        await wait_until_it_answers(port)
         yield Address.of("127.0.0.1", port)
     finally:
         process.terminate()
@@ -146,7 +146,7 @@ class _Probe(asyncio.DatagramProtocol):
         self.answered.set()
 
 
-async def _wait_until_it_answers(port: int) -> None:
+async def wait_until_it_answers(port: int) -> None:
     """Ask from a new port each time: a source that coturn hears of while it starts is never answered."""
     for _ in range(100):
         transport, probe = await asyncio.get_running_loop().create_datagram_endpoint(
