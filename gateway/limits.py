@@ -353,9 +353,6 @@ BEACON_NOWHERE_SECONDS: Final = 0.25
 BEACON_LOOKUPS: Final = 256
 """Frames that wait until it is known on which node their receiver is; beyond it the receiver counts as absent."""
 
-BEACON_ANNOUNCE_EVERY: Final = 20.0
-"""Seconds between two announcements of everybody who is here: a third of what they are good for."""
-
 BEACON_STORE_SECONDS: Final = 2.0
 """For one answer of the database."""
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.beacon.stores import StoreUnavailable
 from gateway.limits import (
-    BEACON_ANNOUNCE_EVERY,
     BEACON_ELSEWHERE,
     BEACON_ELSEWHERE_SECONDS,
     BEACON_LOOKUPS,
@@ -33,8 +32,6 @@ _logger = logging.getLogger(__name__)
 
 _GATHER_SECONDS: Final = 0.02
 """For which arrivals and departures are gathered: a thousand gateways that come at once are a few announcements."""
-_AGAIN_SECONDS: Final = 1.0
-"""Until a database that did not answer is asked again."""
 _BATCH: Final = 1000
 """Endpoints in one announcement."""
 
@@ -65,23 +62,12 @@ class Fleet:
         self._changed: set[EndpointId] = set()
         self._woken = asyncio.Event()
         self.ok = True
-        """Whether the database answered last time."""
+        """Whether the database answered last time; so that the log tells of it once."""
 
     async def start(self) -> None:
         """Listen to the other nodes, and begin to announce who is here."""
         await self._bus.start(self._deliver)
         self._supervisor.spawn(self._announce(), name="beacon presence")
-
-    async def close(self) -> None:
-        """Say that nobody is here any more, and stop listening."""
-        self._changed.update(session.endpoint_id for session in self._hub.sessions)
-        try:
-            async with asyncio.timeout(BEACON_STORE_SECONDS):
-                for endpoint_id in self._changed:
-                    await self._presence.withdraw(endpoint_id)
-        except (StoreUnavailable, TimeoutError):
-            pass  # it is forgotten soon
-        await self._bus.close()
 
     def joined(self, endpoint_id: EndpointId) -> None:
         """An endpoint is connected to this node now."""
@@ -130,27 +116,16 @@ class Fleet:
         return node
 
     async def _announce(self) -> None:
-        """Announce arrivals and departures as they come, and everybody now and then."""
-        loop = asyncio.get_running_loop()
-        everybody_at = loop.time()
+        """Tell of arrivals and departures as they come; what cannot be told now, the store tells later."""
         while True:
-            try:
-                async with asyncio.timeout_at(everybody_at):
-                    await self._woken.wait()
-                await asyncio.sleep(_GATHER_SECONDS)
-            except TimeoutError:
-                self._changed.update(session.endpoint_id for session in self._hub.sessions)
-                everybody_at = loop.time() + BEACON_ANNOUNCE_EVERY
+            await self._woken.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
             self._woken.clear()
             changed, self._changed = self._changed, set()
             try:
-                async with asyncio.timeout(BEACON_STORE_SECONDS):
-                    await self._tell(changed)
-            except (StoreUnavailable, TimeoutError):
+                await self._tell(changed)
+            except StoreUnavailable:
                 self._failed()
-                self._changed |= changed
-                everybody_at = loop.time() + _AGAIN_SECONDS
-                await asyncio.sleep(_AGAIN_SECONDS)
             else:
                 self.ok = True
 

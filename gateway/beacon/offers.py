@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.beacon.stores import Balance
     from tunnels.identity import EndpointId
     from tunnels.relay.frames import TurnServer
@@ -39,17 +41,24 @@ class Offers(Protocol):
 
 
 class PlainOffers:
-    """Nothing but passing frames on."""
+    """STUN and TURN where there are servers, and no vouchers."""
 
-    def __init__(self, *, policy: str = "", relays: bool = True, stun: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        policy: str = "",
+        relays: bool = True,
+        stun: tuple[str, ...] = (),
+        turn: Callable[[EndpointId], TurnServer | None] = lambda _: None,
+    ) -> None:
         self.policy = policy
         self.relays = relays
         self.stun = stun
+        self._turn = turn
 
     def turn(self, endpoint_id: EndpointId) -> TurnServer | None:
-        """There is none."""
-        del endpoint_id
-        return None
+        """Credentials for this endpoint, if there is a TURN server."""
+        return self._turn(endpoint_id)
 
     async def redeem(self, endpoint_id: EndpointId, voucher: str) -> tuple[str, Balance]:
         """None is taken."""

@@ -14,7 +14,7 @@ from gateway.beacon.rates import Rates
 from gateway.beacon.stores import StoreUnavailable
 from gateway.limits import BEACON_BUCKETS, BEACON_STORE_SECONDS
 from resolver.errors import ResolverError
-from resolver.signed_packets import LARGEST, SignedPacket, newer_of
+from resolver.signed_packets import LARGEST, SignedPacket
 from tunnels.identity import KEY_BYTES, EndpointId
 
 if TYPE_CHECKING:
@@ -86,17 +86,16 @@ class RecordRoutes:
         except ResolverError as error:
             return self._refuse(400, str(error))
         unmodified = request.if_unmodified_since
-        known = await self._stored(endpoint_id)
-        if unmodified is not None and known is not None and _seconds(known) > unmodified.timestamp():
-            return self._refuse(412, "a newer record is here than the one you know")
-        if known is not None and known != packet and newer_of(known, packet) == known:
-            return self._refuse(409, "a newer record is here")
+        if unmodified is not None:
+            known = await self._stored(endpoint_id)
+            if known is not None and _seconds(known) > unmodified.timestamp():
+                return self._refuse(412, "a newer record is here than the one you know")
         try:
             async with asyncio.timeout(BEACON_STORE_SECONDS):
                 kept = await self._store.put(packet)
         except (StoreUnavailable, TimeoutError):
             return self._refuse(503, "records cannot be kept now; try again later")
-        if not kept and known != packet:
+        if not kept:
             return self._refuse(409, "a newer record is here")
         self.counts["put"] += 1
         return web.Response(status=204, headers=_CORS)

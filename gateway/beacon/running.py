@@ -7,24 +7,33 @@ import contextlib
 import logging
 import os
 import resource
+import secrets
 import signal
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import logs
-from gateway.beacon.memory import MemoryAccounts, MemoryRecords, Stores
+from gateway.beacon.embedded import open_embedded
 from gateway.beacon.offers import PlainOffers
-from gateway.beacon.server import BeaconServer
+from gateway.beacon.reflector import StunServer
+from gateway.beacon.server import BeaconServer, wall_clock
+from gateway.beacon.shared import open_shared
 from gateway.beacon.tls import own_certificate, self_signed
-from gateway.limits import BEACON_BUCKETS, OPEN_FILES
+from gateway.errors import ConfigurationError
+from gateway.limits import OPEN_FILES
 from tunnels.keyfile import load_or_create_key
+from tunnels.nat.reflector import SECRET_BYTES
+from tunnels.transports.interfaces import interface_addresses, reachable_ips
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from gateway.beacon.settings import BeaconConfig
+    from gateway.beacon.stores import Stores
     from gateway.home import Home
     from tunnels.identity import SecretKey
 
@@ -45,11 +54,11 @@ async def run(home: Home, config: BeaconConfig, *, on_ready: Callable[[BeaconSer
             form=config.beacon.log_format,
             file=None,  # whatever runs us keeps what we say
             colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-            secrets=[secret for secret in (config.turn.secret, config.redis.url) if secret],
+            secrets=[text for text in (config.turn.secret, config.redis.url) if text],
         )
         try:
             async with contextlib.AsyncExitStack() as stack:
-                server = await _start(stack, config, secret_key)
+                server = await _start(stack, home, config, secret_key)
                 stopped = asyncio.Event()
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -63,20 +72,80 @@ async def run(home: Home, config: BeaconConfig, *, on_ready: Callable[[BeaconSer
 
 
 async def _start(
-    stack: contextlib.AsyncExitStack, config: BeaconConfig, secret_key: SecretKey
+    stack: contextlib.AsyncExitStack, home: Home, config: BeaconConfig, secret_key: SecretKey
 ) -> BeaconServer:
-    stores = Stores(MemoryRecords(config.records.limit), MemoryAccounts(BEACON_BUCKETS))
+    stores = await open_stores(home, config)
+    stack.push_async_callback(stores.close)
+    stun = _start_stun(config)
+    if stun is not None:
+        stack.callback(stun.close)
     server = BeaconServer(
         config,
         secret_key,
         stores,
         tls=await asyncio.to_thread(tls_of, config, secret_key),
         pinned=not config.tls.certificate,
-        offers=PlainOffers(policy=config.beacon.policy, relays=config.relay.enabled),
+        offers=PlainOffers(
+            policy=config.beacon.policy,
+            relays=config.relay.enabled,
+            stun=stun.addresses if stun is not None else (),
+        ),
     )
     stack.push_async_callback(server.close)
     await server.start()
     return server
+
+
+async def open_stores(home: Home, config: BeaconConfig) -> Stores:
+    """The database of this node, or of its fleet."""
+    if config.redis.url:
+        return await open_shared(
+            config.redis.url,
+            clock=wall_clock,
+            node=config.redis.node,
+            prefix=config.redis.prefix,
+            record_seconds=config.records.keep,
+        )
+    return await open_embedded(
+        home.path / "state" / "beacon.sqlite",
+        clock=wall_clock,
+        records=config.records.limit,
+        record_seconds=config.records.keep,
+    )
+
+
+def _start_stun(config: BeaconConfig) -> StunServer | None:
+    """The STUN server; where its addresses are not configured, the beacon's own, and other ports if those are taken."""
+    settings = config.stun
+    if not settings.enabled:
+        return None
+    secret = secrets.token_bytes(SECRET_BYTES)
+    if settings.bind:
+        server = StunServer(settings.bind, settings.ports, secret=secret, public=settings.addresses)
+        server.start()
+        return server
+    ips = stun_ips(config.beacon.bind, reachable_ips(*interface_addresses()))
+    for ports in (settings.ports, (0,) * len(settings.ports)):
+        server = StunServer(ips, ports, secret=secret, public=settings.addresses)
+        try:
+            server.start()
+        except ConfigurationError as error:
+            _logger.warning("%s", error)
+        else:
+            return server
+    return None
+
+
+def stun_ips(bind: tuple[str, ...], reachable: Sequence[IPv4Address | IPv6Address]) -> tuple[str, ...]:
+    """The ips that a beacon which listens on `bind` answers STUN on: two of each family, those it is reached at first."""
+    found: list[str] = []
+    for text in bind:
+        ip = ip_address(text)
+        choice = (
+            [str(ip)] if not ip.is_unspecified else [str(r) for r in reachable if r.version == ip.version]
+        )
+        found += choice[:2]
+    return tuple(dict.fromkeys(found))
 
 
 def tls_of(config: BeaconConfig, secret_key: SecretKey) -> ssl.SSLContext | None:

@@ -19,7 +19,6 @@ from gateway.beacon.charging import Charging
 from gateway.beacon.door import Door
 from gateway.beacon.fleet import Fleet
 from gateway.beacon.hub import Hub
-from gateway.beacon.memory import Stores
 from gateway.beacon.metrics import Metrics
 from gateway.beacon.offers import PlainOffers
 from gateway.beacon.places import observed
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from gateway.beacon.offers import Offers
     from gateway.beacon.settings import BeaconConfig
+    from gateway.beacon.stores import Stores
     from tunnels.identity import EndpointId, SecretKey
 
 _logger = logging.getLogger(__name__)
@@ -65,19 +65,19 @@ class BeaconServer:
         self,
         config: BeaconConfig,
         secret_key: SecretKey,
-        stores: Stores | None = None,
+        stores: Stores,
         *,
         tls: ssl.SSLContext | None = None,
         pinned: bool = True,
         offers: Offers | None = None,
         access: Callable[[EndpointId], bool] = lambda _: True,
     ) -> None:
-        """Without `stores` everything is kept in memory; without `tls` it speaks plain HTTP; `pinned` is whether its
+        """`stores` are closed by whoever opened them; without `tls` it speaks plain HTTP; `pinned` is whether its
         URL has to hold its id, because nothing else proves who it is; `access` tells who may log in.
         """
         self._config = config
         self._secret_key = secret_key
-        self._stores = stores or Stores()
+        self._stores = stores
         self._tls = tls
         self._pinned = pinned
         self._supervisor = Supervisor()
@@ -170,8 +170,6 @@ class BeaconServer:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        if self._fleet is not None:
-            await self._fleet.close()
         await self._charging.flush()
         self.sessions.close()
         await self._runner.cleanup()

@@ -87,12 +87,12 @@ class StunSettings(_Settings, frozen=True, kw_only=True):
     """[stun]: tells a gateway which address its datagrams come from."""
 
     enabled: bool = True
-    bind: Annotated[tuple[str, ...], Meta(max_length=2)] = ()
+    bind: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
     ports: Annotated[tuple[Port, ...], Meta(min_length=1, max_length=2)] = (3478, 3479)
-    addresses: Annotated[tuple[Address, ...], Meta(max_length=4)] = ()
+    addresses: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
 
     def __post_init__(self) -> None:
-        for ip in self.bind:
+        for ip in (*self.bind, *self.addresses):
             check_ip(ip)
 
 
