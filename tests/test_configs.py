@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.beacon.settings import SCHEMA, BeaconConfig
 from gateway.config import Config, needs_restart, parse
+from gateway.config.loading import parse_as
 from gateway.config.settings import ContactSettings, ServiceSettings
 from gateway.config.showing import as_values
 
@@ -17,9 +19,13 @@ TEXT = FILE.read_text(encoding="utf-8")
 WITHOUT_DEFAULT = {"services.target", "contacts.id"}
 
 
-def uncommented() -> str:
+BEACON_FILE = FILE.with_name("beacon.toml")
+BEACON_TEXT = BEACON_FILE.read_text(encoding="utf-8")
+
+
+def uncommented(text: str = TEXT) -> str:
     """The file with every setting taken out of its comment."""
-    return re.sub(r"^#(?=\[|\w+ = )", "", TEXT, flags=re.MULTILINE)
+    return re.sub(r"^#(?=\[|\w+ = )", "", text, flags=re.MULTILINE)
 
 
 def test_the_file_as_it_is_sets_nothing() -> None:
@@ -61,6 +67,20 @@ def test_the_marks_tell_which_keys_need_a_restart(section: str) -> None:
             comment = ""
 
 
-def section_text(section: str) -> str:
+def test_the_beacons_file_as_it_is_sets_nothing() -> None:
+    assert parse_as(SCHEMA, BEACON_TEXT.encode(), source=str(BEACON_FILE)) == BeaconConfig()
+
+
+def test_every_key_of_a_beacon_is_documented_with_its_default() -> None:
+    documented = parse_as(SCHEMA, uncommented(BEACON_TEXT).encode(), source=str(BEACON_FILE))
+    assert documented == BeaconConfig()
+    for section, table in as_values(documented, SCHEMA.secrets).items():
+        for key in table:
+            assert re.search(rf"^#{key} = ", section_text(section, BEACON_TEXT), re.MULTILINE), (
+                f"{section}.{key}"
+            )
+
+
+def section_text(section: str, text: str = TEXT) -> str:
     """The part of the file about one section."""
-    return TEXT.split(f"#[{section}]\n", 1)[1].split("\n#[", 1)[0]
+    return text.split(f"#[{section}]\n", 1)[1].split("\n#[", 1)[0]

@@ -21,10 +21,10 @@ def as_toml(config: Config) -> str:
     return "\n".join(blocks)
 
 
-def as_values(config: Config) -> dict[str, dict[str, object]]:
+def as_values(config: msgspec.Struct, secrets: frozenset[str] = SECRET_KEYS) -> dict[str, dict[str, object]]:
     """Every section and key in force as plain values for JSON, with secrets masked."""
     values: dict[str, dict[str, Any]] = _plain(config)
-    for dotted in SECRET_KEYS:
+    for dotted in secrets:
         section, _, key = dotted.partition(".")
         if values[section][key]:
             values[section][key] = "***"
