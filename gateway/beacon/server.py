@@ -78,7 +78,7 @@ class BeaconServer:
         self._config = config
         self._secret_key = secret_key
         self._stores = stores
-        self._tls = tls
+        self.tls = tls
         self._pinned = pinned
         self._supervisor = Supervisor()
         self.hub = Hub(config.relay)
@@ -139,7 +139,7 @@ class BeaconServer:
             ips = reachable_ips(*interface_addresses())
             host = str(ips[0]) if ips else "127.0.0.1"
         shown = f"[{host}]" if ":" in host else host
-        return BeaconUrl("http" if self._tls is None else "https", shown, port, beacon_id)
+        return BeaconUrl("http" if self.tls is None else "https", shown, port, beacon_id)
 
     async def start(self) -> None:
         """Listen; ConfigurationError says in one line why not."""
@@ -179,13 +179,13 @@ class BeaconServer:
 
     async def _listen(self, ip: str, port: int) -> None:
         loop = asyncio.get_running_loop()
-        seconds = BEACON_LOGIN_SECONDS if self._tls is not None else None
+        seconds = BEACON_LOGIN_SECONDS if self.tls is not None else None
         try:
             server = await loop.create_server(
                 self.door,
                 ip,
                 port,
-                ssl=self._tls,
+                ssl=self.tls,
                 backlog=_BACKLOG,
                 reuse_address=True,
                 ssl_handshake_timeout=seconds,
@@ -231,7 +231,7 @@ class BeaconServer:
         if self._config.beacon.urls:
             return any(url.authority == authority for url in self._config.beacon.urls)
         try:
-            url = BeaconUrl.parse(f"{'http' if self._tls is None else 'https'}://{authority}")
+            url = BeaconUrl.parse(f"{'http' if self.tls is None else 'https'}://{authority}")
             return url.host == "localhost" or bool(ip_address(url.host.strip("[]")))
         except ValueError:
             return False
@@ -259,10 +259,12 @@ class BeaconServer:
             return web.Response(status=503, text="leaving\n")
         if self.hub.full:
             return web.Response(status=503, text="full\n")
-        if not self._charging.ok or (self._fleet is not None and not self._fleet.ok):
-            return web.Response(
-                status=503, text="the database does not answer; those who are here are served\n"
-            )
+        try:
+            async with asyncio.timeout(BEACON_STORE_SECONDS):
+                await self._stores.ready()
+        except (StoreUnavailable, TimeoutError):
+            why = "the database does not answer; those who are here are served\n"
+            return web.Response(status=503, text=why)
         return web.Response(text="ready\n")
 
     async def _show_metrics(self, request: web.Request) -> web.Response:

@@ -69,7 +69,9 @@ class RelayClient:
         """Wait until the beacon hangs up; the close code."""
         while True:
             message = await self.socket.receive(timeout=10)
-            if message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
+            if message.type is aiohttp.WSMsgType.CLOSE:
+                return message.data
+            if message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
                 return self.socket.close_code
 
 

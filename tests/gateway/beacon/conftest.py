@@ -14,6 +14,7 @@ from gateway.beacon.server import BeaconServer, wall_clock
 from gateway.beacon.settings import BeaconConfig, BeaconSettings
 from tests.lab.relay_clients import RelayClient, connected
 from tests.lab.resolver_keys import key
+from tunnels.addresses import BeaconUrl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,11 +22,19 @@ if TYPE_CHECKING:
     from gateway.beacon.stores import Stores
 
 
+def place_of(server: BeaconServer) -> BeaconUrl:
+    """Where it really listens, whatever it is called."""
+    host, port = server.addresses[0]
+    scheme = "http" if server.tls is None else "https"
+    return BeaconUrl(scheme, host, port, server.url.beacon_id)
+
+
 class World:
     """Starts beacons and clients for one test, and ends them."""
 
     def __init__(self, stack: contextlib.AsyncExitStack, http: aiohttp.ClientSession) -> None:
         self._stack, self.http = stack, http
+        self._kept: list[RelayClient] = []
 
     async def beacon(
         self,
@@ -48,11 +57,13 @@ class World:
 
     async def open(self, server: BeaconServer, number: int) -> RelayClient:
         """A client that is connected, and has not said who it is."""
-        return await RelayClient.open(self.http, server.url, number)
+        return await RelayClient.open(self.http, place_of(server), number)
 
     async def client(self, server: BeaconServer, number: int) -> RelayClient:
         """A client that is logged in with the key of this number."""
-        return await connected(self.http, server.url, number)
+        client = await connected(self.http, place_of(server), number)
+        self._kept.append(client)  # whatever nobody holds is closed
+        return client
 
 
 @pytest.fixture
