@@ -24,12 +24,14 @@ from gateway.beacon.offers import PlainOffers
 from gateway.beacon.places import observed
 from gateway.beacon.record_routes import RecordRoutes
 from gateway.beacon.sessions import Sessions
+from gateway.beacon.stores import StoreUnavailable
 from gateway.errors import ConfigurationError
 from gateway.limits import (
     BEACON_BODY_BYTES,
     BEACON_KEEPALIVE_SECONDS,
     BEACON_LOGIN_SECONDS,
     BEACON_SHUTDOWN_SECONDS,
+    BEACON_STORE_SECONDS,
 )
 from gateway.supervision import Supervisor
 from tunnels.addresses import BeaconUrl

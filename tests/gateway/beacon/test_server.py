@@ -86,7 +86,7 @@ async def test_metrics_are_for_those_who_may(world) -> None:
 async def test_leaving_is_told_and_then_everybody_is_sent_away(world) -> None:
     server = await world.beacon(beacon={"drain": 0.3})
     a = await world.client(server, 1)
-    leaving = asyncio.ensure_future(server.leave())
+    leaving = asyncio.get_running_loop().create_task(server.leave())
     assert await a.hear() == Leaving(seconds=0.3)
     assert await get(world, server, "/readyz") == (503, "leaving\n")
     await a.send(FrameKind.DATA, a.endpoint_id, b"still served")

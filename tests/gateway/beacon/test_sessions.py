@@ -173,7 +173,7 @@ async def test_silence_is_asked_about_and_then_ended(world, monkeypatch) -> None
         await RelayClient.open(world.http, server.url, 2, autoping=False),
     )
     await dead.login()
-    listening = asyncio.ensure_future(alive.closed())  # answers pings
+    listening = asyncio.get_running_loop().create_task(alive.closed())  # answers pings
     assert (await dead.socket.receive(timeout=5)).type.name == "PING"
     assert await dead.closed() == 1001
     assert server.hub.find(alive.endpoint_id) is not None
@@ -374,7 +374,7 @@ async def test_a_receiver_that_does_not_read_costs_a_bounded_amount_and_nobody_e
 async def test_a_flood_from_one_leaves_others_served(world) -> None:
     server = await world.beacon(relay=RelaySettings(bytes_per_second=100_000))
     flooder, a, b = [await world.client(server, n) for n in (1, 2, 3)]
-    flooding = asyncio.ensure_future(_flood(flooder, b))
+    flooding = asyncio.get_running_loop().create_task(_flood(flooder, b))
     try:
         for n in range(50):
             await a.send(FrameKind.MESSAGE, b.endpoint_id, n.to_bytes(4))
