@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.beacon.stores import Balance
     from tunnels.identity import EndpointId
@@ -37,11 +37,11 @@ class Offers(Protocol):
         """Credentials for this endpoint, if there is a TURN server."""
 
     async def redeem(self, endpoint_id: EndpointId, voucher: str) -> tuple[str, Balance]:
-        """Take a voucher: the receipt, and what the account says now. GatewayError says why not."""
+        """Take a voucher: the receipt, and the credit now. GatewayError says why not."""
 
 
-class PlainOffers:
-    """STUN and TURN where there are servers, and no vouchers."""
+class ConfiguredOffers:
+    """What the owner of a beacon configured."""
 
     def __init__(
         self,
@@ -49,18 +49,22 @@ class PlainOffers:
         policy: str = "",
         relays: bool = True,
         stun: tuple[str, ...] = (),
-        turn: Callable[[EndpointId], TurnServer | None] = lambda _: None,
+        turn: Callable[[EndpointId], TurnServer | None] | None = None,
+        redeem: Callable[[EndpointId, str], Awaitable[tuple[str, Balance]]] | None = None,
     ) -> None:
+        """`turn` gives an endpoint its credentials, `redeem` takes vouchers; None where there is no such thing."""
         self.policy = policy
         self.relays = relays
         self.stun = stun
         self._turn = turn
+        self._redeem = redeem
 
     def turn(self, endpoint_id: EndpointId) -> TurnServer | None:
         """Credentials for this endpoint, if there is a TURN server."""
-        return self._turn(endpoint_id)
+        return self._turn(endpoint_id) if self._turn is not None else None
 
     async def redeem(self, endpoint_id: EndpointId, voucher: str) -> tuple[str, Balance]:
-        """None is taken."""
-        del endpoint_id, voucher
-        raise VoucherRefused("this beacon takes no vouchers")
+        """Take a voucher: the receipt, and the credit now. GatewayError says why not."""
+        if self._redeem is None:
+            raise VoucherRefused("this beacon takes no vouchers")
+        return await self._redeem(endpoint_id, voucher)

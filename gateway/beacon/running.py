@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from gateway import logs
 from gateway.beacon.embedded import open_embedded
-from gateway.beacon.offers import PlainOffers
+from gateway.beacon.offers import ConfiguredOffers
+from gateway.beacon.redeeming import VoucherDesk
 from gateway.beacon.reflector import StunServer
 from gateway.beacon.server import BeaconServer, wall_clock
 from gateway.beacon.shared import open_shared
 from gateway.beacon.tls import own_certificate, self_signed
+from gateway.beacon.turn import TurnCredentials
 from gateway.errors import ConfigurationError
 from gateway.limits import OPEN_FILES
 from tunnels.keyfile import load_or_create_key
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from gateway.beacon.settings import BeaconConfig
+    from gateway.beacon.settings import BeaconConfig, TurnSettings
     from gateway.beacon.stores import Stores
     from gateway.home import Home
-    from tunnels.identity import SecretKey
+    from tunnels.identity import EndpointId, SecretKey
+    from tunnels.relay.frames import TurnServer
 
 _logger = logging.getLogger(__name__)
 
@@ -85,10 +88,14 @@ async def _start(
         stores,
         tls=await asyncio.to_thread(tls_of, config, secret_key),
         pinned=not config.tls.certificate,
-        offers=PlainOffers(
+        offers=ConfiguredOffers(
             policy=config.beacon.policy,
             relays=config.relay.enabled,
             stun=stun.addresses if stun is not None else (),
+            turn=turn_of(config.turn),
+            redeem=VoucherDesk(secret_key, config.vouchers.issuers, stores.accounts, wall_clock).redeem
+            if config.vouchers.issuers
+            else None,
         ),
     )
     stack.push_async_callback(server.close)
@@ -111,6 +118,16 @@ async def open_stores(home: Home, config: BeaconConfig) -> Stores:
         clock=wall_clock,
         records=config.records.limit,
         record_seconds=config.records.keep,
+    )
+
+
+def turn_of(settings: TurnSettings) -> Callable[[EndpointId], TurnServer | None] | None:
+    """What gives an endpoint its TURN credentials: always the same server's, of several."""
+    servers = [TurnCredentials(address, settings.secret, settings.seconds) for address in settings.servers]
+    if not servers:
+        return None
+    return lambda endpoint_id: servers[endpoint_id.key[0] % len(servers)].for_endpoint(
+        endpoint_id, wall_clock()
     )
 
 

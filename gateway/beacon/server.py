@@ -20,7 +20,7 @@ from gateway.beacon.door import Door
 from gateway.beacon.fleet import Fleet
 from gateway.beacon.hub import Hub
 from gateway.beacon.metrics import Metrics
-from gateway.beacon.offers import PlainOffers
+from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.places import observed
 from gateway.beacon.record_routes import RecordRoutes
 from gateway.beacon.sessions import Sessions
@@ -98,7 +98,7 @@ class BeaconServer:
         self.sessions = Sessions(
             secret_key,
             self.hub,
-            offers=offers or PlainOffers(policy=config.beacon.policy, relays=config.relay.enabled),
+            offers=offers or ConfiguredOffers(policy=config.beacon.policy, relays=config.relay.enabled),
             charging=self._charging,
             fleet=self._fleet,
             is_ours=self._is_ours,

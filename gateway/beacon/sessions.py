@@ -365,13 +365,15 @@ class Sessions:
     async def _redeem(self, connection: Connection, voucher: str) -> None:
         try:
             async with asyncio.timeout(BEACON_STORE_SECONDS):
-                receipt, balance = await self._offers.redeem(connection.endpoint_id, voucher)
+                receipt, _ = await self._offers.redeem(connection.endpoint_id, voucher)
         except TimeoutError:
             connection.say(Refused(code="busy", reason="the accounts do not answer; try again later"))
         except GatewayError as error:
             connection.say(Refused(code="voucher", reason=str(error)[:300]))
         else:
-            self._hub.balanced(connection, balance)
+            balance = await self._charging.balance(connection.endpoint_id)
+            if balance is not None:
+                self._hub.balanced(connection, balance)
             connection.say(frames.Receipt(receipt=receipt, limits=self._hub.limits_of(balance)))
 
     # --- silence ----------------------------------------------------------------------------------------------
