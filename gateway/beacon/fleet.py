@@ -97,7 +97,8 @@ class Fleet:
                 if node is not None and await self._bus.publish(node, receiver, frame):
                     self._hub.passed_on(frame)
                     return
-            self._nodes.pop(receiver, None)
+            if node is not None:
+                self._nodes.pop(receiver, None)  # it does not listen any more; ask anew
         except (StoreUnavailable, TimeoutError):
             self._failed()
         finally:

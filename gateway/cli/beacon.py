@@ -11,6 +11,7 @@ import click
 from gateway.cli import output
 from gateway.cli.app import Group, Session, pass_session
 from gateway.cli.issuing import voucher_command
+from gateway.errors import UsageError
 
 if TYPE_CHECKING:
     from gateway.beacon.server import BeaconServer
@@ -53,6 +54,8 @@ def beacon_command(
     """
     if context.invoked_subcommand is not None:
         return
+    if config_file is not None and not config_file.exists():
+        raise UsageError(f"beacon: {config_file} does not exist; --config names a file of settings")
     home = home_of(session)
     config = _load(config_file or home.path / "beacon.toml", flags)
     if check:

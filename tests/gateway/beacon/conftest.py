@@ -17,7 +17,7 @@ from tests.lab.resolver_keys import key
 from tunnels.addresses import BeaconUrl
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from gateway.beacon.stores import Stores
 
@@ -54,6 +54,10 @@ class World:
         self._stack.push_async_callback(server.close)
         await server.start()
         return server
+
+    def finally_(self, close: Callable[[], Awaitable[None]]) -> None:
+        """At the end, after what is started from now on."""
+        self._stack.push_async_callback(close)
 
     async def open(self, server: BeaconServer, number: int) -> RelayClient:
         """A client that is connected, and has not said who it is."""

@@ -25,7 +25,7 @@ SENT = [FrameKind.DATA, FrameKind.PATH, FrameKind.MESSAGE]
 
 async def until(condition, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - whatever the condition is about
             await asyncio.sleep(0.01)
 
 
