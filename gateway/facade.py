@@ -32,7 +32,7 @@ from resolver.errors import InvalidName, RecordError, ResolverError, TicketError
 from resolver.facts import NameStatus
 from resolver.names import OverlayName, Petname, check_petname, is_overlay
 from resolver.tickets import Ticket, read_ticket, write_ticket
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 from tunnels.errors import TunnelError
 from tunnels.events import TunnelState
 from tunnels.identity import ID_CHARACTERS, EndpointId
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.contact_book import ContactBook
     from gateway.directory import Directory
     from gateway.exposed import ExposedServices
+    from gateway.held_vouchers import HeldVouchers
     from gateway.home import Home
     from gateway.overlay_dialer import OverlayDialer
     from gateway.reach import PathsReport, Reach
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from resolver.client import ResolverClient
     from resolver.records import EndpointRecord
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import BeaconUrl
     from tunnels.endpoint import Endpoint, TunnelStatus
     from tunnels.identity import SecretKey
 
@@ -89,6 +89,8 @@ class Parts:
     """Why our record could not be put at each beacon where it could not."""
     reach: Reach | None = None
     """What tells of paths and beacons; None where there is nothing of the kind."""
+    vouchers: HeldVouchers | None = None
+    """None where there is nobody to hand one in."""
 
 
 class Facade:
@@ -390,6 +392,22 @@ class Facade:
                 f"join: {name} already is {taken.endpoint_id}; choose another name, such as --name {free}"
             )
         return name
+
+    # --- vouchers ---------------------------------------------------------------------------------------
+
+    async def vouchers(self) -> tuple[api.VoucherReport, ...]:
+        held = self.parts.vouchers
+        return held.reports() if held is not None else ()
+
+    async def add_voucher(self, request: api.AddVoucherRequest) -> api.VoucherReport:
+        held = self.parts.vouchers
+        if held is None:
+            raise UsageError("vouchers: this gateway knows no beacon; name one with: overlay up --beacon URL")
+        try:
+            beacon = BeaconUrl.parse(request.beacon) if request.beacon else None
+        except ValueError as error:
+            raise UsageError(f"vouchers: {error}") from None
+        return await held.add(request.voucher, beacon)
 
     # --- names ------------------------------------------------------------------------------------------
 

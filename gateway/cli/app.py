@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "contacts": "contacts",
     "ticket": "tickets",
     "join": "tickets",
+    "vouchers": "vouchers",
     "ping": "pinging",
     "resolve": "names",
     "config": "configuration",

@@ -21,6 +21,10 @@ TransportProtocol: TypeAlias = Literal["tcp", "udp"]
 NameText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
 """A petname, an endpoint id or a name under .overlay: no longer than a DNS name may be."""
 
+VoucherText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2048)]
+
+BeaconText: TypeAlias = Annotated[str, Meta(max_length=400)]
+
 TicketText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 """A record of 1000 bytes is about 1700 characters as text; more is no ticket."""
 
@@ -266,6 +270,36 @@ class JoinReport(Report, frozen=True, kw_only=True):
     undo: str = ""
 
 
+# --- vouchers -------------------------------------------------------------------------------------------------
+
+
+class AddVoucherRequest(Request, frozen=True, kw_only=True):
+    """Take a voucher and hand it in."""
+
+    voucher: VoucherText
+    beacon: BeaconText = ""
+    """Where; empty for our own beacons."""
+
+
+class VoucherReport(Report, frozen=True, kw_only=True):
+    """A voucher that we hold."""
+
+    serial: str
+    """In hexadecimal."""
+    issuer: str
+    """The id of the relay's owner."""
+    credit_bytes: int
+    expires: float
+    """Wall-clock seconds since 1970."""
+    expired: bool = False
+    taken_by: str = ""
+    """The URL of the beacon that took it; empty while none has."""
+    receipt: str = ""
+    """That beacon's signed word for it."""
+    error: str = ""
+    """Why none has."""
+
+
 # --- names ----------------------------------------------------------------------------------------------------
 
 
@@ -419,6 +453,12 @@ class Gateway(Protocol):
 
     async def join(self, request: JoinRequest) -> JoinReport:
         """Make a ticket's endpoint a contact, or only tell what that would do."""
+
+    async def vouchers(self) -> tuple[VoucherReport, ...]:
+        """The vouchers we hold."""
+
+    async def add_voucher(self, request: AddVoucherRequest) -> VoucherReport:
+        """Take a voucher and hand it in, now or when a beacon that takes it is connected."""
 
     async def ping(self, request: PingRequest) -> PingReport:
         """One round trip to an endpoint; DialError when it does not answer."""

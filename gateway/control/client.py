@@ -85,6 +85,14 @@ class ControlClient:
         """See `Gateway.join`."""
         return self._call("POST", "/join", api.JoinReport, request)
 
+    def vouchers(self) -> tuple[api.VoucherReport, ...]:
+        """See `Gateway.vouchers`."""
+        return self._call("GET", "/vouchers", tuple[api.VoucherReport, ...])
+
+    def add_voucher(self, request: api.AddVoucherRequest) -> api.VoucherReport:
+        """See `Gateway.add_voucher`."""
+        return self._call("POST", "/vouchers", api.VoucherReport, request)
+
     def ping(self, request: api.PingRequest) -> api.PingReport:
         """See `Gateway.ping`."""
         return self._call("POST", "/ping", api.PingReport, request, extra=request.timeout)

@@ -72,6 +72,12 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def join(request: web.Request) -> web.Response:
         return _answer(await gateway.join(await _body(request, api.JoinRequest)))
 
+    async def vouchers(request: web.Request) -> web.Response:
+        return _answer(await gateway.vouchers())
+
+    async def add_voucher(request: web.Request) -> web.Response:
+        return _answer(await gateway.add_voucher(await _body(request, api.AddVoucherRequest)))
+
     async def ping(request: web.Request) -> web.Response:
         return _answer(await gateway.ping(await _body(request, api.PingRequest)))
 
@@ -104,6 +110,8 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("GET", "/ticket", plain_ticket),
         ("POST", "/ticket", ticket),
         ("POST", "/join", join),
+        ("GET", "/vouchers", vouchers),
+        ("POST", "/vouchers", add_voucher),
         ("POST", "/ping", ping),
         ("GET", "/paths/{name}", paths_to),
         ("POST", "/resolve", resolve),

@@ -33,6 +33,7 @@ class FakeGateway:
         }
         self.asked_down = asyncio.Event()
         self.configuration_is_wrong = False
+        self.held: list[api.VoucherReport] = []
         self.pings = 0
         self.relayed_pings = 0
         """How many pings go by relay before the path is direct."""
@@ -155,6 +156,23 @@ class FakeGateway:
         if not request.preview:
             self.book[contact.petname] = contact
         return api.JoinReport(contact=contact, expires=1e9, urls=("http://web.carol.overlay/",))
+
+    async def vouchers(self) -> tuple[api.VoucherReport, ...]:
+        return tuple(self.held)
+
+    async def add_voucher(self, request: api.AddVoucherRequest) -> api.VoucherReport:
+        if not request.voucher.startswith("overlay:v1"):
+            raise UsageError("this is no voucher; one begins with overlay:v1")
+        report = api.VoucherReport(
+            serial="00" * 16,
+            issuer=ALICE,
+            credit_bytes=10_000_000_000,
+            expires=1e9,
+            taken_by=request.beacon,
+            error="" if request.beacon else "eu1.example: this relay takes no vouchers of yryyyyyy…",
+        )
+        self.held.append(report)
+        return report
 
     async def ping(self, request: api.PingRequest) -> api.PingReport:
         if request.name == "bob":
