@@ -402,6 +402,7 @@ class Daemon:
         self._acceptor.services = self._exposed.book
         self._acceptor.recheck()
         self._publisher.changed()
+        self._kept.contacts_changed()
         self._directory.own_services_changed()
 
     def _own_addresses(self) -> tuple[Address, ...]:

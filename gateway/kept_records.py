@@ -70,6 +70,14 @@ class KeptRecords:
         ):
             return
         self._packets[packet.endpoint_id] = packet
+        self._save_later()
+
+    def contacts_changed(self) -> None:
+        """Forget the records of those who are contacts no more."""
+        if not all(map(self._is_contact, self._packets)):
+            self._save_later()
+
+    def _save_later(self) -> None:
         self._unsaved = True
         if self._saving is None:
             self._saving = self._spawn(self._save_soon(), "save records")

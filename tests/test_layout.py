@@ -37,6 +37,10 @@ TESTED_ELSEWHERE = {
     "gateway/listeners/tcp.py": "tests/gateway/listeners/test_loopback.py, with real sockets",
     "gateway/listeners/udp.py": "tests/gateway/listeners/test_loopback.py, with real sockets",
     "gateway/daemon.py": "the whole gateway; tests/integration runs it as a process",
+    "gateway/answers/base.py": "what the rooms beside it share",
+    "gateway/answers/contacts.py": "as the facade: tests/integration",
+    "gateway/answers/names.py": "as the facade: tests/integration",
+    "gateway/answers/services.py": "as the facade: tests/integration",
     "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }
 

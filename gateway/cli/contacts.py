@@ -55,7 +55,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
                 _state(r),
                 *((r.path_policy,) if with_paths else ()),
                 ", ".join(r.services),
-                ", ".join(r.addresses),
+                ", ".join((*r.addresses, *map(output.relay, r.relays))),
             )
             for r in reports
         ]

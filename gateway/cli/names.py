@@ -31,6 +31,7 @@ def resolve_command(session: Session, *, name: str, as_json: bool) -> None:
                 f"{where} is {offer.service}" + (f" ({offer.port})" if offer.offered != offer.port else ""),
             )
         )
-    rows += [("addresses", ", ".join(report.addresses))] if report.addresses else []
+    places = (*report.addresses, *map(output.relay, report.relays))
+    rows += [("addresses", ", ".join(places))] if places else []
     rows += [("known from", report.source)] if report.source else []
     output.pairs(rows)

@@ -74,6 +74,11 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def relay(url: str) -> str:
+    """A beacon as a way to an endpoint: `relay eu1.example`."""
+    return f"relay {url.partition('#')[0].removeprefix('https://')}"
+
+
 def amount(size: int) -> str:
     """Bytes for people: `1.5 MB`."""
     value = float(size)

@@ -197,7 +197,8 @@ def _doors(report: StatusReport) -> list[tuple[str, str]]:
         else:
             about = listener.note or (titles.get(listener.name, "") if listener.addresses else "")
             rows.append((listener.name, f"{where}  ({about})" if about else where))
-    rows += [("reachable at", _where(report.addresses))] if report.addresses else []
+    reachable = (*report.addresses, *map(output.relay, report.relays))
+    rows += [("reachable at", _where(reachable))] if reachable else []
     return [*rows, ("home", report.home)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,8 @@ from gateway.cli.parameters import Duration
 from gateway.control.api import JoinRequest, TicketRequest
 from gateway.errors import UsageError
 
+if TYPE_CHECKING:
+    from gateway.control.api import ContactReport, TicketReport
 
 @click.command("ticket", cls=Command, short_help="Print where this endpoint is.")
 @click.option("--expires", type=Duration("a ticket"), metavar="30d", help="How long it is good for.")
@@ -27,7 +30,7 @@ def ticket_command(session: Session, *, expires: float | None, as_json: bool) ->
     output.say(report.ticket)
     if sys.stdout.isatty():
         output.aside(
-            f"Good until {_day(report.expires)}; at {', '.join(report.addresses) or 'no known address'}."
+            f"Good until {_day(report.expires)}; at {', '.join(_places(report)) or 'no known address'}."
         )
         output.aside(f"They run: {report.command or f'overlay join {report.ticket}'}")
 
@@ -60,10 +63,15 @@ def join_command(session: Session, *, ticket: str, name: str, preview: bool, as_
         )
         for entry in report.loopback
     ]
-    rows += [("addresses", ", ".join(contact.addresses)), ("ticket until", _day(report.expires))]
+    rows += [("addresses", ", ".join(_places(contact))), ("ticket until", _day(report.expires))]
     if not preview:
         rows.append(("undo", f"{session.command} contacts rm {contact.petname}"))
     output.pairs(rows)
+
+
+def _places(report: TicketReport | ContactReport) -> tuple[str, ...]:
+    """Where an endpoint may be reached."""
+    return (*report.addresses, *map(output.relay, report.relays))
 
 
 def _day(seconds: float) -> str:

@@ -128,7 +128,9 @@ class ContactReport(Report, frozen=True, kw_only=True):
     petname: str
     endpoint_id: str
     addresses: tuple[str, ...] = ()
-    """Where it may be reached, from its ticket and from the configuration."""
+    """Where it may be reached, from its record and from the configuration."""
+    relays: tuple[str, ...] = ()
+    """Beacons by which it may be reached, its home first."""
     services: tuple[str, ...] = ()
     """Services it told us of."""
     connected: bool | None = None
@@ -178,6 +180,8 @@ class StatusReport(Report, frozen=True, kw_only=True):
     listeners: tuple[ListenerReport, ...] = ()
     addresses: tuple[str, ...] = ()
     """What our tickets say of where we may be reached."""
+    relays: tuple[str, ...] = ()
+    """The same of our beacons, our home first."""
     services: tuple[ServiceReport, ...] = ()
     contacts: tuple[ContactReport, ...] = ()
     tunnels: tuple[TunnelReport, ...] = ()
@@ -240,6 +244,7 @@ class TicketReport(Report, frozen=True, kw_only=True):
     expires: float
     """Wall-clock seconds since 1970."""
     addresses: tuple[str, ...] = ()
+    relays: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     """The public ones; others don't appear in a record."""
     command: str = ""
@@ -405,6 +410,8 @@ class ResolveReport(Report, frozen=True, kw_only=True):
     offers: tuple[OfferReport, ...] = ()
     addresses: tuple[str, ...] = ()
     """Where the endpoint may be reached."""
+    relays: tuple[str, ...] = ()
+    """By which beacons."""
     source: str = ""
     """How we know: `id`, `contact`, `configuration`, …"""
 

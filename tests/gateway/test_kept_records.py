@@ -111,3 +111,17 @@ async def test_a_full_disk_costs_only_what_would_have_been_kept(
     await records.close()
     assert records.get(ALICE) == OLD
     assert "the disk is full" in caplog.text
+
+
+async def test_who_is_forgotten_leaves_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_records, "KEPT_RECORDS_SAVE_SECONDS", 0.0)
+    records = await world.open()
+    records.keep(OLD)
+    await world.task
+    task = world.task
+    records.contacts_changed()
+    assert world.task is task, "nothing to forget"
+    world.contacts = set()
+    records.contacts_changed()
+    await world.task
+    assert await asyncio.to_thread(world.home.state_file("records").read_text) == "[]\n"

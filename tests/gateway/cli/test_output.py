@@ -41,3 +41,9 @@ def test_amounts(size: int, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert output.duration(seconds) == text
+
+
+def test_a_beacon_is_told_as_a_way_without_its_id() -> None:
+    assert output.relay(f"https://eu1.example#{'y' * 52}") == "relay eu1.example"
+    assert output.relay("https://192.0.2.1:7443") == "relay 192.0.2.1:7443"
+    assert output.relay("http://127.0.0.1:80") == "relay http://127.0.0.1:80"

@@ -1,0 +1,183 @@
+"""What is told and asked of contacts, and of the tickets that make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.answers.base import Answers, time_now
+from gateway.control import api
+from gateway.errors import UsageError
+from gateway.own_record import TICKET_LIFETIME
+from gateway.urls import join_command
+from resolver.contacts import Contact
+from resolver.errors import InvalidName, RecordError, TicketError
+from resolver.names import Petname, check_petname
+from resolver.tickets import Ticket, read_ticket
+from tunnels.addresses import Address
+from tunnels.events import TunnelState
+from tunnels.identity import ID_CHARACTERS, EndpointId
+from tunnels.paths.candidates import PathPolicy
+
+if TYPE_CHECKING:
+    from resolver.signed_packets import SignedPacket
+
+
+class ContactAnswers(Answers):
+    """Contacts: list, add, remove, rename, choose paths; tickets: ours, and those of others."""
+
+    async def contacts(self) -> tuple[api.ContactReport, ...]:
+        return tuple(self._contact(contact) for contact in self.parts.contacts.book)
+
+    def _contact(self, contact: Contact) -> api.ContactReport:
+        parts = self.parts
+        known = parts.remote_services.known(contact.endpoint_id)
+        record = parts.records.explain(contact.endpoint_id).cached
+        addresses = dict.fromkeys((*contact.addresses, *(record.record.addresses if record else ())))
+        tunnels = [t for t in parts.endpoint.status() if t.endpoint_id == contact.endpoint_id]
+        return api.ContactReport(
+            petname=contact.petname,
+            endpoint_id=str(contact.endpoint_id),
+            addresses=tuple(map(str, addresses)),
+            relays=tuple(map(str, record.record.relays)) if record else (),
+            services=tuple(service.name for service in known.services) if known else (),
+            connected=any(tunnel.state is TunnelState.OPEN for tunnel in tunnels) if tunnels else None,
+            origin="configuration" if contact.petname in parts.contacts.configured else "command",
+            path_policy=contact.path,
+        )
+
+    async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
+        text = request.id_or_ticket.strip()
+        packet = None
+        try:
+            petname = check_petname(request.petname)
+            if len(text) == ID_CHARACTERS:
+                endpoint_id = EndpointId.parse(text)
+            else:
+                packet = self._read(text).packet
+                endpoint_id = packet.endpoint_id
+            addresses = tuple(map(Address.parse, request.addresses))
+        except (ValueError, InvalidName) as error:
+            raise UsageError(f"contacts: {error}") from None
+        return await self._add(petname, endpoint_id, addresses, packet)
+
+    async def _add(
+        self,
+        petname: Petname,
+        endpoint_id: EndpointId,
+        addresses: tuple[Address, ...],
+        packet: SignedPacket | None,
+    ) -> api.ContactReport:
+        parts = self.parts
+        if endpoint_id == parts.secret_key.endpoint_id:
+            raise UsageError("contacts: this is your own endpoint; give the other machine's id or ticket")
+        parts.contacts.refuse_configured(petname)
+        contact = Contact(petname, endpoint_id, addresses, packet, time_now())
+        kept = await parts.contacts.change(lambda book: book.add(contact))
+        if packet is not None:
+            try:
+                parts.records.learn(packet, "ticket")
+            except RecordError as error:
+                raise UsageError(f"contacts: {error}") from None
+        parts.endpoint.addresses_changed(endpoint_id)
+        parts.access_changed()
+        parts.directory.contact_changed(endpoint_id)
+        return self._contact(kept)
+
+    async def remove_contact(self, petname: str) -> api.ContactReport:
+        parts = self.parts
+        parts.contacts.refuse_configured(petname)
+        known = parts.contacts.book.find(petname)
+        report = self._contact(known) if known is not None else None
+        contact = await parts.contacts.change(lambda book: book.remove(petname))
+        await parts.exposed.revoke(str(contact.endpoint_id))
+        parts.endpoint.disconnect(contact.endpoint_id, "no contact any more")
+        parts.access_changed()
+        parts.directory.contact_changed(contact.endpoint_id)
+        return report or self._contact(contact)
+
+    async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
+        parts = self.parts
+        parts.contacts.refuse_configured(petname)
+        contact = await parts.contacts.change(lambda book: book.rename(petname, request.petname))
+        parts.access_changed()
+        parts.directory.contact_changed(contact.endpoint_id)
+        return self._contact(contact)
+
+    async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+        parts = self.parts
+        parts.contacts.refuse_configured(petname)
+        contact = await parts.contacts.change(lambda book: book.set_path(petname, request.policy))
+        if parts.reach is not None:
+            parts.reach.set_policy(contact.endpoint_id, self.path_policy(contact.endpoint_id))
+        return self._contact(contact)
+
+    def path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
+        """Which paths may be used to an endpoint."""
+        contact = self.parts.contacts.book.find_id(endpoint_id)
+        return PathPolicy((contact.path if contact else "") or self.parts.config.tunnels.path_policy)
+
+    async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
+        record, ticket = self._ticket(request.expires_in or TICKET_LIFETIME)
+        return api.TicketReport(
+            ticket=ticket,
+            endpoint_id=str(record.endpoint_id),
+            expires=float(record.expires),
+            addresses=tuple(map(str, record.addresses)),
+            relays=tuple(map(str, record.relays)),
+            services=tuple(service.name for service in record.services),
+            command=join_command(ticket, self.parts.nickname),
+        )
+
+    def _read(self, text: str) -> Ticket:
+        try:
+            return read_ticket(text, time_now())
+        except (TicketError, RecordError) as error:
+            raise UsageError(f"ticket: {error}") from None
+
+    async def join(self, request: api.JoinRequest) -> api.JoinReport:
+        parts = self.parts
+        ticket = self._read(request.ticket)
+        record = ticket.record
+        known = parts.contacts.book.find_id(record.endpoint_id)
+        try:
+            if request.petname:
+                petname = check_petname(request.petname)
+            elif known is not None:
+                petname = known.petname
+            else:
+                petname = self._suggested(record.nickname)
+        except InvalidName as error:
+            raise UsageError(f"join: {error}") from None
+        if request.preview:
+            contact = api.ContactReport(
+                petname=petname,
+                endpoint_id=str(record.endpoint_id),
+                addresses=tuple(map(str, record.addresses)),
+                relays=tuple(map(str, record.relays)),
+                services=tuple(service.name for service in record.services),
+            )
+            return api.JoinReport(contact=contact, expires=float(record.expires), known=known is not None)
+        report = await self._add(petname, record.endpoint_id, (), ticket.packet)
+        await parts.directory.greet(record.endpoint_id)
+        contact_now = parts.contacts.book.get(petname)
+        return api.JoinReport(
+            contact=self._contact(contact_now),
+            expires=float(record.expires),
+            known=known is not None,
+            urls=parts.directory.urls(record.endpoint_id),
+            loopback=parts.directory.loopback(record.endpoint_id),
+            undo=f"overlay contacts rm {report.petname}",
+        )
+
+    def _suggested(self, nickname: str | None) -> Petname:
+        """The nickname itself where it is free; a conflict is for the person to decide, never settled silently."""
+        if not nickname:
+            raise UsageError("join: the ticket suggests no name; choose one with --name NAME")
+        name = check_petname(nickname)
+        taken = self.parts.contacts.book.find(name)
+        if taken is not None:
+            free = self.parts.contacts.book.suggest(nickname)
+            raise UsageError(
+                f"join: {name} already is {taken.endpoint_id}; choose another name, such as --name {free}"
+            )
+        return name

@@ -1,0 +1,111 @@
+"""What is told of a name: whether its endpoint answers, by which paths, and what the name stands for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.answers.contacts import ContactAnswers
+from gateway.control import api
+from gateway.dialing import DialError, Failure
+from gateway.errors import UsageError
+from gateway.reach import candidate_report, path_report, path_word, trace_report, via
+from resolver.errors import InvalidName, ResolverError
+from resolver.facts import NameStatus
+from resolver.names import OverlayName, is_overlay
+from tunnels.errors import TunnelError
+from tunnels.events import TunnelState
+from tunnels.identity import EndpointId
+
+
+class NameAnswers(ContactAnswers):
+    """Ping, paths, resolve."""
+
+    async def ping(self, request: api.PingRequest) -> api.PingReport:
+        parts = self.parts
+        name = self._name(request.name)
+        endpoint_id = self._owner(name)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(request.timeout):
+                was_up = any(
+                    t.endpoint_id == endpoint_id and t.state is TunnelState.OPEN
+                    for t in parts.endpoint.status()
+                )
+                began = loop.time()
+                await parts.endpoint.connect(endpoint_id)
+                connected = loop.time() - began
+                seconds, address = await parts.endpoint.ping(endpoint_id)
+        except TimeoutError:
+            raise DialError(
+                Failure.OFFLINE, f"{request.name} did not answer within {request.timeout:g} s"
+            ) from None
+        except TunnelError as error:
+            raise DialError(Failure.OFFLINE, str(error)) from None
+        path = path_word(address, self._paths(endpoint_id))
+        return api.PingReport(
+            name=request.name,
+            endpoint_id=str(endpoint_id),
+            rtt_ms=seconds * 1000,
+            address=str(address or ""),
+            path=path,
+            via=via(address, path),
+            connect_ms=None if was_up else connected * 1000,
+        )
+
+    async def paths(self, name: str) -> api.PathsReport:
+        parts = self.parts
+        endpoint_id = self._owner(self._name(name))
+        report = self._paths(endpoint_id)
+        if report is None:
+            raise DialError(Failure.OFFLINE, f"paths: no tunnel with {name} is up; try: overlay ping {name}")
+        contact = parts.contacts.book.find_id(endpoint_id)
+        now = asyncio.get_running_loop().time()
+        return api.PathsReport(
+            endpoint_id=str(endpoint_id),
+            petname=contact.petname if contact is not None else "",
+            policy=self.path_policy(endpoint_id).value,
+            own_candidates=tuple(map(candidate_report, report.own_candidates)),
+            paths=tuple(map(path_report, report.paths)),
+            decisions=tuple(trace_report(entry, now) for entry in report.trace),
+        )
+
+    async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
+        parts = self.parts
+        name = self._name(request.name)
+        endpoint_id = self._owner(name)
+        facts = await parts.directory.lookup(name)
+        if facts.status is NameStatus.NOT_FOUND:
+            raise DialError(
+                Failure.NO_SERVICE, f"{name} does not exist: its owner exposes no such service to you"
+            )
+        if facts.status is NameStatus.UNKNOWN:
+            raise DialError(Failure.OFFLINE, facts.reason)
+        contact = parts.contacts.book.find_id(endpoint_id)
+        explained = parts.records.explain(endpoint_id)
+        addresses = (*explained.typed, *(explained.cached.record.addresses if explained.cached else ()))
+        return api.ResolveReport(
+            name=str(name),
+            endpoint_id=str(endpoint_id),
+            petname=contact.petname if contact is not None else "",
+            service=name.service or "",
+            ip=str(facts.ipv4 or ""),
+            offers=parts.directory.offers(facts, name.service),
+            addresses=tuple(map(str, dict.fromkeys(addresses))),
+            relays=tuple(map(str, explained.cached.record.relays)) if explained.cached else (),
+            source="contact" if isinstance(name.owner, str) else "id",
+        )
+
+    def _name(self, text: str) -> OverlayName:
+        """What a person typed: `alice`, `web.alice`, an id, or any of them with .overlay."""
+        try:
+            return OverlayName.parse(text if is_overlay(text) else f"{text.removesuffix('.')}.overlay")
+        except InvalidName as error:
+            raise UsageError(f"{error}") from None
+
+    def _owner(self, name: OverlayName) -> EndpointId:
+        if isinstance(name.owner, EndpointId):
+            return name.owner
+        try:
+            return self.parts.id_of(name.owner) or self.parts.contacts.book.get(name.owner).endpoint_id
+        except ResolverError as error:
+            raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
