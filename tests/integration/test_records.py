@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import TYPE_CHECKING
 
 from resolver.records import EndpointRecord
 from resolver.signed_packets import SignedPacket
-from tests.lab.gateways import GatewayProcess, wait_until
+from tests.lab.gateways import OVERLAY, GatewayProcess, clean_environment, wait_until
 from tests.lab.pkarr_relay import PkarrRelay
+from tunnels.addresses import BeaconUrl
 from tunnels.identity import EndpointId, SecretKey
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tunnels.addresses import BeaconUrl
 
 
 def free_port() -> int:
@@ -110,3 +110,44 @@ async def test_who_does_not_want_to_be_found_is_not_published(tmp_path: Path) ->
             assert {method for method, _ in relay.log} == {"GET"}
         finally:
             await asyncio.to_thread(alice.stop)
+
+
+async def test_a_beacon_with_its_own_certificate_keeps_records_too(tmp_path: Path) -> None:
+    port, config = free_port(), tmp_path / "beacon.toml"
+    await asyncio.to_thread(config.write_text, '[tls]\nmode = "self-signed"\n')
+    beacon = await asyncio.create_subprocess_exec(
+        *(OVERLAY, "--home", str(tmp_path / "beacon"), "beacon", "--config", str(config)),
+        *("--port", "0", "--bind", "127.0.0.1"),
+        stdout=asyncio.subprocess.PIPE,
+        env=clean_environment(),
+    )
+    try:
+        assert beacon.stdout is not None
+        url = None
+        while url is None:
+            line = (await asyncio.wait_for(beacon.stdout.readline(), 20)).decode()
+            assert line, "it ended"
+            url = re.search(r"https://127\.0\.0\.1:[0-9]+#[a-z0-9]{52}", line)
+        there = BeaconUrl.parse(url[0])
+        alice = with_beacon(
+            tmp_path, "alice", there, "--tunnel-port", str(port), "--address", f"127.0.0.1:{port}"
+        )
+        bob = with_beacon(tmp_path, "bob", there)
+        try:
+            await asyncio.gather(asyncio.to_thread(alice.start), asyncio.to_thread(bob.start))
+            await asyncio.to_thread(bob.run, "contacts", "add", "alice", alice.id)
+            await asyncio.to_thread(
+                wait_until, lambda: bob.run("ping", "alice", check=False).returncode == 0, 20
+            )
+            (contact,) = await asyncio.to_thread(bob.json, "contacts", "ls")
+            assert contact["addresses"] == [f"127.0.0.1:{port}"]
+            assert contact["relays"] == [str(there)]
+            assert (await asyncio.to_thread(alice.json, "status"))["warnings"] == []
+            await asyncio.to_thread(bob.stop)
+            await asyncio.to_thread(alice.stop)
+        finally:
+            await asyncio.to_thread(bob.kill)
+            await asyncio.to_thread(alice.kill)
+    finally:
+        beacon.terminate()
+        await beacon.wait()
