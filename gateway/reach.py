@@ -65,14 +65,14 @@ def path_word(address: PathAddress | None, report: PathsReport | None = None) ->
 
 
 def via(address: PathAddress | None, word: str) -> str:
-    """A path for people: `relay eu1.example`, `203.0.113.9:41641 (direct)`, `192.0.2.9:7 (TURN at 192.0.2.1:3478)`."""
+    """A path for people: `relay eu1.example`, `203.0.113.9:41641 (direct)`, `192.0.2.9:7 (TURN)`."""
     match address:
         case None:
             return "no known path"
         case RelayAddress():
             return str(address)
         case TurnAddress():
-            return f"{address.peer} (TURN at {address.server})"
+            return f"{address.peer} ({word})"
         case Address():
             return f"{address} ({word})"
 

@@ -67,7 +67,7 @@ class Report:
     [
         (LAN, "LAN", "192.168.1.2:7 (LAN)"),
         (PUBLIC, "direct", "203.0.113.9:41641 (direct)"),
-        (TURN, "TURN", "203.0.113.9:41641 (TURN at 192.0.2.1:3478)"),
+        (TURN, "TURN", "203.0.113.9:41641 (TURN)"),
         (RELAY, "relay", "relay eu1.example"),
         (None, "direct", "no known path"),
     ],
