@@ -203,6 +203,7 @@ class Daemon:
             clock=time_now,
             kept=self._kept_packets,
             on_learned=self._record_learned,
+            with_local_relays=lambda: any(beacon.is_local for beacon in self._config.beacons.urls),
         )
         stack.push_async_callback(self._records.close)
         self._publisher = Publisher(self._published_record, self._records.publish, random.random)
@@ -217,8 +218,7 @@ class Daemon:
         )
 
     def _relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
-        known = self._records.known(endpoint_id)
-        return known.record.relays if known is not None else ()
+        return self._records.relays_of(endpoint_id)
 
     def _kept_packets(self, endpoint_id: EndpointId) -> tuple[SignedPacket, ...]:
         """What contacts gave us, as a ticket or by way of beacons."""
@@ -470,6 +470,8 @@ class Daemon:
                 if self._proxy is not None:
                     self._direct.own_address = self._proxy.address
                     self._proxy.configure(self._proxy_settings())
+            if any(key.startswith(("contacts.", "tunnels.path_policy")) for key in changed):
+                self.facade.apply_path_policies()
             if any(key.startswith("beacons.") for key in changed):
                 self._records.set_sources(self._record_sources())
             if any(key.startswith(("contacts.", "services.")) for key in changed):

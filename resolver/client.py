@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from resolver.discovery.base import RecordSource
     from resolver.record_cache import CachedRecord, RecordCache
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import Address, PathAddress
+    from tunnels.addresses import Address, BeaconUrl, PathAddress
     from tunnels.identity import EndpointId
 
 
@@ -86,12 +86,14 @@ class ResolverClient:
         clock: Callable[[], float],
         kept: Callable[[EndpointId], Sequence[SignedPacket]] = lambda _: (),
         on_learned: Callable[[CachedRecord], None] = lambda _: None,
+        with_local_relays: Callable[[], bool] = lambda: False,
         seconds: float = DISCOVERY_SECONDS,
     ) -> None:
         """`clock` gives unix seconds; `seconds` is how long a source may take.
 
         `kept` gives the packets that are at hand without asking anybody: tickets, and what was kept on disk.
-        `on_learned` is told of each record that is newer than what was known.
+        `on_learned` is told of each record that is newer than what was known. Relays on loopback and the like are used
+        `with_local_relays`, that is where we have such a beacon ourselves; else a record would point us at our own machine.
         """
         self._sources = tuple(sources)
         self._cache = cache
@@ -99,6 +101,7 @@ class ResolverClient:
         self._clock = clock
         self._kept = kept
         self._on_learned = on_learned
+        self._with_local_relays = with_local_relays
         self._seconds = seconds
         self._searches: dict[EndpointId, _Search] = {}
         self._findings: dict[EndpointId, dict[str, SourceFinding]] = {}
@@ -128,7 +131,7 @@ class ResolverClient:
             cached = await search.first()
         if cached is None:
             return typed
-        relayed = (RelayAddress(beacon, endpoint_id) for beacon in cached.record.relays)
+        relayed = (RelayAddress(beacon, endpoint_id) for beacon in self.relays_of(endpoint_id))
         older = (address for record in kept for address in record.addresses)
         return tuple(dict.fromkeys((*typed, *cached.record.addresses, *relayed, *older)))
 
@@ -137,6 +140,14 @@ class ResolverClient:
         now = self._clock()
         self._take_kept(endpoint_id, now)
         return self._cache.get(endpoint_id, now)
+
+    def relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
+        """The beacons by which the endpoint is reached, as far as is known here; its home first."""
+        known = self.known(endpoint_id)
+        if known is None:
+            return ()
+        local = self._with_local_relays()
+        return tuple(beacon for beacon in known.record.relays if local or not beacon.is_local)
 
     async def record_of(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The endpoint's newest record known here, or the first that a source gives; None if none does."""

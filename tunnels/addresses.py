@@ -101,6 +101,20 @@ class BeaconUrl:
         return self.host if self.port == default else f"{self.host}:{self.port}"
 
     @property
+    def is_local(self) -> bool:
+        """Whether it names the machine it is read on, or no machine at all: nothing that others should send us to."""
+        try:
+            ip = ip_address(self.host.strip("[]"))
+        except ValueError:
+            last = self.host.rpartition(".")[2]
+            odd_ip = last.isdigit() or last.startswith(
+                "0x"
+            )  # the system reads 127.1 and 0x7f.1 as loopback addresses
+            return odd_ip or last == "localhost"
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.is_multicast
+
+    @property
     def origin(self) -> str:
         """The URL without the id."""
         return f"{self.scheme}://{self.authority}"

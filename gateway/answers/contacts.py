@@ -116,6 +116,12 @@ class ContactAnswers(Answers):
         contact = self.parts.contacts.book.find_id(endpoint_id)
         return PathPolicy((contact.path if contact else "") or self.parts.config.tunnels.path_policy)
 
+    def apply_path_policies(self) -> None:
+        """Use only such paths to each contact as the configuration and the address book say now."""
+        if self.parts.reach is not None:
+            for contact in self.parts.contacts.book:
+                self.parts.reach.set_policy(contact.endpoint_id, self.path_policy(contact.endpoint_id))
+
     async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
         record, ticket = self._ticket(request.expires_in or TICKET_LIFETIME)
         return api.TicketReport(

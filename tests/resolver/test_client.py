@@ -228,3 +228,23 @@ async def test_sources_may_be_replaced() -> None:
     resolver.set_sources((FakeSource("two", NEW),))
     assert await resolver.addresses_of(ALICE) == (THERE,)
     assert findings(resolver) == {"two": Finding.FOUND}
+
+
+async def test_a_record_points_nobody_at_their_own_machine() -> None:
+    local = BeaconUrl.parse("http://127.0.0.1:631")
+    public = BeaconUrl.parse("https://eu1.example")
+    tricky = replace(record(addresses=()), relays=(local, BeaconUrl.parse("https://localhost"), public)).sign(
+        key(1)
+    )
+    resolver = client(kept=(tricky,))
+    assert await resolver.addresses_of(ALICE) == (RelayAddress(public, ALICE),)
+    assert resolver.relays_of(ALICE) == (public,)
+    at_home = ResolverClient(
+        (),
+        RecordCache(),
+        typed_addresses=lambda _: (),
+        clock=lambda: NOW,
+        kept=lambda _: (tricky,),
+        with_local_relays=lambda: True,
+    )
+    assert at_home.relays_of(ALICE)[0] == local

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 
 ports = st.integers(1, 65535)
 
@@ -89,3 +89,28 @@ def test_an_ipv4_address_written_as_ipv6_is_the_same_place():
 def test_a_port_out_of_range_is_refused(port):
     with pytest.raises(ValueError, match="not a port"):
         Address.of("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("[::ffff:127.0.0.1]", True),
+        ("0.0.0.0", True),
+        ("169.254.169.254", True),
+        ("[fe80::1]", True),
+        ("localhost", True),
+        ("a.localhost", True),
+        ("127.1", True),
+        ("0x7f.1", True),
+        ("0x7f000001", True),
+        ("2130706433", True),
+        ("192.168.1.2", False),
+        ("203.0.113.9", False),
+        ("eu1.example", False),
+    ],
+)
+def test_a_beacon_on_this_machine_is_told_from_others(host: str, is_local: bool) -> None:
+    assert BeaconUrl.parse(f"https://{host}").is_local == is_local
