@@ -263,9 +263,6 @@ REMOTE_SERVICES_ABSENT: Final = 0.2
 """Seconds for which a service that an endpoint did not tell of counts as absent: it may be exposed any moment, and
 asking again costs it one small stream, five times a second at most."""
 
-VOUCHER_CHARACTERS: Final = 1024
-"""A voucher has 273 characters, a receipt 286; the rest is room for the line breaks and quote marks of mail."""
-
 HELD_VOUCHERS: Final = 64
 """Vouchers that are kept: each is for gigabytes; one that was taken or has expired makes room."""
 

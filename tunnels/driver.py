@@ -17,12 +17,11 @@ from tunnels.paths.reports import Healed
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from tunnels.addresses import BeaconUrl, PathAddress
+    from tunnels.addresses import PathAddress
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
-    from tunnels.paths.candidates import Candidate, PathPolicy
     from tunnels.paths.path_set import PathSet
     from tunnels.remote import Connection
     from tunnels.tunnel import Tunnel
@@ -72,7 +71,7 @@ class TunnelOwner:
 
 
 class TunnelDriver:
-    """A tunnel, its paths, its streams and its timer."""
+    """A tunnel, its paths, its streams and its timer. Whoever tells its paths something calls `schedule_flush` then."""
 
     def __init__(
         self, owner: TunnelOwner, paths: PathSet, make_tunnel: Callable[[TunnelEvents], Tunnel]
@@ -179,7 +178,7 @@ class TunnelDriver:
                 if not self._owner.send([probe], selected):
                     self.carrier.probe_refused(selected, size, now)
         self.paths.handle_timer(now)
-        for check, address in self.paths.checks_to_send(now):
+        for check, address in self.paths.checks_to_send():
             if not self._owner.send([check], address, urgent=True) and isinstance(address, RelayAddress):
                 self.paths.failed(address, now)
         for event in self.paths.take_events():
@@ -197,7 +196,7 @@ class TunnelDriver:
     def probe_received(self, probe: bytes, address: PathAddress, now: float) -> None:
         """The peer asks whether a datagram arrives."""
         answer = self.carrier.probe_received(probe, now)
-        if answer is not None:
+        if answer is not None and self.paths.allows(address):
             self._owner.send([answer], address)
 
     def answer_received(self, answer: bytes) -> None:
@@ -236,44 +235,6 @@ class TunnelDriver:
             if self._is_awaited and self.is_suspect(now):
                 self._owner.tunnel_suspect(self)
         self._flush()
-
-    # --- what is known of paths elsewhere ---------------------------------------------------------------
-
-    def path_failed(self, address: PathAddress) -> None:
-        """The transport cannot send there: a relay is gone, or the peer is not at it."""
-        self.paths.failed(address, time.monotonic())
-        self.schedule_flush()
-
-    def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
-        """The relay of a beacon can be used now, or cannot any more."""
-        now = time.monotonic()
-        for address in self.paths.relays:
-            if address.beacon == beacon:
-                if is_up:
-                    self.paths.works_again(address, now)
-                else:
-                    self.paths.failed(address, now)
-                self.schedule_flush()
-
-    def network_changed(self) -> None:
-        """This machine's network is another one."""
-        self.paths.network_changed(time.monotonic())
-        self.schedule_flush()
-
-    def set_own_candidates(self, own: Iterable[Candidate]) -> None:
-        """We may be reached here now."""
-        self.paths.set_own_candidates(own, time.monotonic())
-        self.schedule_flush()
-
-    def add_candidates(self, candidates: Iterable[Candidate]) -> None:
-        """The peer may be reached here, too."""
-        self.paths.add_candidates(candidates, time.monotonic())
-        self.schedule_flush()
-
-    def set_policy(self, policy: PathPolicy) -> None:
-        """Only such paths may be used."""
-        self.paths.set_policy(policy, time.monotonic())
-        self.schedule_flush()
 
     # --- streams ----------------------------------------------------------------------------------------
 

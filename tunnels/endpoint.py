@@ -245,13 +245,14 @@ class Endpoint(TunnelOwner, TransportOwner):
         if driver is None:
             return None
         paths = driver.paths
-        return PathsReport(paths.report(time.monotonic()), paths.offered[0], paths.trace.entries)
+        return PathsReport(paths.report(time.monotonic()), paths.own_candidates, paths.trace.entries)
 
     def set_policy(self, endpoint_id: EndpointId, policy: PathPolicy) -> None:
         """Use only such paths to the endpoint from now on; `policy_of` says the same to later connections."""
         remote = self._remotes.get(endpoint_id)
         for driver in remote.drivers if remote is not None else ():
-            driver.set_policy(policy)
+            driver.paths.set_policy(policy, time.monotonic())
+            driver.schedule_flush()
 
     def set_beacons(self, urls: tuple[BeaconUrl, ...]) -> None:
         """Be at home at the first of these that works."""
@@ -390,9 +391,10 @@ class Endpoint(TunnelOwner, TransportOwner):
         client = self.endpoint_id if tunnel.is_client else tunnel.remote_id
         self._opened += 1
         driver.connection = Connection(client, tunnel.incarnation, self._opened)
-        driver.set_policy(self._policy_of(tunnel.remote_id))
-        driver.set_own_candidates(self._transport.candidates)
-        remote.opened(driver, time.monotonic())
+        now = time.monotonic()
+        driver.paths.set_policy(self._policy_of(tunnel.remote_id), now)
+        driver.paths.set_own_candidates(self._transport.candidates, now)
+        remote.opened(driver, now)
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
@@ -428,12 +430,14 @@ class Endpoint(TunnelOwner, TransportOwner):
         server = gatherer.turn_server
         if server is None:
             return
-        theirs = [candidate.address for candidate in driver.paths.offered[1]]
-        driver.add_candidates(
+        theirs = [candidate.address for candidate in driver.paths.peer_candidates]
+        by_turn = [
             Candidate(TurnAddress(server, address), CandidateKind.RELAYED)
             for address in theirs
             if isinstance(address, Address) and not is_private(address)
-        )
+        ]
+        driver.paths.add_candidates(by_turn, time.monotonic())
+        driver.schedule_flush()
 
     # --- TransportOwner ---------------------------------------------------------------------------------
 
@@ -443,11 +447,13 @@ class Endpoint(TunnelOwner, TransportOwner):
     def peer_absent(self, address: RelayAddress) -> None:
         remote = self._remotes.get(address.endpoint_id)
         for driver in remote.drivers if remote is not None else ():
-            driver.path_failed(address)
+            driver.paths.failed(address, time.monotonic())
+            driver.schedule_flush()
 
     def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
         for driver in self._drivers:
-            driver.beacon_changed(beacon, is_up=is_up)
+            driver.paths.beacon_changed(beacon, time.monotonic(), is_up=is_up)
+            driver.schedule_flush()
         relays = self.own_relays()
         if relays != self._told_relays:
             self._told_relays = relays
@@ -456,14 +462,16 @@ class Endpoint(TunnelOwner, TransportOwner):
     def candidates_changed(self) -> None:
         for driver in self._drivers:
             if driver.is_usable:
-                driver.set_own_candidates(self._transport.candidates)
+                driver.paths.set_own_candidates(self._transport.candidates, time.monotonic())
+                driver.schedule_flush()
                 self._use_turn(driver)
 
     def network_changed(self, why: str) -> None:
         for remote in self._remotes.values():
             remote.backoff.reset()
         for driver in self._drivers:
-            driver.network_changed()
+            driver.paths.network_changed(time.monotonic())
+            driver.schedule_flush()
 
     def _redial(self, remote: Remote) -> None:
         if not self._closing:

@@ -229,14 +229,17 @@ PATH_LOSS: Final = 0.05
 PATH_RTT_PERIOD: Final = 60.0
 """Seconds over which the shortest round trip of a path is taken."""
 
+DOUBT_LOOK_EVERY: Final = 0.1
+"""Seconds after which it is looked up anew by which paths data goes while the selected one is not trusted."""
+
 STANDBY_PATHS: Final = 4
 """Paths that data goes to at once at most, when none is trusted."""
 
 MAX_PATHS: Final = 32
 """Paths of one connection: the peer's candidates, twice, since NATs give new addresses to old ones."""
 
-MAX_UNPROVEN_SOURCES: Final = 4
-UNPROVEN_PINGS_PER_SECOND: Final = 4
+MAX_STRANGERS: Final = 4
+STRANGER_PINGS_PER_SECOND: Final = 4
 """Addresses that unauthenticated datagrams came from and that are being asked, and pings to them: whoever forges sources
 gets four small datagrams a second sent to others."""
 

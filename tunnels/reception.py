@@ -108,5 +108,5 @@ class Reception:
 def _deliver(driver: TunnelDriver, packets: list[bytes], address: PathAddress, now: float) -> None:
     if driver.tunnel.state is TunnelState.HANDSHAKE and not driver.tunnel.is_client:
         # A client tries several paths at once.
-        driver.add_candidates((Candidate(address, CandidateKind.PEER_REFLEXIVE),))
+        driver.paths.add_candidates((Candidate(address, CandidateKind.PEER_REFLEXIVE),), now)
     driver.receive(packets, address, now)

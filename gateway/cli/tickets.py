@@ -17,6 +17,7 @@ from gateway.errors import UsageError
 if TYPE_CHECKING:
     from gateway.control.api import ContactReport, TicketReport
 
+
 @click.command("ticket", cls=Command, short_help="Print where this endpoint is.")
 @click.option("--expires", type=Duration("a ticket"), metavar="30d", help="How long it is good for.")
 @output.json_option

@@ -97,7 +97,7 @@ class Pair:
             sealer = Sealer(
                 binding, is_client=name == "alice", peer_id=IDS[OTHER[name]], chance=self.random.randbytes
             )
-            self.ends[name].paths.peer_connection_id = name[:1].encode() * 8
+            self.ends[name].paths.exchange.peer_connection_id = name[:1].encode() * 8
             self.ends[name].paths.open(sealer, self.now)
             self.flush(self.ends[name])
         return self
@@ -144,7 +144,7 @@ class Pair:
 
     def flush(self, end: End) -> None:
         end.paths.handle_timer(self.now)
-        for check, address in end.paths.checks_to_send(self.now):
+        for check, address in end.paths.checks_to_send():
             end.checks.append((self.now, check, address))
             self.carry(end.name, check, address)
         end.events += end.paths.take_events()

@@ -59,7 +59,7 @@ class Carrier:
         """The packets as datagrams that the path carries."""
         last = packets[-1]
         if not last[0] & _LONG_HEADER:
-            self._paths.peer_connection_id = last[1 : 1 + limits.CONNECTION_ID_BYTES]
+            self._paths.exchange.peer_connection_id = last[1 : 1 + limits.CONNECTION_ID_BYTES]
         if isinstance(address, RelayAddress):
             return packets
         mtu = self._mtu_of(address)
@@ -98,7 +98,11 @@ class Carrier:
     def _probed(self) -> PathAddress | None:
         """The path whose size is worth knowing; None before there are packets to be carried."""
         selected = self._paths.confirmed
-        return selected if self._paths.peer_connection_id and not isinstance(selected, RelayAddress) else None
+        return (
+            selected
+            if self._paths.exchange.peer_connection_id and not isinstance(selected, RelayAddress)
+            else None
+        )
 
     def get_timer(self) -> float | None:
         """When `probes` may have something to send."""
@@ -115,13 +119,13 @@ class Carrier:
         for size in mtu.due(now, rtt) if now >= mtu.get_timer() else ():
             nonce = self._chance(NONCE_BYTES)
             mtu.probe_sent(size, nonce)
-            probes.append((encode_probe(self._paths.peer_connection_id, nonce, size), size))
+            probes.append((encode_probe(self._paths.exchange.peer_connection_id, nonce, size), size))
         return probes
 
     def probe_received(self, probe: bytes, now: float) -> bytes | None:
         """The answer to a probe of the peer's; None if it has none, or asks too often."""
         nonce = nonce_of(probe)
-        peer_id = self._paths.peer_connection_id
+        peer_id = self._paths.exchange.peer_connection_id
         return encode_answer(peer_id, nonce) if nonce and peer_id and self._answers.take(now) else None
 
     def answer_received(self, answer: bytes) -> None:

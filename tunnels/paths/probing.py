@@ -77,6 +77,10 @@ class Round:
             self._answered = True
             self._left = min(self._left, limits.ROUND_PINGS_MORE)
 
+    def put_off(self, now: float) -> None:
+        """There are too many pings as it is: later."""
+        self.due = now + limits.SUSPECT_PING_EVERY
+
     def end(self) -> None:
         """No more of them."""
         self.due = inf

@@ -1,0 +1,113 @@
+"""The checks of one connection on their way out and in: sealed, within bounds, each pong told apart. Sans-IO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnels import limits
+from tunnels.paths.checks import TRANSACTION_ID_BYTES, Check, Ping, Pong, Sealer
+from tunnels.paths.path import Path, PathState
+from tunnels.paths.probing import Bucket, Outstanding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tunnels.addresses import PathAddress
+
+
+class Exchange:
+    """Closed until the peer is authenticated; `chance` gives so many random bytes."""
+
+    __slots__ = ("_chance", "_outstanding", "_pings", "_pongs", "_queue", "peer_connection_id", "sealer")
+
+    def __init__(self, chance: Callable[[int], bytes]) -> None:
+        self.sealer: Sealer | None = None
+        """Once the peer is authenticated."""
+        self.peer_connection_id = b""
+        """Where checks go; empty until the peer's packets can be sent to."""
+        self._chance = chance
+        self._outstanding = Outstanding()
+        self._pings = Bucket(limits.PINGS_PER_SECOND)
+        self._pongs = Bucket(limits.PONGS_PER_SECOND)
+        self._queue: list[tuple[bytes, PathAddress]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether checks can be sent."""
+        return self.sealer is not None and bool(self.peer_connection_id)
+
+    def send(self, check: Check, addresses: Iterable[PathAddress]) -> None:
+        """Seal a check, for each of the addresses anew; dropped while none can be sent."""
+        if self.sealer is not None and self.peer_connection_id:
+            for address in addresses:
+                self._queue.append((self.sealer.seal(check, self.peer_connection_id), address))
+
+    def ping(self, path: Path, now: float, *, is_suspect: bool) -> None:
+        """Ping on a path, or put it off if there were too many."""
+        if not self._pings.take(now):
+            path.round.put_off(now)
+            return
+        if path.state is PathState.CLOSED:
+            path.open(now)
+        transaction_id = self._chance(TRANSACTION_ID_BYTES)
+        self.send(Ping(transaction_id, is_suspect), (path.address,))
+        self._outstanding.add(transaction_id, path, now)
+        path.ping_sent(now)
+        path.round.sent(now)
+
+    def may_answer(self, now: float) -> bool:
+        """Whether one more ping of the peer's is answered."""
+        return self._pongs.take(now)
+
+    def ping_of(self, pong: Pong) -> tuple[Path, float] | None:
+        """The path of the ping that a pong answers, and when it was sent; None for one that we know nothing of."""
+        return self._outstanding.take(pong.transaction_id)
+
+    def expire(self, now: float) -> None:
+        """Count pings as lost that nobody will answer any more."""
+        self._outstanding.expire(now)
+
+    def take(self) -> list[tuple[bytes, PathAddress]]:
+        """What is to be put on the wire, each with where to."""
+        if not self._queue:
+            return []
+        queue, self._queue = self._queue, []
+        return queue
+
+
+class Strangers:
+    """Addresses that datagrams of the connection came from, and that nobody vouches for."""
+
+    __slots__ = ("_bucket", "_paths")
+
+    def __init__(self) -> None:
+        self._paths: dict[PathAddress, Path] = {}
+        self._bucket = Bucket(limits.STRANGER_PINGS_PER_SECOND)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __contains__(self, address: PathAddress) -> bool:
+        return address in self._paths
+
+    def may_ask(self, now: float) -> bool:
+        """Whether one of them may be pinged."""
+        return self._bucket.take(now)
+
+    def add(self, path: Path) -> Path:
+        """One more, or the one there is to this address; the oldest makes room."""
+        known = self._paths.get(path.address)
+        if known is not None:
+            return known
+        if len(self._paths) >= limits.MAX_STRANGERS:
+            del self._paths[next(iter(self._paths))]
+        self._paths[path.address] = path
+        return path
+
+    def take(self, address: PathAddress) -> Path | None:
+        """It is a stranger no more."""
+        return self._paths.pop(address, None)
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._paths.clear()

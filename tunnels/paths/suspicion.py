@@ -1,0 +1,61 @@
+"""What is known of a path that may be dead in one direction only, and who has been told. Sans-IO.
+
+The end that misses something notices: its QUIC gets no acknowledgements. Either its data is lost or the acknowledgements
+are, and only the other end can do something about those. So it says in its pings, by whatever path they arrive, that it
+hears nothing, and the other end distrusts the path it sends on, until a later ping of its own is answered.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from tunnels import limits
+
+
+class Suspicion:
+    """One connection's."""
+
+    __slots__ = ("_has_healed", "_proof", "_since", "probe_timeouts", "tells")
+
+    def __init__(self) -> None:
+        self.probe_timeouts = 0
+        """QUIC's, in a row."""
+        self.tells = False
+        """Whether our pings say that nothing is heard."""
+        self._since = -inf
+        self._has_healed = False
+        self._proof = -1  # the peer's sequence number when it last answered a ping on the selected path
+
+    def counted(self, probe_timeouts: int) -> bool:
+        """So many of QUIC's probes went unanswered; whether that is more than it was."""
+        before, self.probe_timeouts = self.probe_timeouts, probe_timeouts
+        if not probe_timeouts:
+            self.tells = False
+        if probe_timeouts > before:
+            self._has_healed = False
+        return probe_timeouts > before
+
+    def tell(self, now: float) -> None:
+        """Say so in pings, until the peer has answered one of them."""
+        self.tells = True
+        self._since = now
+
+    def answered(self, ping_sent_at: float) -> None:
+        """The peer answered a ping that was sent then; perhaps one that told."""
+        if ping_sent_at >= self._since:
+            self.tells = False
+
+    def proved(self, sequence: int) -> None:
+        """With its check of that number the peer said that the selected path works."""
+        self._proof = sequence
+
+    def is_news(self, sequence: int) -> bool:
+        """Whether a complaint of that number is younger than the last proof that there is no reason for it."""
+        return sequence > self._proof
+
+    def heals(self) -> bool:
+        """A trusted path answers: whether QUIC is to be told not to wait. Once for each of its timeouts."""
+        if self.probe_timeouts < limits.DISTRUST_PROBES or self._has_healed:
+            return False
+        self._has_healed = True
+        return True

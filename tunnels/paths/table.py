@@ -1,0 +1,169 @@
+"""The paths to one peer: which there are, which one is selected, and what data goes by beside it. Sans-IO."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from tunnels import limits
+from tunnels.addresses import PathAddress, RelayAddress
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed, bounded, is_allowed
+from tunnels.paths.path import Path, PathState
+from tunnels.paths.reports import PathReport
+from tunnels.paths.selection import rank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class PathTable:
+    """Bounded: what is neither usable nor named by the peer makes room."""
+
+    __slots__ = ("_paths", "policy", "selected", "selected_at")
+
+    def __init__(self, candidates: Iterable[Candidate], policy: PathPolicy, now: float) -> None:
+        """As many of the candidates as the policy and the bounds allow."""
+        self.policy = policy
+        self._paths: dict[PathAddress, Path] = {
+            candidate.address: Path(candidate) for candidate in bounded(allowed(policy, candidates))
+        }
+        self.selected: Path | None = None
+        self.selected_at = now
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._paths.values())
+
+    def __contains__(self, address: PathAddress) -> bool:
+        return address in self._paths
+
+    def get(self, address: PathAddress) -> Path | None:
+        """The path to an address, if there is one."""
+        return self._paths.get(address)
+
+    def add(
+        self, candidate: Candidate, named: frozenset[PathAddress] = frozenset(), path: Path | None = None
+    ) -> Path | None:
+        """The path to a candidate, made if need be, or taken as it is; None where the policy or the bounds say no.
+
+        `named`: the addresses that the peer calls its own; none of them makes room.
+        """
+        known = self._paths.get(candidate.address)
+        if known is not None or not is_allowed(self.policy, candidate.tier):
+            return known
+        if len(self._paths) >= limits.MAX_PATHS and not self._make_room(named):
+            return None
+        made = self._paths[candidate.address] = path or Path(candidate)
+        return made
+
+    def _make_room(self, named: frozenset[PathAddress]) -> bool:
+        for path in self:
+            if (
+                path is not self.selected
+                and path.state is not PathState.USABLE
+                and path.address not in named
+                and path.candidate.tier is not Tier.RELAY
+            ):
+                del self._paths[path.address]
+                return True
+        return False
+
+    def withdraw(self, addresses: Iterable[PathAddress]) -> None:
+        """The peer is not there any more, as it says; what works all the same is kept."""
+        for address in addresses:
+            path = self._paths.get(address)
+            if path is not None and path is not self.selected and path.state is not PathState.USABLE:
+                del self._paths[address]
+
+    def set_policy(self, policy: PathPolicy) -> None:
+        """Forget what it forbids."""
+        self.policy = policy
+        self._paths = {
+            address: path for address, path in self._paths.items() if is_allowed(policy, path.candidate.tier)
+        }
+        if self.selected is not None and self.selected.address not in self._paths:
+            self.selected = None
+
+    def select(self, path: Path, now: float) -> None:
+        """Data goes by this one from now on."""
+        self.selected = path
+        self.selected_at = now
+
+    # --- where data goes --------------------------------------------------------------------------------
+
+    def unanswered(self, now: float) -> tuple[PathAddress, ...]:
+        """Before anything came back: every path whose transport did not say that it is in vain."""
+        return tuple(path.address for path in self if path.held_until <= now) or tuple(self._paths)
+
+    def heard(self) -> tuple[PathAddress, ...]:
+        """Wherever something came from, the selected path first."""
+        return _addresses(self.selected, *(path for path in self if path.heard_at > -inf))
+
+    def doubtful(self, now: float) -> tuple[PathAddress, ...]:
+        """While the selected path is not trusted: it, the relay, and the best that is; or all that worked lately."""
+        selected = self.selected
+        trusted = [path for path in self if path.is_trusted(now)]
+        best = min(trusted, key=rank, default=None)
+        found: list[Path | None] = [selected, self.standby(now), best]
+        if best is None:
+            worked = [path for path in self if path.answered_at > -inf]
+            worked.sort(key=lambda path: path.answered_at, reverse=True)
+            found += worked
+        addresses = _addresses(*found)
+        if selected is not None and selected.state is PathState.CLOSED:
+            addresses = addresses[1:] or addresses
+        return addresses
+
+    def standby(self, now: float) -> Path | None:
+        """The relay beside the selected path."""
+        relays = [
+            path
+            for path in self
+            if path.candidate.tier is Tier.RELAY and path is not self.selected and path.has_consent(now)
+        ]
+        return min(relays, key=rank, default=None)
+
+    # --- for people -------------------------------------------------------------------------------------
+
+    def report(self, now: float) -> tuple[PathReport, ...]:
+        """Every path, the selected one first, then the best."""
+        paths = sorted(self, key=lambda path: (path is not self.selected, *rank(path)))
+        return tuple(self._report_of(path, now) for path in paths)
+
+    def _report_of(self, path: Path, now: float) -> PathReport:
+        is_selected = path is self.selected
+        return PathReport(
+            address=path.address,
+            kind=path.candidate.kind,
+            tier=path.candidate.tier,
+            state=path.state,
+            is_selected=is_selected,
+            is_trusted=path.is_trusted(now),
+            rtt=path.rtt,
+            min_rtt=path.min_rtt if path.min_rtt < inf else None,
+            is_lossy=path.is_lossy,
+            observed=path.observed,
+            bytes_sent=path.bytes_sent,
+            bytes_received=path.bytes_received,
+            in_state_for=_since(path.since, now),
+            selected_for=now - self.selected_at if is_selected else None,
+            answered_ago=_since(path.answered_at, now),
+            heard_ago=_since(path.heard_at, now),
+        )
+
+
+def source(address: PathAddress) -> Candidate:
+    """What the address that a datagram came from is a candidate as."""
+    is_relay = isinstance(address, RelayAddress)
+    return Candidate(address, CandidateKind.RELAY if is_relay else CandidateKind.PEER_REFLEXIVE)
+
+
+def _addresses(*paths: Path | None) -> tuple[PathAddress, ...]:
+    """Each once, in order, no more than data may be multiplied by."""
+    return tuple(dict.fromkeys(path.address for path in paths if path is not None))[: limits.STANDBY_PATHS]
+
+
+def _since(then: float, now: float) -> float | None:
+    return now - then if then > -inf else None
