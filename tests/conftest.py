@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 NEEDS = {
     "root": (lambda: os.geteuid() == 0, "needs root: network namespaces are made"),
+    "tun": (
+        lambda: Path("/dev/net/tun").exists(),
+        "needs /dev/net/tun: `modprobe tun`, or --device /dev/net/tun",
+    ),
     **{
         program: (
             lambda program=program: (

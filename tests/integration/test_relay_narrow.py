@@ -11,7 +11,7 @@ from tests.lab.meetings import MOST_SECONDS, a_meeting, steady_download
 from tests.lab.networks import PROXY_PORT
 
 pytestmark = [
-    pytest.mark.needs("root", "ip", "nft", "conntrack", "curl"),
+    pytest.mark.needs("root", "ip", "nft", "conntrack", "tun", "curl"),
     pytest.mark.timeout(180),
 ]
 

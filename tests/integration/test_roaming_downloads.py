@@ -11,7 +11,7 @@ from tests.lab.gateways import wait_until
 from tests.lab.meetings import MOST_SECONDS, steady_download, two_homes
 
 pytestmark = [
-    pytest.mark.needs("root", "ip", "nft", "conntrack", "curl"),
+    pytest.mark.needs("root", "ip", "nft", "conntrack", "tun", "curl"),
     pytest.mark.timeout(180),
 ]
 
@@ -31,7 +31,6 @@ def test_the_relay_is_killed_under_a_relayed_download_and_the_next_beacon_takes_
     with two_homes(tmp_path, nat="symmetric", beacons=2) as (meeting, *_):
         with steady_download(meeting, "relay") as transfer:
             meeting.beacons[0].kill()
-            wait_until(lambda: transfer.gap > 0.2, 5, "the download notices")
         figure(transfer.gap, aim=ONE_IS_MADE)
         assert transfer.gap < MOST_SECONDS
         assert meeting.path() == ("relay", meeting.beacons[1].machine.address)
@@ -43,18 +42,24 @@ def test_the_beacon_is_restarted_under_a_relayed_download(tmp_path, figure, sign
         with steady_download(meeting, "relay") as transfer:
             (beacon,) = meeting.beacons
             beacon.stop() if signalled is signal.SIGTERM else beacon.kill()
-            down = transfer.gap
+            gone = time.monotonic()
             beacon.start()
-        figure(transfer.gap - down, aim=ONE_IS_MADE)
+            away = time.monotonic() - gone
+        figure(
+            max(0.0, transfer.gap - away),
+            aim=ONE_IS_MADE,
+            what="besides the time in which there was no beacon",
+        )
         assert transfer.gap < MOST_SECONDS
 
 
-@pytest.mark.parametrize("which", ["what alice sends", "what bob sends"])
-def test_the_direct_path_is_blackholed_one_way(tmp_path, figure, which):
+@pytest.mark.parametrize("sender", ["alice", "bob"])
+def test_the_direct_path_is_blackholed_one_way(tmp_path, figure, sender):
     with two_homes(tmp_path) as (meeting, alice_home, bob_home):
-        homes = (alice_home, bob_home) if which == "what alice sends" else (bob_home, alice_home)
+        homes = (alice_home, bob_home) if sender == "alice" else (bob_home, alice_home)
         with steady_download(meeting, "direct") as transfer:
             meeting.internet.blackhole(*homes)
+            meeting.wait_for_path("relay", whose=sender)
         figure(transfer.gap, aim=ANOTHER_LIVES)
         assert transfer.gap < MOST_SECONDS
 
@@ -115,6 +120,20 @@ def test_bob_comes_home_to_alices_lan_and_leaves_again(tmp_path, figure):
         figure(transfer.gap, aim=ONE_IS_MADE, what="leaving")
 
 
+def test_the_default_route_moves_to_another_link_and_the_first_link_goes(tmp_path, figure):
+    with two_homes(tmp_path) as (meeting, _, bob_home):
+        mobile, laptop = meeting.internet.provider("mobile"), meeting.bob.namespace
+        with steady_download(meeting, "direct") as transfer:
+            mobile.plug(laptop, "wwan0")
+            laptop.prefer("wwan0")
+            transfer.wait_for(20_000_000, 30)
+            figure(transfer.gap, aim=ONE_IS_MADE, what="another default route")
+            transfer.mark()
+            bob_home.unplug(laptop)
+        figure(transfer.gap, aim=ONE_IS_MADE, what="the first link goes")
+        assert transfer.gap < MOST_SECONDS
+
+
 @pytest.mark.parametrize("routers", ["remember", "forget"])
 def test_both_gateways_sleep_for_a_minute(tmp_path, figure, routers):
     with two_homes(tmp_path) as (meeting, *homes), steady_download(meeting, "direct") as transfer:
@@ -148,7 +167,7 @@ def test_containers_that_come_and_go_disturb_nobody(tmp_path, figure):
 def test_a_download_as_fast_as_it_goes_survives_one_thing_after_another(tmp_path, figure):
     with two_homes(tmp_path, beacons=2) as (meeting, alice_home, bob_home):
         cafe = meeting.internet.home("cafe")
-        transfer = meeting.download("bulk?bytes=4000000000")
+        transfer = meeting.download("steady")
         meeting.wait_for_path("direct")
         events = {
             "blackhole": lambda: meeting.internet.blackhole(alice_home, bob_home),
@@ -165,4 +184,5 @@ def test_a_download_as_fast_as_it_goes_survives_one_thing_after_another(tmp_path
             wait_until(lambda until=settled: time.monotonic() > until, 5)
             transfer.wait_for(1 << 20, MOST_SECONDS + 5)
             figure(transfer.gap, aim=ONE_IS_MADE, what=what)
+        meeting.source.end()
         transfer.finish(meeting.source, 120)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.netns import Namespace, new_tag, remove_leftovers, uninterrupted
-from tests.lab.networks import PROXY_PORT, Home, Machine, Nat, Network
+from tests.lab.networks import PROXY_PORT, Home, Link, Machine, Nat, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ class Internet(Network):
         self._tag = new_tag()
         self._stack = contextlib.ExitStack()
         self._numbers = itertools.count(10)
+        self._net = self.NETS[0]
         self._labels: set[str] = set()
         self._holes: list[Namespace] = []
         self.core = Namespace(f"{self._tag}internet")
@@ -99,9 +100,9 @@ class Internet(Network):
     def server(self, name: str, *, net: int = 0) -> Machine:
         """A machine with a public address in 203.0.113.0/24, or in 198.51.100.0/24 for net 1."""
         machine = self.machine(name)
+        self._net = self.NETS[net]
         self.plug(machine)
-        if net:
-            self.change_address(machine, f"{self.NETS[net]}.{next(self._numbers)}")
+        self._net = self.NETS[0]
         return machine
 
     def home(self, name: str, nat: Nat = "port-restricted", *, behind: Home | None = None) -> Home:
@@ -117,37 +118,38 @@ class Internet(Network):
         return Home(self, router, nat, PROVIDER_NET)
 
     def new_address(self) -> str:
-        return f"{self.NETS[0]}.{next(self._numbers)}"
+        return f"{self._net}.{next(self._numbers)}"
 
-    def _attach(self, machine: Machine, replaced: str) -> None:
-        port = machine.port
+    def _attach(self, machine: Machine, link: Link, replaced: str) -> None:
         if replaced:
-            self.core.ip(f"route del {replaced}/32 dev {port}")
+            self.core.ip(f"route del {replaced}/32 dev {link.port}")
         else:
-            self.core.ip(f"link set {port} up")
+            self.core.ip(f"link set {link.port} up")
             if self.delay:
-                self.core.ip(f"rule add pref 10 iif {port} lookup {_DELAY_TABLE}")
-        gateway = machine.address.rpartition(".")[0] + ".1"
-        self.core.ip(f"route add {machine.address}/32 dev {port}")
+                self.core.ip(f"rule add pref 10 iif {link.port} lookup {_DELAY_TABLE}")
+        self.core.ip(f"route add {link.address}/32 dev {link.port}")
+        gateway = link.address.rpartition(".")[0] + ".1"
+        link.route = f"via {gateway} dev {link.name} onlink"
         machine.ip(
-            "addr flush dev eth0 scope global",
-            f"addr add {machine.address}/32 dev eth0",
-            "link set eth0 up",
-            f"route replace default via {gateway} dev eth0 onlink",
+            f"addr flush dev {link.name} scope global",
+            f"addr add {link.address}/32 dev {link.name}",
+            f"link set {link.name} up",
+            machine.default_route(link),
         )
 
     # What goes wrong
 
-    def change_address(self, machine: Machine, address: str = "") -> None:
+    def change_address(self, machine: Machine, name: str = "eth0") -> None:
         """The machine, or the router of a home, has another address on the same link from now on."""
-        assert machine.network is not None
-        before, machine.address = machine.address, address or machine.network.new_address()
-        machine.network._attach(machine, before)
+        network = machine.links[name].network
+        if network is self:
+            super().change_address(machine, name)
+        else:
+            network.change_address(machine, name)
 
     def move(self, machine: Machine, to: Network) -> None:
-        """Take the machine out of its network and plug it in elsewhere, as someone who leaves the house."""
-        if machine.network is not None:
-            machine.network.unplug(machine)
+        """Take the machine's eth0 out of its network and plug it in elsewhere, as someone who leaves the house."""
+        machine.links["eth0"].network.unplug(machine)
         to.plug(machine)
 
     def blackhole(self, source: Machine | Home, target: Machine | Home) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tests.lab.internet import Internet
     from tests.lab.networks import Home, Machine, Nat
 
-Kind = Literal["LAN", "direct", "TURN", "peer relay", "relay"]
+Kind = Literal["LAN", "direct", "TURN", "peer relay", "relay", "none"]
+Side = Literal["alice", "bob"]
 _VIA = re.compile(r"\bvia (?:(relay) (\S+)|(\S+) \((LAN|direct|TURN|peer relay)\))")
 DELAY = 0.01
 """Seconds that a packet takes from any machine to any other: a round trip of 20 ms directly, 40 ms by a relay."""
@@ -103,17 +104,20 @@ class Meeting:
         assert page.encode() == Source.HELLO
         return float(seconds)
 
-    def path(self) -> tuple[Kind, str]:
-        """How bob reaches alice now."""
-        said = self.bob.run("ping", "alice", "--count", "1").stdout
-        found = path_in(said)
-        assert found is not None, said
-        return found
+    def path(self, whose: Side = "bob") -> tuple[Kind, str]:
+        """How bob sends to alice now, or alice to bob; ("none", what was said) if nothing answers."""
+        gateway, to = (self.bob, "alice") if whose == "bob" else (self.alice, "bob")
+        done = gateway.run("ping", to, "--count", "1", "--timeout", "3", check=False)
+        return path_in(done.stdout) or ("none", done.stdout + done.stderr)
 
-    def wait_for_path(self, *kinds: Kind, seconds: float = 15.0) -> float:
-        """Until bob reaches alice so; the seconds it took."""
+    def wait_for_path(self, *kinds: Kind, seconds: float = 15.0, whose: Side = "bob") -> float:
+        """Until that side sends so to the other; the seconds it took."""
         begun = time.monotonic()
-        wait_until(lambda: self.path()[0] in kinds, seconds, f"the path is {' or '.join(kinds)}")
+        last: list[tuple[Kind, str]] = []
+        while not last or last[-1][0] not in kinds:
+            last.append(self.path(whose))
+            spent = time.monotonic() - begun
+            assert spent < seconds, f"the path is not {' or '.join(kinds)}: {last}\n{self.explained()}"
         return time.monotonic() - begun
 
     def explained(self) -> str:

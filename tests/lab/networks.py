@@ -7,6 +7,7 @@ reaches the wrong machine or none.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tests.lab.netns import Namespace
@@ -22,22 +23,52 @@ HOME_NET = "192.168.1"
 PROXY_PORT = 8888
 
 
+@dataclass
+class Link:
+    """One of a machine's interfaces."""
+
+    name: str
+    network: Network
+    port: str
+    """The name of its other end, in the namespace of the network."""
+    address: str = ""
+    route: str = ""
+    """How the default route is said that leads out here."""
+
+
 class Machine(Namespace):
-    """A machine with one link, `eth0`, plugged into the internet or into a home."""
+    """A machine whose links are plugged into the internet or into homes; as a rule it has one, `eth0`."""
 
     def __init__(self, name: str, label: str) -> None:
         super().__init__(name)
         self.label = label
-        self.address = ""
-        """The one of eth0."""
-        self.network: Network | None = None
-        self.port = ""
-        """The name of the other end of eth0, in the namespace of the network."""
+        self.links: dict[str, Link] = {}
+        self.preferred = "eth0"
+        """The link that the default route goes out by."""
+
+    @property
+    def network(self) -> Network:
+        """Where the preferred link is plugged in."""
+        return self.links[self.preferred].network
+
+    @property
+    def address(self) -> str:
+        """The one of the preferred link."""
+        return self.links[self.preferred].address
 
     @property
     def public_address(self) -> str:
         """The address the internet sees it at."""
         return self.network.router.public_address if isinstance(self.network, Home) else self.address
+
+    def prefer(self, name: str) -> None:
+        """The default route goes out by that link from now on; addresses stay."""
+        self.preferred = name
+        for link in self.links.values():
+            self.ip(f"route flush exact default dev {link.name}", self.default_route(link))
+
+    def default_route(self, link: Link) -> str:
+        return f"route replace default {link.route} metric {0 if link.name == self.preferred else 100}"
 
     def add_docker(self, ip: str = "172.17.0.1") -> None:
         """A bridge as Docker makes it, with the address that it has on every machine."""
@@ -67,21 +98,27 @@ class Network:
         """One that nobody has or had."""
         raise NotImplementedError
 
-    def _attach(self, machine: Machine, replaced: str) -> None:
-        """Give the machine's link its address and routes, and make both known where that is needed."""
+    def _attach(self, machine: Machine, link: Link, replaced: str) -> None:
+        """Give the link its address and routes, and make both known where that is needed."""
         raise NotImplementedError
 
-    def plug(self, machine: Machine) -> None:
-        """Join a machine that is plugged in nowhere."""
-        machine.network, machine.port = self, f"port{next(self._ports)}"
-        machine.address = self.new_address()
-        self.core.ip(f"link add {machine.port} type veth peer name eth0 netns {machine.name}")
-        self._attach(machine, "")
+    def plug(self, machine: Machine, name: str = "eth0") -> None:
+        """Join a machine by a new link; its first one is eth0."""
+        link = machine.links[name] = Link(name, self, f"port{next(self._ports)}", self.new_address())
+        self.core.ip(f"link add {link.port} type veth peer name {name} netns {machine.name}")
+        self._attach(machine, link, "")
 
-    def unplug(self, machine: Machine) -> None:
-        """Take its link away, with the addresses and routes it had."""
-        self.core.ip(f"link del {machine.port}")
-        machine.network, machine.address = None, ""
+    def unplug(self, machine: Machine, name: str = "eth0") -> None:
+        """Take a link away, with the addresses and routes it had; another takes over if there is one."""
+        self.core.ip(f"link del {machine.links.pop(name).port}")
+        if name == machine.preferred and machine.links:
+            machine.preferred = next(iter(machine.links))
+
+    def change_address(self, machine: Machine, name: str = "eth0") -> None:
+        """The link has another address from now on."""
+        link = machine.links[name]
+        before, link.address = link.address, self.new_address()
+        self._attach(machine, link, before)
 
 
 class Home(Network):
@@ -95,7 +132,7 @@ class Home(Network):
         self._udp_ports: dict[str, int] = {}
         self._tcp_ports = ""
         self._new_ports = itertools.count(20000)
-        self._members: list[Machine] = []
+        self._addresses: set[str] = set()
         router.ip("link add lan type bridge", f"addr add {net}.1/24 dev lan", "link set lan up")
         router.sysctl(ip_forward=1)
         self._apply()
@@ -113,16 +150,18 @@ class Home(Network):
     def new_address(self) -> str:
         return f"{self.net}.{next(self._numbers)}"
 
-    def _attach(self, machine: Machine, replaced: str) -> None:
+    def _attach(self, machine: Machine, link: Link, replaced: str) -> None:
         if not replaced:
-            self.router.ip(f"link set {machine.port} master lan up")
+            self.router.ip(f"link set {link.port} master lan up")
+        link.route = f"via {self.net}.1 dev {link.name}"
         machine.ip(
-            "addr flush dev eth0 scope global",
-            f"addr add {machine.address}/24 dev eth0",
-            "link set eth0 up",
-            f"route replace default via {self.net}.1",
+            f"addr flush dev {link.name} scope global",
+            f"addr add {link.address}/24 dev {link.name}",
+            f"link set {link.name} up",
+            machine.default_route(link),
         )
-        self._members.append(machine)
+        self._addresses.discard(replaced)
+        self._addresses.add(link.address)
 
     def _apply(self) -> None:
         """Put the rules in force that our attributes describe; what is under way is kept."""
@@ -168,9 +207,7 @@ class Home(Network):
         A machine's UDP flows all get one outside port: the mapping stays endpoint-independent.
         """
         if self.nat == "port-restricted":
-            for machine in self._members:
-                if machine.network is self:
-                    self._udp_ports[machine.address] = next(self._new_ports)
+            self._udp_ports = {address: next(self._new_ports) for address in sorted(self._addresses)}
         if tcp:
             first = next(self._new_ports) + 20000
             self._tcp_ports = f"{first}-{first + 999}"

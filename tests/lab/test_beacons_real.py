@@ -9,7 +9,7 @@ import pytest
 from tests.lab.beacons_real import TURN_PORT, TURN_SECRET, beacon, coturn, redis
 from tests.lab.internet import an_internet
 
-pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "curl")
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "tun", "curl")
 
 
 def test_a_beacon_keeps_its_url_when_it_is_killed_and_started_again(tmp_path):

@@ -19,7 +19,7 @@ from tests.lab.internet import an_internet
 if TYPE_CHECKING:
     from tests.lab.internet import Internet
 
-pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack")
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "tun")
 
 ROOT = Path(__file__).parents[2]
 
@@ -191,3 +191,26 @@ def test_a_machine_moves_to_another_home_and_to_the_internet(internet, udp):
         server.send(b"welcome", laptop.place)
         assert laptop.hear() == (b"welcome", server.place)
     assert laptop.machine.address == laptop.machine.public_address
+
+
+def test_a_machine_with_two_links_goes_out_by_the_one_it_prefers_or_has_left(internet, udp):
+    home, mobile, server = internet.home("home"), internet.provider("mobile"), udp(internet.server("server"))
+    laptop = udp(home.host("laptop"))
+    mobile.plug(laptop.machine, "wwan0")
+    assert laptop.machine.links["wwan0"].address.startswith("100.64.0.")
+
+    def leaves_by() -> str:
+        laptop.send(b"hello", server.place)
+        source = server.hear()[1]
+        server.send(b"welcome", source)
+        assert laptop.hear()[0] == b"welcome"
+        assert source[0] == laptop.machine.public_address
+        return source[0]
+
+    assert leaves_by() == home.public_address
+    laptop.machine.prefer("wwan0")
+    assert leaves_by() == mobile.public_address
+    laptop.machine.prefer("eth0")
+    assert leaves_by() == home.public_address
+    home.unplug(laptop.machine)
+    assert leaves_by() == mobile.public_address

@@ -9,7 +9,7 @@ import pytest
 from tests.lab.networks import PROXY_PORT
 from tests.lab.sockets import SILENCE_SECONDS, tcp_connects, tcp_echo
 
-pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack")
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "tun")
 
 
 def test_homes_number_their_machines_alike_and_docker_does_so_everywhere(internet):

@@ -10,7 +10,7 @@ from tests.lab.gateways import wait_until
 from tests.lab.meetings import a_meeting, path_in
 from tests.lab.transfers import MEGABYTE
 
-pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "curl")
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "tun", "curl")
 
 
 def test_a_download_knows_its_longest_silence_and_that_everything_came(tmp_path):

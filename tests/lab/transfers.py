@@ -29,7 +29,8 @@ _UNLIKE = 251
 class Source:
     """A web server on 127.0.0.1 of a machine.
 
-    GET /steady?rate=R sends R bytes a second until `end`; GET /bulk?bytes=N sends N as fast as they go; GET / says hello.
+    GET /steady?rate=R sends R bytes a second until `end`, GET /steady without a rate as many as go; GET /bulk?bytes=N sends
+    N as fast as they go; GET / says hello.
     """
 
     HELLO = b"hello from the other side\n"
@@ -120,7 +121,9 @@ class Transfer:
     def _read(self) -> None:
         assert self._curl.stdout is not None
         digest = hashlib.sha256()
-        while data := os.read(self._curl.stdout.fileno(), MEGABYTE):
+        data = b"?"
+        while data:
+            data = os.read(self._curl.stdout.fileno(), MEGABYTE)
             now = time.monotonic()
             self._gap = max(self._gap, now - max(self._last, self._marked))
             self._last = now
