@@ -37,6 +37,7 @@ class BeaconProcess:
         (place / "beacon.toml").write_text(
             f'[beacon]\nport = 443\nurls = ["https://{machine.address}"]\n{sections}\n'
         )
+        (place / "beacon.toml").chmod(0o600)  # sections may hold a secret
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
         """With `#id`, as gateways want it."""
