@@ -9,6 +9,7 @@ from gateway.errors import StateError, UsageError
 from resolver.contacts import AddressBook, Contact
 from resolver.errors import InvalidState, ResolverError
 from resolver.names import check_petname
+from tunnels.paths.candidates import PathPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +54,11 @@ class ContactBook:
     def is_contact(self, endpoint_id: EndpointId) -> bool:
         """Whether the endpoint is in the address book."""
         return self.book.find_id(endpoint_id) is not None
+
+    def path_policy(self, endpoint_id: EndpointId, default: str) -> PathPolicy:
+        """Which paths may be used to an endpoint: what its contact says, else the default."""
+        contact = self.book.find_id(endpoint_id)
+        return PathPolicy((contact.path if contact is not None else "") or default)
 
     async def change(self, act: Callable[[AddressBook], Result]) -> Result:
         """Let `act` change the saved contacts, save them, and make the change count; or nothing has changed.

@@ -31,6 +31,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.expose.acceptor import Acceptor
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
+from gateway.held_vouchers import HeldVouchers
 from gateway.kept_records import KeptRecords
 from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
@@ -55,10 +56,10 @@ from resolver.responder import Responder
 from resolver.server import DnsServer
 from resolver.zone import Zone
 from tunnels import errors as tunnel_errors
-from tunnels.addresses import Address
 from tunnels.endpoint import Endpoint, EndpointSettings
 from tunnels.keyfile import load_or_create_key
 from tunnels.transports.interfaces import advertised, interface_addresses, reachable_ips
+from tunnels.transports.relayed import RelayState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -68,8 +69,9 @@ if TYPE_CHECKING:
     from resolver.record_cache import CachedRecord
     from resolver.records import EndpointRecord
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import BeaconUrl
+    from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
+    from tunnels.paths.candidates import PathPolicy
 
 _logger = logging.getLogger(__name__)
 
@@ -154,6 +156,14 @@ class Daemon:
         stack.callback(self._acceptor.close)
         await self._start_records(stack)
         self._endpoint = await self._start_tunnels(stack)
+        self._vouchers = await asyncio.to_thread(
+            HeldVouchers,
+            home,
+            self._secret_key.endpoint_id,
+            redeem=self._redeem,
+            connected=self._connected_beacons,
+            clock=time_now,
+        )
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
         self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
         stack.callback(self._dialer.close)
@@ -247,7 +257,27 @@ class Daemon:
 
     def _own_relays(self) -> tuple[BeaconUrl, ...]:
         """Our beacons, our home first."""
-        return self._config.beacons.urls
+        return self._endpoint.own_relays()
+
+    def _home_changed(self) -> None:
+        """Peers are to find us at another beacon now, and what is ours there may be had."""
+        self._publisher.changed()
+        self._spawn(self._offer_vouchers(), "hand in vouchers")
+
+    async def _offer_vouchers(self) -> None:
+        for beacon in self._connected_beacons()[:1]:
+            await self._vouchers.offer(beacon)
+
+    def _connected_beacons(self) -> tuple[BeaconUrl, ...]:
+        """Those that can be asked now, our home first."""
+        relays = sorted(self._endpoint.relays(), key=lambda relay: not relay.is_home)
+        return tuple(relay.url for relay in relays if relay.state is RelayState.CONNECTED)
+
+    async def _redeem(self, voucher: str, beacon: BeaconUrl) -> str:
+        return await self._endpoint.redeem(voucher, beacon)
+
+    def _path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
+        return self._contacts.path_policy(endpoint_id, self._config.tunnels.path_policy)
 
     async def _start_tunnels(self, stack: contextlib.AsyncExitStack) -> Endpoint:
         """Bind the UDP sockets; a port that was free to choose is kept for the next start."""
@@ -264,10 +294,17 @@ class Daemon:
                     idle_timeout=settings.idle_timeout,
                     keepalive=settings.keepalive,
                     connect_timeout=settings.connect_timeout,
+                    addresses=settings.addresses,
+                    beacons=self._config.beacons.urls,
+                    beacon_proxy=self._config.beacons.proxy or None,
+                    version=package.__version__,
                 ),
-                find_addresses=self._addresses_of,
+                find_addresses=self._records.addresses_of,
                 accept_stream=self._acceptor.accept,
                 spawn=self._spawn,
+                policy_of=self._path_policy,
+                is_known=self._contacts.is_contact,
+                home_changed=self._home_changed,
             )
             endpoint.start()
             return endpoint
@@ -285,11 +322,6 @@ class Daemon:
         if not settings.port and port != kept:
             await asyncio.to_thread(home.save_state, _PORT_STATE, port)
         return endpoint
-
-    async def _addresses_of(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
-        """Where to dial an endpoint."""
-        found = await self._records.addresses_of(endpoint_id)
-        return tuple(address for address in found if isinstance(address, Address))
 
     async def _start_names(self, stack: contextlib.AsyncExitStack) -> None:
         self._remote_services = await asyncio.to_thread(
@@ -394,6 +426,8 @@ class Daemon:
             stop=self.stopped.set,
             started=asyncio.get_running_loop().time(),
             own_relays=self._own_relays,
+            reach=self._endpoint,
+            vouchers=self._vouchers,
             unpublished=lambda: self._publisher.failures,
         )
 
@@ -474,6 +508,7 @@ class Daemon:
                 self.facade.apply_path_policies()
             if any(key.startswith("beacons.") for key in changed):
                 self._records.set_sources(self._record_sources())
+                self._endpoint.set_beacons(new.beacons.urls)
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
             self._publisher.changed()

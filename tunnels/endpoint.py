@@ -266,6 +266,10 @@ class Endpoint(TunnelOwner, TransportOwner):
         """Our beacons, our home first: what our record tells."""
         return self._transport.own_relays()
 
+    async def redeem(self, voucher: str, beacon: BeaconUrl) -> str:
+        """Hand a voucher in at a beacon; its receipt, as text. Unreachable, with the beacon's reason."""
+        return (await self._transport.relays.redeem(voucher, beacon)).receipt
+
     def status(self) -> tuple[TunnelStatus, ...]:
         """Every connection with a known peer."""
         now = time.monotonic()

@@ -16,10 +16,10 @@ from resolver.tickets import Ticket, read_ticket
 from tunnels.addresses import Address
 from tunnels.events import TunnelState
 from tunnels.identity import ID_CHARACTERS, EndpointId
-from tunnels.paths.candidates import PathPolicy
 
 if TYPE_CHECKING:
     from resolver.signed_packets import SignedPacket
+    from tunnels.paths.candidates import PathPolicy
 
 
 class ContactAnswers(Answers):
@@ -113,8 +113,7 @@ class ContactAnswers(Answers):
 
     def path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
         """Which paths may be used to an endpoint."""
-        contact = self.parts.contacts.book.find_id(endpoint_id)
-        return PathPolicy((contact.path if contact else "") or self.parts.config.tunnels.path_policy)
+        return self.parts.contacts.path_policy(endpoint_id, self.parts.config.tunnels.path_policy)
 
     def apply_path_policies(self) -> None:
         """Use only such paths to each contact as the configuration and the address book say now."""
