@@ -35,6 +35,7 @@ class LabBeacon:
         self.requests = 0
         self.silent = False
         """Reads on, and says nothing any more: no pong, no frame."""
+        self.logs_in_silently = False
         self.login_seconds = 0.0
         """Waited before the challenge."""
         self.refuse: str | None = None
@@ -85,6 +86,8 @@ class LabBeacon:
         session = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=64 * 1024)
         await session.prepare(request)
         await asyncio.sleep(self.login_seconds)
+        while self.silent and not self.logs_in_silently:  # noqa: ASYNC110 - a beacon that hangs does just this
+            await asyncio.sleep(0.02)
         challenge = frames.Challenge(beacon=str(self.claims), nonce=bytes(range(16)))
         await session.send_str(frames.encode_text(challenge))
         message = await session.receive()

@@ -2,7 +2,7 @@
 
 The first beacon of the list that works is our home, and stays it for as long as it works. They are tried in order, the
 next one `limits.BEACON_NEXT` after the one before it, or at once when that failed; the first that lets us in wins.
-A home that was lost is tried first again, because that is where others look for us.
+A home that was lost is tried first again, because that is where others look for us; unless it fell silent.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class HomeSearch:
         self._trying: set[BeaconUrl] = set()
         self._next_at = 0.0
         self._last: BeaconUrl | None = None
+        self._silent: BeaconUrl | None = None
         self.home: BeaconUrl | None = None
 
     def set_beacons(self, urls: Iterable[BeaconUrl]) -> None:
@@ -70,7 +71,7 @@ class HomeSearch:
         return None
 
     def _in_order(self) -> list[BeaconUrl]:
-        return sorted(self._urls, key=lambda url: url != self._last)
+        return sorted(self._urls, key=lambda url: (url == self._silent, url != self._last))
 
     def get_timer(self) -> float | None:
         """When to ask `to_connect` again; None while nothing is to be tried."""
@@ -102,8 +103,12 @@ class HomeSearch:
         if self.home == url:
             self.home = None
 
-    def lost(self, url: BeaconUrl, now: float, lasted: float) -> None:
-        """Its connection ended after so many seconds; one that lasted is tried again at once."""
+    def lost(self, url: BeaconUrl, now: float, lasted: float, *, is_silent: bool = False) -> None:
+        """Its connection ended after so many seconds; one that lasted is tried again at once.
+
+        After one that fell silent the others come first: it may let us in and be as silent again.
+        """
+        self._silent = url if is_silent else None
         if lasted < limits.BEACON_STEADY or url not in self._backoffs:
             self.failed(url, now)
             return

@@ -23,7 +23,7 @@ from tunnels.transports.pinned_tls import client_ssl
 from tunnels.transports.web import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from ipaddress import IPv4Address, IPv6Address
 
     from tunnels.addresses import BeaconUrl
@@ -63,6 +63,10 @@ class BeaconConnection:
         """The beacon goes away soon."""
         self.was_replaced = False
         """The beacon said that another connection of our id took this one's place."""
+        self.fell_silent = False
+        """It ended without a sign of the beacon."""
+        self.was_checked = False
+        """The network changed since it is up."""
         self.is_wanted = True
         """False once we ended it ourselves."""
         self.bytes_sent = 0
@@ -85,7 +89,8 @@ class BeaconConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: asyncio.Timeout | None = None
         self._end: str | None = None
-        self._own_ip: IPv4Address | IPv6Address | None = None
+        self.own_ip: IPv4Address | IPv6Address | None = None
+        """The ip of this machine that it was made from."""
         self._ping = False
         self._pong: bytes | None = None
         self._asking = asyncio.Lock()
@@ -139,18 +144,11 @@ class BeaconConnection:
         reason = answer.reason if isinstance(answer, Refused) else "it says nothing of use"
         raise Unreachable(f"the beacon {self.url.authority} refuses: {one_line(reason)}")
 
-    def check(self, own_ips: Collection[IPv4Address | IPv6Address]) -> None:
-        """The network changed, and this machine has these ips: a ping now, and the end if it is not answered in a second.
-
-        It ends at once if it was not up yet, or if the address that it was made from is gone.
-        """
-        if not self.is_up:
-            self.release("the network changed")
-        elif self._own_ip is not None and self._own_ip not in own_ips:
-            self.end(f"this machine is not at {self._own_ip} any more")
-        else:
-            self._liveness.suspect(self._loop.time())
-            self._look()
+    def check(self) -> None:
+        """The network changed: a ping now, and the end if it is not answered within a second."""
+        self.was_checked = True
+        self._liveness.suspect(self._loop.time())
+        self._look()
 
     def release(self, why: str) -> None:
         """End it because it is not wanted any more."""
@@ -215,7 +213,7 @@ class BeaconConnection:
             max_msg_size=HEADER_BYTES + limits.RELAY_FRAME + 1,  # what is as large as this is refused
             timeout=aiohttp.ClientWSTimeout(ws_close=limits.BEACON_CLOSE),
         )
-        self._own_ip = own_ip(websocket.get_extra_info("sockname"))
+        self.own_ip = _ip_of(websocket.get_extra_info("sockname"))
         sock = websocket.get_extra_info("socket")
         if sock is not None and _NOTSENT_LOWAT is not None:
             with contextlib.suppress(OSError):
@@ -305,6 +303,7 @@ class BeaconConnection:
     def _look(self) -> None:
         now = self._loop.time()
         if self._liveness.is_dead(now):
+            self.fell_silent = True
             self.end("it gives no sign of life")
             return
         if self._liveness.ask(now):
@@ -313,7 +312,7 @@ class BeaconConnection:
         self._arm()
 
 
-def own_ip(sockname: tuple[Any, ...] | None) -> IPv4Address | IPv6Address | None:
+def _ip_of(sockname: tuple[Any, ...] | None) -> IPv4Address | IPv6Address | None:
     """The ip that a socket is bound to; None where it does not say, or where it is good on one interface only."""
     if sockname is None:
         return None

@@ -67,6 +67,20 @@ def test_a_lost_home_is_tried_first_and_others_a_second_later():
     assert started(made, 101.0) == [A]
 
 
+def test_after_a_home_that_fell_silent_the_others_come_first():
+    made = search(A, B)
+    started(made, 0.0)
+    made.connected(A, 0.1)
+    made.lost(A, 100.0, lasted=99.9, is_silent=True)
+    assert started(made, 100.0) == [B]
+    assert started(made, 101.0) == [A]
+    alone = search(A)
+    started(alone, 0.0)
+    alone.connected(A, 0.1)
+    alone.lost(A, 100.0, lasted=99.9, is_silent=True)
+    assert started(alone, 100.0) == [A]
+
+
 def test_one_that_does_not_last_is_left_alone_for_a_while():
     made = search(A, B)
     started(made, 0.0)

@@ -20,7 +20,7 @@ from tunnels.errors import ProtocolViolation, Unreachable
 from tunnels.identity import SecretKey
 from tunnels.relay import frames
 from tunnels.rendezvous.sealed import Opener, Sealer
-from tunnels.transports import relayed
+from tunnels.transports import beacon_connections
 from tunnels.transports.relayed import RelayState, RelayTransport
 
 if TYPE_CHECKING:
@@ -176,6 +176,21 @@ async def test_a_record_that_names_many_beacons_does_not_open_as_many_connection
         assert sent == [True] * limits.BEACON_CONNECTIONS + [False] * 2
 
 
+async def test_plain_http_is_spoken_only_by_who_has_such_a_beacon():
+    async with LabBeacon(tls=True) as home, LabBeacon(201) as plain, Gateway(1, home) as alice:
+        await alice.at_home()
+        assert not alice.transport.send([b"x"], RelayAddress(plain.url, alice.id))
+        assert plain.requests == 0
+
+
+async def test_a_stranger_does_not_make_us_connect():
+    async with LabBeacon() as home, LabBeacon(201) as other, Gateway(1, home) as alice:
+        await alice.at_home()
+        assert not alice.transport.send([b"x"], RelayAddress(other.url, alice.id), may_connect=False)
+        assert alice.transport.send([b"x"], RelayAddress(home.url, alice.id), may_connect=False)
+        assert other.requests == 0
+
+
 async def test_the_longest_unused_connection_makes_way_for_another(quick, monkeypatch):
     monkeypatch.setattr(limits, "BEACON_CONNECTIONS", 1)
     monkeypatch.setattr(limits, "BEACON_STAYS", 0.1)
@@ -221,10 +236,11 @@ async def test_a_beacon_that_restarts_is_found_again(quick):
             assert again.logins == [alice.id]
 
 
-async def test_a_home_that_falls_silent_is_left_within_the_time_of_a_ping(quick):
+@pytest.mark.parametrize("logs_in", [False, True])
+async def test_a_home_that_falls_silent_is_left_within_the_time_of_a_ping(quick, logs_in):
     async with LabBeacon() as first, LabBeacon(201) as second, Gateway(1, first, second) as alice:
         await alice.at_home(first)
-        first.silent = True
+        first.silent, first.logs_in_silently = True, logs_in
         alice.transport.send([b"x"], RelayAddress(first.url, alice.id))
         await alice.at_home(second)
         assert "no sign of life" in alice.status(first.url).error
@@ -258,11 +274,22 @@ async def test_after_a_network_change_an_attempt_begins_anew():
             assert beacon.requests == 2
 
 
+async def test_a_new_list_makes_a_beacon_that_is_connected_already_our_home_at_once():
+    async with LabBeacon() as home, LabBeacon(201) as other, Gateway(1, home) as alice:
+        await alice.at_home()
+        alice.transport.send([b"x"], RelayAddress(other.url, alice.id))
+        await until(lambda: (other.url, RelayState.CONNECTED) in alice.states)
+        alice.transport.set_beacons([other.url])
+        assert alice.transport.home == other.url
+        assert alice.states[-1] == (other.url, RelayState.CONNECTED)
+        assert alice.id in home.sessions, "those who know us there are heard for a while"
+
+
 async def test_a_connection_from_an_address_that_is_gone_is_replaced_at_once(monkeypatch):
     monkeypatch.setattr(limits, "BEACON_PONG_MOVED", 1000.0)
     async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
         await alice.at_home()
-        monkeypatch.setattr(relayed, "interface_addresses", lambda: ([], frozenset()))
+        monkeypatch.setattr(beacon_connections, "interface_addresses", lambda: ([], frozenset()))
         alice.transport.network_changed()
         await until(lambda: len(beacon.logins) == 2)
 
@@ -491,7 +518,7 @@ async def test_junk_ends_the_connection_and_nothing_else(frame):
 async def test_a_beacon_that_reads_nothing_costs_bounded_memory(monkeypatch):
     async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
         await alice.at_home()
-        connection = alice.transport._connections[beacon.url]
+        connection = alice.transport._connections._connections[beacon.url]
         for session in beacon.sessions.values():
             session._req.transport.pause_reading()
         to = RelayAddress(beacon.url, alice.id)
