@@ -22,6 +22,7 @@ TESTED_ELSEWHERE = {
     "tunnels/relay/status.py": "values only; tests/tunnels/transports/test_relayed.py",
     "tunnels/transports/beacon_connection.py": "one WebSocket of tests/tunnels/transports/test_relayed.py",
     "tunnels/transports/beacon_connections.py": "all of them; tests/tunnels/transports/test_relayed.py",
+    "tunnels/paths/reports.py": "values only; tests/tunnels/paths/test_path_set.py and test_table.py ask for them",
     "tunnels/quic/engines.py": "one choice; tests/tunnels/quic/test_conformance.py makes both",
     "tunnels/quic/qh3_engine.py": "tests/tunnels/quic/test_conformance.py",
     "tunnels/quic/aioquic_engine.py": "tests/tunnels/quic/test_conformance.py",

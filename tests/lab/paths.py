@@ -130,10 +130,12 @@ class Pair:
         if name not in self.ends:
             paths = PathSet((), now=self.now, chance=self.random.randbytes, confirmed=source)
             self.bob = self.ends[name] = End(name, paths)
-            self.bob.received.append((self.now, data, source))
+        end = self.ends[name]
+        if data == "hello":  # what the endpoint does with packets of a handshake
+            end.paths.add_candidates([Candidate(source, CandidateKind.PEER_REFLEXIVE)], self.now)
+            end.paths.heard(source, self.now, 1200)
             self.send("bob", "hello yourself")
             return
-        end = self.ends[name]
         if isinstance(data, bytes):
             end.paths.check_received(data, source, self.now)
         else:
@@ -228,3 +230,25 @@ class Flow:
         """The longest pause in the data that arrived since then, in seconds, and the one it is in now."""
         times = [since, *(when for when in self.arrivals if when > since), self.pair.now]
         return max(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+def direct(**settings: Any) -> Link:
+    """Both ends on public addresses, unless a NAT is said."""
+    return Link({"alice": at("198.51.100.1"), "bob": at("203.0.113.2")}, **settings)
+
+
+def by_relay(**settings: Any) -> Link:
+    return Link(
+        {"alice": relay_to("alice"), "bob": relay_to("bob")}, delay=settings.pop("delay", 0.02), **settings
+    )
+
+
+def running(
+    *links: Link, sender: str = "alice", warm: float = 20.0, seed: int = 1, largest_gap: float = 0.1
+) -> tuple[Pair, Flow]:
+    """Both ends authenticated, the best path found, and data flowing."""
+    pair = Pair(*links, seed=seed).handshake().run(3)
+    flow = Flow(pair, sender)
+    pair.run(warm)
+    assert flow.gap(pair.now - warm) < largest_gap
+    return pair, flow

@@ -143,7 +143,7 @@ class Attention:
             self._round_wait = limits.ROUND_EVERY
             if selected.min_rtt > limits.SCAN_GOOD_ENOUGH:
                 for path in self._table:
-                    if path is not selected and not path.round.is_under_way:
+                    if path is not selected and not path.round.is_under_way and not path.has_consent(now):
                         path.round.begin(now, limits.SCAN_PINGS)
 
     def _is_lost(self, path: Path, now: float) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tunnels.addresses import PathAddress
+    from tunnels.paths.candidates import Candidate
 
 
 class Exchange:
@@ -90,18 +91,20 @@ class Strangers:
     def __contains__(self, address: PathAddress) -> bool:
         return address in self._paths
 
-    def may_ask(self, now: float) -> bool:
-        """Whether one of them may be pinged."""
-        return self._bucket.take(now)
+    def ask(self, candidate: Candidate, now: float) -> Path | None:
+        """The path on which to ping one of them now; None if that was done just now, or often enough with others.
 
-    def add(self, path: Path) -> Path:
-        """One more, or the one there is to this address; the oldest makes room."""
-        known = self._paths.get(path.address)
-        if known is not None:
-            return known
-        if len(self._paths) >= limits.MAX_STRANGERS:
-            del self._paths[next(iter(self._paths))]
-        self._paths[path.address] = path
+        Of too many the oldest makes room.
+        """
+        path = self._paths.get(candidate.address)
+        if path is not None and now - path.sent_at < 1 / limits.STRANGER_PINGS_PER_SECOND:
+            return None
+        if not self._bucket.take(now):
+            return None
+        if path is None:
+            if len(self._paths) >= limits.MAX_STRANGERS:
+                del self._paths[next(iter(self._paths))]
+            path = self._paths[candidate.address] = Path(candidate)
         return path
 
     def take(self, address: PathAddress) -> Path | None:

@@ -73,6 +73,7 @@ TRANSITIONS: Final[dict[tuple[PathState, PathInput], PathState]] = {
     (_S.OPEN, _I.EXPIRED): _S.CLOSED,
     (_S.OPEN, _I.CLOSE): _S.CLOSED,
     (_S.USABLE, _I.SILENT): _S.STALE,
+    (_S.USABLE, _I.EXPIRED): _S.CLOSED,
     (_S.USABLE, _I.CLOSE): _S.CLOSED,
     (_S.STALE, _I.ANSWERED): _S.USABLE,
     (_S.STALE, _I.EXPIRED): _S.CLOSED,
@@ -159,17 +160,17 @@ class Path:
 
     def is_trusted(self, now: float) -> bool:
         """Whether data may go by this path alone: its ping was answered of late, and nobody complained since."""
-        return (
-            self.state is PathState.USABLE
-            and now - self.answered_at < limits.PATH_TRUST
-            and self.proven_at > self._distrusted_at
-        )
+        return now < self.trusted_until
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether there is a reason not to trust it, other than that it was not asked of late."""
+        return self.state is not PathState.USABLE or self.proven_at <= self._distrusted_at
 
     @property
     def trusted_until(self) -> float:
         """When trust ends if no other pong comes."""
-        is_good = self.state is PathState.USABLE and self.proven_at > self._distrusted_at
-        return self.answered_at + limits.PATH_TRUST if is_good else -inf
+        return -inf if self.is_doubted else self.answered_at + limits.PATH_TRUST
 
     @property
     def awaited_since(self) -> float:
@@ -183,8 +184,15 @@ class Path:
     def is_failing(self, now: float) -> bool:
         """Whether several pings in a row went unanswered for longer than a round trip explains."""
         awaited = self._awaited
-        patience = max(limits.PATH_FAILS_AFTER, 3 * (self.rtt or 0.0))
-        return len(awaited) == awaited.maxlen and now - awaited[0] >= patience
+        return (
+            len(awaited) == awaited.maxlen
+            and now >= self.answer_due(limits.PATH_FAILS_AFTER)
+            and now >= awaited[-1] + 3 * (self.rtt or 0.0)
+        )
+
+    def answer_due(self, patience: float) -> float:
+        """When the first unanswered ping should have been answered: in so many seconds, or three round trips."""
+        return self.awaited_since + max(patience, 3 * (self.rtt or 0.0))
 
     # --- actions ----------------------------------------------------------------------------------------
 
@@ -262,7 +270,7 @@ class Path:
 
     def look(self, now: float) -> None:
         """Let time pass: silence and forgetfulness of what is between."""
-        if self._awaited and now - self.answered_at >= limits.PATH_DEAD_AFTER:
+        if now - self.awaited_since >= limits.PATH_DEAD_AFTER:
             self._move(PathInput.SILENT, now)
         if now - self.sent_at >= limits.PATH_OPEN_FOR or (
             self.state is PathState.STALE and not self.has_consent(now)

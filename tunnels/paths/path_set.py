@@ -155,8 +155,12 @@ class PathSet:
 
     def _stranger(self, address: PathAddress, now: float) -> None:
         """Somebody sent to the connection from an address that nobody named."""
-        if self.exchange.is_open and self.allows(address) and self._strangers.may_ask(now):
-            path = self._strangers.add(Path(source(address)))
+        path = (
+            self._strangers.ask(source(address), now)
+            if self.exchange.is_open and self.allows(address)
+            else None
+        )
+        if path is not None:
             self.trace.add(now, "asked an unknown address", "datagrams of the connection come from there")
             self._ping(path, now)
 
@@ -187,8 +191,8 @@ class PathSet:
             self._attention.ask_usable(now)
         else:
             self._suspicion.tell(now)
-            self._distrust(now, "QUIC hears nothing")
-            if is_awaited and self._attention.suspect(now):
+            was_trusted = self._distrust(now, "QUIC hears nothing")
+            if is_awaited and self._attention.suspect(now) and not was_trusted:
                 self._attention.ask_all(now, "QUIC hears nothing")
         self._act(now)
 
@@ -293,13 +297,13 @@ class PathSet:
         return path
 
     def _pinged(self, ping: Ping, sequence: int, address: PathAddress, path: Path | None, now: float) -> None:
-        is_trusted = path is not None and path.is_trusted(now)
+        is_doubted = path is None or path.is_doubted
         if self.exchange.may_answer(now):
             back = {address: None}
-            if not is_trusted and self._table.selected is not None:  # our direction there may be dead
+            if is_doubted and self._table.selected is not None:  # our direction there may be dead
                 back |= dict.fromkeys(self.destinations(now))
             self.exchange.send(Pong(ping.transaction_id, _observed(address)), back)
-        if path is not None and not is_trusted and not path.round.is_under_way:
+        if path is not None and is_doubted and not path.round.is_under_way:
             path.round.begin(now)  # a triggered check (RFC 8445 §7.3.1.4)
         if ping.is_suspect and self._suspicion.is_news(sequence):
             self._distrust(now, "the peer hears nothing of what goes by it")
@@ -314,19 +318,19 @@ class PathSet:
             self._adopt(path.address, now)
         if self._table.get(path.address) is not path:
             return
-        was_usable = path.state is PathState.USABLE
+        is_news = path.answered_at == -inf or path.is_failing(now)
         path.answered(sent_at, pong.observed, now)
         path.round.answered()
-        if not was_usable:
+        if is_news:
             self.trace.add(now, f"{path.address} works", f"answered after {(now - sent_at) * 1000:.0f} ms")
         if was_stranger:
             self._distrust(now, f"the peer is heard from {path.address}")
         self._suspicion.answered(sent_at)
-        if path is self._table.selected and path.is_trusted(now):
-            self._suspicion.proved(sequence)
         if path.is_trusted(now) and self._suspicion.heals():
             self._events.append(Healed(path.address))
         self._change(self._selector.answered(self._table, self._table.selected, now), now)
+        if path is self._table.selected and path.is_trusted(now):
+            self._suspicion.proved(sequence)
 
     def _offered(self, offer: Offer, sequence: int, now: float) -> None:
         before = self._offers.theirs
@@ -368,7 +372,7 @@ class PathSet:
             self._distrust(now, "its pings go unanswered")
         elif (
             selected is not None
-            and now - selected.awaited_since >= _patience(selected, limits.PING_PATIENCE)
+            and now >= selected.answer_due(limits.PING_PATIENCE)
             and not selected.round.is_under_way
         ):
             selected.round.begin(now)
@@ -393,12 +397,17 @@ class PathSet:
 
     # --- what is done -----------------------------------------------------------------------------------
 
-    def _distrust(self, now: float, why: str) -> None:
-        """The selected path may be dead in our direction: until a later ping is answered, it is not alone."""
+    def _distrust(self, now: float, why: str) -> bool:
+        """The selected path may be dead in our direction: until a later ping is answered, it is not alone.
+
+        False if it was not trusted anyway.
+        """
         selected = self._table.selected
-        if selected is not None and selected.is_trusted(now):
-            selected.distrust(now)
-            self._attention.ask_all(now, f"{selected.address} is not trusted: {why}")
+        if selected is None or not selected.is_trusted(now):
+            return False
+        selected.distrust(now)
+        self._attention.ask_all(now, f"{selected.address} is not trusted: {why}")
+        return True
 
     def _change(self, choice: Choice | None, now: float) -> None:
         if choice is None:
@@ -439,14 +448,9 @@ class PathSet:
         selected = self._table.selected
         if selected is not None and selected.awaited_since < inf:
             for patience in (limits.PING_PATIENCE, limits.PATH_FAILS_AFTER):
-                at = selected.awaited_since + _patience(selected, patience)
+                at = selected.answer_due(patience)
                 due = min(due, at if at > now else inf)
         self._due = due
-
-
-def _patience(path: Path, seconds: float) -> float:
-    """How long an answer on this path may take, at least so many seconds."""
-    return max(seconds, 3 * (path.rtt or 0.0))
 
 
 def _observed(address: PathAddress) -> Address | None:

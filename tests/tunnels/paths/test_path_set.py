@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.lab.paths import Flow, Link, Pair, at, relay_to
+from tests.lab.paths import Pair, at, by_relay, direct, relay_to, running
 from tunnels import limits
-from tunnels.paths.candidates import Candidate, CandidateKind
+from tunnels.addresses import RelayAddress
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
 from tunnels.paths.path_set import PathSet
 
 NOW = 1000.0
@@ -17,16 +19,6 @@ LAN, PUBLIC, ELSEWHERE = at("192.0.2.1"), at("192.0.2.2"), at("192.0.2.66")
 def path_set(*addresses, confirmed=None) -> PathSet:
     candidates = [Candidate(address, CandidateKind.CONFIGURED) for address in addresses]
     return PathSet(candidates, now=NOW, chance=bytes, confirmed=confirmed)
-
-
-def direct(**settings) -> Link:
-    return Link({"alice": at("198.51.100.1"), "bob": at("203.0.113.2")}, **settings)
-
-
-def by_relay(**settings) -> Link:
-    return Link(
-        {"alice": relay_to("alice"), "bob": relay_to("bob")}, delay=settings.pop("delay", 0.02), **settings
-    )
 
 
 # --- without checks -------------------------------------------------------------------------------------------
@@ -101,14 +93,117 @@ def test_a_connection_that_began_on_the_relay_moves_to_the_direct_path_at_both_e
     assert pair.bob.paths.destinations(pair.now) == (way.addresses["alice"],)
 
 
-def test_a_dead_direction_of_the_direct_path_stops_a_flow_for_less_than_a_second():
-    for sender in ("alice", "bob"):
-        for dead in ("alice", "bob"):
-            way = direct(delay=0.05)
-            pair = Pair(by_relay(), way).handshake().run(3)
-            flow = Flow(pair, sender)
-            pair.run(20)
-            since = pair.now
-            way.dead.add(dead)
-            pair.run(30)
-            assert flow.gap(since) < 1.0, (sender, dead)
+def test_a_path_that_only_an_offer_told_of_is_found_through_two_nats():
+    way = direct(nat={"alice", "bob"})
+    pair = Pair(by_relay()).handshake()
+    pair.links.append(way)
+    for end in pair.ends.values():
+        own = [Candidate(way.addresses[end.name], CandidateKind.SERVER_REFLEXIVE)]
+        end.paths.set_own_candidates(own, pair.now)
+        pair.flush(end)
+    pair.run(2)
+    assert pair.alice.paths.confirmed == way.addresses["bob"]
+    assert pair.bob.paths.confirmed == way.addresses["alice"]
+    assert pair.alice.paths.peer_candidates == pair.bob.paths.own_candidates
+    assert pair.bob.paths.peer_candidates == pair.alice.paths.own_candidates
+
+
+def test_an_offer_comes_through_a_relay_that_loses_half():
+    pair = Pair(by_relay(), seed=5).handshake()
+    pair.links[0].loss = 0.5
+    own = (Candidate(at("198.51.100.9"), CandidateKind.SERVER_REFLEXIVE),)
+    pair.alice.paths.set_own_candidates(own, pair.now)
+    pair.flush(pair.alice)
+    pair.run(10)
+    assert pair.bob.paths.peer_candidates == own
+
+
+def test_data_never_goes_by_a_path_before_its_own_ping_was_answered():
+    way = direct(dead={"bob"})  # Alice reaches Bob there, and never hears of it but by the relay
+    pair = Pair(by_relay(), way).handshake().run(1)
+    assert pair.alice.paths.confirmed == way.addresses["bob"]
+    assert pair.bob.paths.confirmed == relay_to("alice")
+    for _ in range(20):
+        pair.run(1)
+        assert way.addresses["alice"] not in pair.bob.paths.destinations(pair.now)
+
+
+def test_the_report_and_the_trace_say_what_happened():
+    pair, _ = running(by_relay(), direct(delay=0.05))
+    first, second = pair.alice.paths.report(pair.now)
+    assert (first.is_selected, first.is_trusted, second.is_selected) == (True, True, False)
+    assert first.observed == at("198.51.100.1")
+    assert first.bytes_sent > second.bytes_sent > 0
+    assert second.observed is None
+    lines = [str(entry) for entry in pair.alice.paths.trace.entries]
+    assert "changed to 203.0.113.2:7777: DIRECT is better" in lines
+
+
+def test_an_idle_connection_costs_little():
+    pair = Pair(by_relay(), direct(delay=0.004)).handshake().run(100)
+    since = pair.now
+    pair.run(600)
+    for end in pair.ends.values():
+        assert len([None for when, *_ in end.checks if when >= since]) <= 4 * 600 / 12
+
+
+def test_destinations_are_looked_up_once_and_then_known():
+    pair, _ = running(by_relay(), direct())
+    paths = pair.alice.paths
+    assert paths.destinations(pair.now) is paths.destinations(pair.now + 1)
+
+
+# --- policies and old peers -----------------------------------------------------------------------------------
+
+
+def test_a_peer_that_knows_no_checks_is_served_by_what_is_heard():
+    way = direct()
+    pair = Pair(way, by_relay()).handshake(opens=("alice",))
+    for _ in range(100):
+        pair.send("alice", "data")
+        pair.send("bob", "data")
+        assert pair.alice.paths.destinations(pair.now) == (way.addresses["bob"],)
+        pair.run(1)
+    since = pair.now
+    for _ in range(100):
+        pair.send("alice", "data")
+        pair.run(1)
+    assert not [when for when, *_ in pair.alice.checks if when > since]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (PathPolicy.AUTO, at("203.0.113.2")),
+        (PathPolicy.DIRECT_ONLY, at("203.0.113.2")),
+        (PathPolicy.RELAY_ONLY, relay_to("bob")),
+    ],
+)
+def test_a_policy_is_kept_to(policy, expected):
+    pair = Pair(by_relay(), direct(), policy=policy).handshake().run(10)
+    assert pair.alice.paths.confirmed == expected
+    if policy is PathPolicy.RELAY_ONLY:
+        assert {address for _, _, address in pair.alice.checks} == {relay_to("bob")}
+        assert not pair.alice.paths.allows(at("203.0.113.2"))
+
+
+def test_a_policy_may_change_while_data_flows():
+    pair, flow = running(by_relay(), direct())
+    since = pair.now
+    for policy in (PathPolicy.RELAY_ONLY, PathPolicy.AUTO):
+        for end in pair.ends.values():
+            end.paths.set_policy(policy, pair.now)
+            pair.flush(end)
+        if policy is PathPolicy.AUTO:
+            pair.alice.paths.add_candidates([Candidate(at("203.0.113.2"), CandidateKind.HOST)], pair.now)
+        pair.run(10)
+        assert isinstance(pair.alice.paths.confirmed, RelayAddress) is (policy is PathPolicy.RELAY_ONLY)
+        assert flow.gap(since) < 1.0
+
+
+def test_lan_addresses_are_not_told_to_a_contact_without_lan():
+    paths = path_set(PUBLIC)
+    paths.set_policy(PathPolicy.NO_LAN, NOW)
+    own = [Candidate(at("192.168.1.2"), CandidateKind.HOST), Candidate(PUBLIC, CandidateKind.HOST)]
+    paths.set_own_candidates(own, NOW)
+    assert paths.own_candidates == (own[1],)
