@@ -57,8 +57,7 @@ def test_a_download_that_is_cut_short_is_told(tmp_path):
         ("pong from alice via relay eu1.example 23 ms", ("relay", "eu1.example")),
         ("pong from alice via 203.0.113.9:41641 (direct) 6 ms", ("direct", "203.0.113.9:41641")),
         ("pong from alice via [fe80::1%eth0]:7 (LAN) 0.4 ms", ("LAN", "[fe80::1%eth0]:7")),
-        ("pong from alice via 203.0.113.9:3478 (TURN) 9 ms", ("TURN", "203.0.113.9:3478")),
-        ("pong from alice via 203.0.113.9:443 (peer relay) 9 ms", ("peer relay", "203.0.113.9:443")),
+        ("pong from alice via 192.0.2.9:7 (TURN at 192.0.2.1:3478) 9 ms", ("TURN", "192.0.2.9:7")),
         ("no answer from alice", None),
     ],
 )
