@@ -9,7 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.errors import TunnelError, Unreachable, WrongIdentity
+from tunnels.errors import Offline, TunnelError, Unreachable, WrongIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -82,6 +82,8 @@ class Dialer:
             outcome = await asyncio.shield(driver.settled)
             if outcome is None:
                 return None
+            if isinstance(outcome, Offline):
+                return outcome
             # Whoever answers first at one address must not stand in the way of the endpoint itself at another.
             answered = driver.paths.confirmed
             left = tuple(address for address in left if address != answered)

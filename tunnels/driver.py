@@ -17,11 +17,12 @@ from tunnels.paths.reports import Healed
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tunnels.addresses import PathAddress
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
+    from tunnels.paths.candidates import Candidate
     from tunnels.paths.path_set import PathSet
     from tunnels.remote import Connection
     from tunnels.tunnel import Tunnel
@@ -87,6 +88,7 @@ class TunnelDriver:
         self._linger: asyncio.TimerHandle | None = None
         self._disposed = False
         self._moved = 0  # bytes of streams, both ways
+        self._unanswered: list[bytes] = []  # the last flight of a handshake nobody has answered yet
         self._is_doubted = False  # whether the paths were told that QUIC's probes go unanswered
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._next_ping = 1
@@ -156,7 +158,18 @@ class TunnelDriver:
         self._look_after_paths(now)
         self._arm()
 
+    def try_also(self, candidates: Iterable[Candidate]) -> None:
+        """The peer may be there, too: a handshake that is under way goes there at once, and not at QUIC's next timer."""
+        known = self.paths.addresses
+        self.paths.add_candidates(candidates, time.monotonic())
+        if self._unanswered and self.paths.confirmed is None:
+            for address in self.paths.addresses:
+                if address not in known:
+                    self._owner.send(self._unanswered, address)
+        self.schedule_flush()
+
     def _send(self, packets: list[bytes], now: float) -> None:
+        self._unanswered = packets if self.paths.confirmed is None else []
         moved = self.tunnel.bytes_sent + self.tunnel.bytes_received
         if moved != self._moved:
             self._moved = moved

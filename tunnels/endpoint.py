@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.calling import Calls
 from tunnels.credit import WindowBudget
 from tunnels.dialer import Dialer
 from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
-from tunnels.errors import TunnelClosed, TunnelLost, Unreachable
+from tunnels.errors import Offline, ProtocolViolation, TunnelClosed, TunnelLost, Unreachable
 from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.incoming import IncomingConnections
 from tunnels.joined_transport import JoinedTransport, TransportOwner
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, bounded, is_private
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, is_private
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
@@ -150,6 +151,13 @@ class Endpoint(TunnelOwner, TransportOwner):
             spawn=spawn,
             connect_timeout=settings.connect_timeout,
         )
+        self._calls = Calls(
+            secret_key,
+            send_message=self._transport.relays.send_message,
+            send=self._transport.send,
+            clock=time.time,  # noqa: TID251 - a call is from one clock to another
+        )
+        self._spawn = spawn
         self._remotes: dict[EndpointId, Remote] = {}
         self._budget = WindowBudget()
         self._opened = 0
@@ -231,6 +239,12 @@ class Endpoint(TunnelOwner, TransportOwner):
         remote = self._remotes.get(endpoint_id)
         if remote is not None:
             remote.backoff.reset()
+            if remote.dial is not None:
+                self._spawn(self._find_more(endpoint_id), f"addresses of {endpoint_id.short}")
+
+    async def _find_more(self, endpoint_id: EndpointId) -> None:
+        found = await self._candidates_of(endpoint_id)
+        self._learned(endpoint_id, [Candidate(address, CandidateKind.CONFIGURED) for address in found])
 
     def disconnect(self, endpoint_id: EndpointId, reason: str) -> None:
         """Close every connection with the endpoint."""
@@ -309,8 +323,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         home = self._transport.relays.home
         if home is not None and not any(isinstance(address, RelayAddress) for address in found):
             found = (*found, RelayAddress(home, endpoint_id))
-        dialled = bounded(Candidate(address, CandidateKind.CONFIGURED) for address in dict.fromkeys(found))
-        return tuple(one.address for one in allowed(self._policy_of(endpoint_id), dialled))
+        return tuple(dict.fromkeys(found))
 
     def _begin(self, remote: Remote, addresses: tuple[PathAddress, ...], timeout: float) -> TunnelDriver:
         engine = self._factory.client(self._certificate, self._settings.idle_timeout)
@@ -320,6 +333,10 @@ class Endpoint(TunnelOwner, TransportOwner):
         remote.was_dialled = True
         driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
         remote.drivers.append(driver)
+        relays = [address for address in addresses if isinstance(address, RelayAddress)]
+        if relays and not any(paths.allows(address) for address in relays):
+            own = allowed(policy, self._transport.candidates)
+            self._calls.call(remote.endpoint_id, (address.beacon for address in relays), own)
         driver.schedule_flush()
         return driver
 
@@ -446,16 +463,49 @@ class Endpoint(TunnelOwner, TransportOwner):
     # --- TransportOwner ---------------------------------------------------------------------------------
 
     def message_received(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
-        self.reception.unknown += 1
+        if not self._may_connect(sender):  # strangers cannot make us send anything
+            self.reception.unknown += 1
+            return
+        try:
+            self._called(sender, body, beacon)
+        except ProtocolViolation:
+            self.reception.unknown += 1
+
+    def _called(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
+        own = allowed(self._policy_of(sender), self._transport.candidates)
+        with_loopback = any(isinstance(one.address, Address) and one.address.ip.is_loopback for one in own)
+        call, candidates = self._calls.received(sender, body, with_loopback=with_loopback)
+        if not call.is_answer:
+            self._calls.open_towards(sender, candidates)
+            self._calls.call(sender, (beacon,), own, is_answer=True)
+            return
+        self._learned(sender, candidates)
+
+    def _learned(self, endpoint_id: EndpointId, candidates: Sequence[Candidate]) -> None:
+        """It may be there, too: handshakes that are under way go there at once."""
+        remote = self._remotes.get(endpoint_id)
+        for driver in tuple(remote.drivers) if remote is not None else ():
+            driver.try_also(candidates)
 
     def peer_absent(self, address: RelayAddress) -> None:
+        self._path_failed(address)
+
+    def _path_failed(self, address: RelayAddress) -> None:
+        """The peer is not at that relay, or the relay is not there."""
         remote = self._remotes.get(address.endpoint_id)
-        for driver in remote.drivers if remote is not None else ():
-            driver.paths.failed(address, time.monotonic())
+        now = time.monotonic()
+        for driver in tuple(remote.drivers) if remote is not None else ():
+            driver.paths.failed(address, now)
             driver.schedule_flush()
+            if driver.tunnel.state is TunnelState.HANDSHAKE and driver.paths.is_hopeless(now):
+                relays = ", ".join(one.beacon.authority for one in driver.paths.relays)
+                driver.close(
+                    CloseCode.DONE,
+                    Offline(f"{address.endpoint_id.short} is not at {relays}; is its gateway running?"),
+                )
 
     def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
-        for driver in self._drivers:
+        for driver in tuple(self._drivers):
             driver.paths.beacon_changed(beacon, time.monotonic(), is_up=is_up)
             driver.schedule_flush()
         relays = self.own_relays()

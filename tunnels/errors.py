@@ -6,6 +6,7 @@
      ├── KeyFileError          the identity file: unreadable, corrupt, unwritable        (ours)
      ├── ConfigurationError    a setting that this machine cannot honour                 (ours)
      ├── Unreachable           no known address of the endpoint answered in time         (nobody)
+     │    └── Offline          every beacon where it may be says that it is not there    (nobody)
      ├── WrongIdentity         somebody else answered at the endpoint's address          (theirs)
      ├── ProtocolViolation     the peer sent what the protocol forbids                   (theirs)
      ├── TunnelClosed          the connection ended; open streams are gone with it       (either)
@@ -31,6 +32,10 @@ class ConfigurationError(TunnelError):
 
 class Unreachable(TunnelError):
     """No known address of the endpoint answered in time; a later attempt may succeed."""
+
+
+class Offline(Unreachable):
+    """The endpoint is at none of its beacons, and nothing else is known of it; waiting would be in vain."""
 
 
 class WrongIdentity(TunnelError):

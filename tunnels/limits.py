@@ -325,6 +325,12 @@ RELAY_MESSAGE: Final = 2048
 RELAY_TEXT: Final = 4096
 """Bytes of one text frame: sixty-four ids."""
 
+CALL_EVERY: Final = 1.0
+"""Seconds between two calls of one endpoint that we answer: each makes us send a datagram to some addresses."""
+
+MAX_CALLERS: Final = 1024
+"""Callers whose last call is remembered; only contacts' calls are answered at all."""
+
 TURN_AFTER: Final = 2.0
 """Seconds by a relay after which a TURN allocation is asked for: by then a direct path would have been found."""
 

@@ -104,8 +104,8 @@ class Tap:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.datagrams: list[bytes] = []
-        self._send = endpoint._transport.send
-        endpoint._transport.send = self._copy
+        self._send = endpoint._transport._udp.send
+        endpoint._transport._udp.send = self._copy
 
     def _copy(self, datagrams: list[bytes], address: Address) -> bool:
         self.datagrams += datagrams

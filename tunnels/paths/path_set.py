@@ -95,6 +95,20 @@ class PathSet:
         """Where the peer says that it may be reached."""
         return self._offers.theirs
 
+    @property
+    def addresses(self) -> tuple[PathAddress, ...]:
+        """Where the paths lead."""
+        return tuple(path.address for path in self._table)
+
+    @property
+    def relays(self) -> tuple[RelayAddress, ...]:
+        """The peer's relays among them."""
+        return tuple(address for address in self.addresses if isinstance(address, RelayAddress))
+
+    def is_hopeless(self, now: float) -> bool:
+        """Whether there are relays only, and each has just failed."""
+        return all(isinstance(path.address, RelayAddress) and path.held_until > now for path in self._table)
+
     # --- data -------------------------------------------------------------------------------------------
 
     def destinations(self, now: float) -> tuple[PathAddress, ...]:

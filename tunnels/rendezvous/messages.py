@@ -31,16 +31,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call", tag_field="typ
     """I am dialling you, from these addresses: send something to them, so that your NAT lets me in."""
 
     places: Annotated[tuple[Place, ...], Meta(max_length=limits.CALL_CANDIDATES)] = ()
+    is_answer: bool = False
+    """You called; dial me here."""
 
     @classmethod
-    def of(cls, candidates: Iterable[tuple[int, Address]]) -> Call:
+    def of(cls, candidates: Iterable[tuple[int, Address]], *, is_answer: bool = False) -> Call:
         """From kinds and addresses, the best first; those beyond `limits.CALL_CANDIDATES` are left out."""
         places = [
             Place(kind, str(address))
             for kind, address in candidates
             if len(str(address)) <= _ADDRESS_CHARACTERS and "%" not in str(address)
         ]
-        return cls(places=tuple(places[: limits.CALL_CANDIDATES]))
+        return cls(places=tuple(places[: limits.CALL_CANDIDATES]), is_answer=is_answer)
 
     def candidates(self) -> tuple[tuple[int, Address], ...]:
         """Kinds and addresses; what cannot be read, and what is good on one interface only, is left out.
