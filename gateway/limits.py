@@ -354,7 +354,8 @@ BEACON_NOWHERE_SECONDS: Final = 0.25
 """The same for one that is on no node: it may connect any moment, and its callers repeat themselves meanwhile."""
 
 BEACON_LOOKUPS: Final = 256
-"""Frames that wait until it is known on which node their receiver is; beyond it the receiver counts as absent."""
+"""Frames that are on their way to other nodes, or wait until it is known to which; beyond it their receivers count as
+absent. 8 MB at most."""
 
 BEACON_STORE_SECONDS: Final = 2.0
 """For one answer of the database."""

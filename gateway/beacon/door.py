@@ -15,6 +15,7 @@ from gateway.limits import (
     BEACON_ANONYMOUS,
     BEACON_ANONYMOUS_PER_ADDRESS,
     BEACON_COUNT_EVERY,
+    BEACON_KEEPALIVE_SECONDS,
     BEACON_LOGIN_SECONDS,
 )
 
@@ -44,7 +45,7 @@ class Door:
         return _Threshold(self)
 
     def asked(self, request: web.Request) -> None:
-        """A whole request has come on this connection."""
+        """A whole request has come on this connection, and is answered."""
         guest = self._guests.get(request.protocol)
         if guest is not None:
             guest.spoke = True
@@ -78,7 +79,7 @@ class Door:
         )
 
     def _give_up(self, handler: asyncio.BaseProtocol) -> None:
-        """End a connection that has not sent a whole request in time."""
+        """End a connection that has not sent a whole request in time, its first or the next one."""
         guest = self._guests.get(handler)
         if guest is None:
             return
@@ -88,7 +89,9 @@ class Door:
             guest.transport.abort()
             self._forget(handler)
         else:
-            asyncio.get_running_loop().call_later(BEACON_LOGIN_SECONDS, self._give_up, handler)
+            guest.spoke = False
+            pause = BEACON_KEEPALIVE_SECONDS + BEACON_LOGIN_SECONDS
+            asyncio.get_running_loop().call_later(pause, self._give_up, handler)
 
     def _recount(self) -> None:
         """Forget those that have ended; not for each newcomer of a flood."""
@@ -119,6 +122,7 @@ class _Guest:
         self.client = client
         self.transport = transport
         self.spoke = False
+        """Whether it asked for something since it was looked at."""
 
 
 class _Threshold(asyncio.Protocol):

@@ -57,6 +57,8 @@ _VIOLATION: Final = 1008
 _AGAIN: Final = 1013
 """Close codes of RFC 6455 §7.4.1, and "try again later" of its registry."""
 
+_NOT_LENT: Final = Refused(code="access", reason="this relay is lent to its owner's contacts only")
+
 
 class Connection(Session):
     """A session and the WebSocket it has."""
@@ -181,6 +183,13 @@ class Sessions:
             assert isinstance(session, Connection)  # noqa: S101 - we made them
             session.close(code)
 
+    def recheck(self) -> None:
+        """Hang up on those that may not come in any more."""
+        for session in self._hub.sessions:
+            assert isinstance(session, Connection)  # noqa: S101 - we made them
+            if not self._access(session.endpoint_id):
+                session.close(_VIOLATION, _NOT_LENT)
+
     def tell(self, said: frames.FromBeacon) -> None:
         """Say something to everybody."""
         for session in self._hub.sessions:
@@ -211,8 +220,7 @@ class Sessions:
             await self._refuse(socket, Refused(code="login", reason=str(error)[:300]))
             return None
         if not self._access(endpoint_id):
-            reason = "this relay is lent to its owner's contacts only"
-            await self._refuse(socket, Refused(code="access", reason=reason))
+            await self._refuse(socket, _NOT_LENT)
             return None
         if self._hub.full and self._hub.find(endpoint_id) is None:
             reason = "as many gateways are connected as may be; come back later"

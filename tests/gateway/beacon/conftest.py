@@ -59,6 +59,11 @@ class World:
         """At the end, after what is started from now on."""
         self._stack.push_async_callback(close)
 
+    async def leave(self, server: BeaconServer) -> None:
+        """The beacon ends in order, before the test does."""
+        await server.leave()
+        await server.close()
+
     async def open(self, server: BeaconServer, number: int) -> RelayClient:
         """A client that is connected, and has not said who it is."""
         return await RelayClient.open(self.http, place_of(server), number)

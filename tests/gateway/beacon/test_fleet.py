@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.beacon import fleet as fleet_module
 from gateway.beacon.embedded import open_embedded
 from gateway.beacon.server import wall_clock
+from gateway.beacon.settings import RelaySettings
+from gateway.beacon.shared import open_shared
 from gateway.beacon.stores import StoreUnavailable
 from tests.gateway.beacon.test_sessions import until
-from tests.lab.resolver_keys import key
+from tests.lab.redis import RedisProcess
+from tests.lab.resolver_keys import key, packet
 from tunnels.relay import frames
 from tunnels.relay.frames import FrameKind
+
+if TYPE_CHECKING:
+    from tests.lab.relay_clients import RelayClient
 
 
 @dataclass
@@ -175,3 +183,68 @@ async def test_what_is_remembered_of_others_is_bounded(world, monkeypatch) -> No
         await a.send(FrameKind.DATA, key(100 + n).endpoint_id, b"x")
         await a.receive()
     assert len(one._fleet._nodes) == 5
+
+
+# --- with a real Redis ----------------------------------------------------------------------------------------
+
+
+async def node_on(world, redis: RedisProcess, name: str):
+    stores = await open_shared(redis.url, clock=wall_clock, node=name)
+    world.finally_(stores.close)
+    return await world.beacon(stores, relay=RelaySettings(quota_bytes=1_000_000))
+
+
+@pytest.mark.needs("redis-server")
+async def test_two_nodes_on_one_redis_are_one_beacon(world, tmp_path) -> None:
+    async with RedisProcess(tmp_path) as redis:
+        one, two = await node_on(world, redis, "one"), await node_on(world, redis, "two")
+        a, b = await world.client(one, 1), await world.client(two, 2)
+        for kind in (FrameKind.MESSAGE, FrameKind.PATH, FrameKind.DATA):
+            await _reach(a, b, kind)
+            await _reach(b, a, kind)
+        record = packet(1)
+        async with world.http.put(f"{one.url.origin}/{record.endpoint_id}", data=record.to_payload()) as put:
+            assert put.status == 204
+        async with world.http.get(f"{two.url.origin}/{record.endpoint_id}") as got:
+            assert await got.read() == record.to_payload()
+        await world.leave(one)
+        moved = await world.client(two, 1)
+        await _reach(b, moved, FrameKind.DATA)
+        await _reach(moved, b, FrameKind.DATA)
+        assert moved.welcome.limits.left_bytes < 1_000_000, "the quota is one for all nodes"
+
+
+@pytest.mark.needs("redis-server")
+async def test_a_redis_that_restarts_is_survived(world, tmp_path) -> None:
+    async with RedisProcess(tmp_path) as redis:
+        one, two = await node_on(world, redis, "one"), await node_on(world, redis, "two")
+        a, b, c = await world.client(one, 1), await world.client(two, 2), await world.client(one, 3)
+        await _reach(a, b, FrameKind.DATA)
+        await redis.stop()
+        await _reach(a, c, FrameKind.DATA)
+        async with world.http.get(f"{one.url.origin}/readyz") as answer:
+            assert answer.status == 503
+        await redis.start()
+        await _reach(a, b, FrameKind.DATA)
+        await _reach(b, a, FrameKind.MESSAGE)
+
+
+async def _reach(sender: RelayClient, receiver: RelayClient, kind: FrameKind) -> None:
+    """Send until it arrives: where somebody is, is known after a moment."""
+    async with asyncio.timeout(20):
+        while True:
+            body = secrets.token_bytes(20)
+            await sender.send(kind, receiver.endpoint_id, body)
+            listening = asyncio.get_running_loop().create_task(receiver.socket.receive())
+            answered = asyncio.get_running_loop().create_task(sender.socket.receive())
+            done, waiting = await asyncio.wait(
+                (listening, answered), return_when=asyncio.FIRST_COMPLETED, timeout=10
+            )
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            if listening in done:
+                assert frames.decode(listening.result().data) == (kind, sender.endpoint_id, body)
+                return
+            assert frames.decode(answered.result().data)[0] is FrameKind.ABSENT
+            await asyncio.sleep(0.1)

@@ -137,6 +137,17 @@ async def test_whoever_says_nothing_is_sent_away_in_time(world, monkeypatch) -> 
     assert len(server.door) == 0
 
 
+async def test_asking_once_is_no_leave_to_hold_a_connection(world, monkeypatch) -> None:
+    monkeypatch.setattr(door, "BEACON_LOGIN_SECONDS", 0.1)
+    monkeypatch.setattr(door, "BEACON_KEEPALIVE_SECONDS", 0.1)
+    server = await world.beacon()
+    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    reader, writer = await _raw(server, whole + b"PUT /y HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+    async with asyncio.timeout(5):
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
 async def test_a_websocket_without_a_login_is_ended_in_time(world, monkeypatch) -> None:
     monkeypatch.setattr("gateway.beacon.sessions.BEACON_LOGIN_SECONDS", 0.1)
     server = await world.beacon()

@@ -133,6 +133,17 @@ async def test_a_relay_that_is_lent_takes_whom_its_owner_knows(world) -> None:
     assert await stranger.closed() == 1008
 
 
+async def test_who_may_not_come_in_any_more_is_sent_away(world) -> None:
+    friends = {key(1).endpoint_id, key(2).endpoint_id}
+    server = await world.beacon(options={"access": friends.__contains__})
+    stays, goes = await world.client(server, 1), await world.client(server, 2)
+    friends.discard(goes.endpoint_id)
+    server.sessions.recheck()
+    assert (await refusal(goes)).startswith("access: ")
+    await stays.send(FrameKind.DATA, stays.endpoint_id, b"x")
+    assert (await stays.receive())[2] == b"x"
+
+
 async def test_a_full_beacon_says_so_and_takes_back_whom_it_knows(world) -> None:
     server = await world.beacon(relay=RelaySettings(sessions=1))
     await world.client(server, 1)
