@@ -171,6 +171,8 @@ class BeaconConnections:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 timeout=aiohttp.ClientTimeout(total=None),
+                # The beacon keeps a request's headers as long as the connection: a kilobyte for each gateway.
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
                 middlewares=(refuse_redirects,),
             )
         connection = BeaconConnection(
