@@ -13,10 +13,12 @@ from gateway.beacon.server import OBSERVED_PATH
 from gateway.beacon.settings import MetricSettings, RelaySettings
 from gateway.beacon.tls import self_signed
 from gateway.errors import ConfigurationError
+from gateway.supervision import Supervisor
 from tests.lab.relay_clients import RelayClient
 from tests.lab.resolver_keys import key
-from tunnels.addresses import BeaconUrl
+from tunnels.addresses import BeaconUrl, RelayAddress
 from tunnels.relay.frames import CONNECT_PATH, FrameKind, Leaving
+from tunnels.transports.relayed import RelayState, RelayTransport
 
 REQUEST = (
     f"GET {CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -230,3 +232,42 @@ async def test_many_gateways_at_once_are_all_let_in(world) -> None:
     clients = await asyncio.gather(*(world.client(server, n) for n in range(1, 201)))
     assert len(server.hub) == 200
     assert all(isinstance(client, RelayClient) for client in clients)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "pinned TLS"])
+async def test_a_gateways_own_transport_and_a_beacon_understand_each_other(world, tls: bool) -> None:
+    context = await asyncio.to_thread(self_signed, key(900)) if tls else None
+    server = await world.beacon(options={"tls": context})
+    supervisor = Supervisor()
+    world.finally_(supervisor.close)
+    got: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
+    homes: asyncio.Queue[RelayState] = asyncio.Queue()
+
+    def transport(number: int) -> RelayTransport:
+        made = RelayTransport(
+            key(number),
+            on_datagrams=lambda datagrams, address, urgent: got.put_nowait((datagrams, address, urgent)),
+            on_message=lambda sender, body, _: got.put_nowait((sender, body)),
+            on_absent=lambda address: got.put_nowait(("absent", address)),
+            on_state=lambda _, state: homes.put_nowait(state),
+            spawn=lambda coroutine, name: supervisor.spawn(coroutine, name=name),
+        )
+        world.finally_(made.close)
+        made.set_beacons((server.url,))
+        return made
+
+    async with asyncio.timeout(10):
+        a, _ = transport(1), transport(2)
+        connected = 0
+        while connected < 2:
+            connected += await homes.get() is RelayState.CONNECTED
+        to, back = (RelayAddress(server.url, key(n).endpoint_id) for n in (2, 1))
+        assert a.send([bytes(1200)] * 3, to, urgent=False)
+        assert await got.get() == ([bytes(1200)] * 3, back, False)
+        assert a.send([b"check"], to, urgent=True)
+        assert await got.get() == ([b"check"], back, True)
+        assert a.send_message(key(2).endpoint_id, b"sealed", server.url)
+        assert await got.get() == (key(1).endpoint_id, b"sealed")
+        nowhere = RelayAddress(server.url, key(3).endpoint_id)
+        assert a.send([b"x"], nowhere, urgent=False)
+        assert await got.get() == ("absent", nowhere)
