@@ -453,5 +453,5 @@ async def test_what_a_closed_endpoint_is_sent_is_ignored(here):
     assert isinstance(await stream.lost, TunnelClosed)
     source = here.endpoints["alice"].addresses[0].sockaddr
     for datagram in [*tap.datagrams, *initials(2)]:
-        bob._burst_received(datagram, len(datagram), source)
+        bob._transport._udp_burst(datagram, len(datagram), source)
     assert not bob._drivers
