@@ -36,6 +36,8 @@ class Snapshot:
     routes: frozenset[DefaultRoute] = frozenset()
     links: frozenset[tuple[str, int]] = frozenset()
     """The interfaces of these addresses and their numbers: one that was unplugged comes back with another."""
+    sources: tuple[str, ...] = ()
+    """The addresses from which datagrams to far places leave, which say what metrics and policies make of the routes."""
 
     @classmethod
     def take(cls) -> Snapshot:
@@ -47,7 +49,7 @@ class Snapshot:
             with suppress(OSError):  # it went away meanwhile
                 links.append((interface, socket.if_nametoindex(interface)))
         addresses = frozenset((entry.interface, str(entry.ip)) for entry in kept)
-        return cls(addresses, default_routes(), frozenset(links))
+        return cls(addresses, default_routes(), frozenset(links), _sources())
 
     def difference(self, newer: Snapshot) -> str:
         """What changed, in one line for people; empty if nothing did."""
@@ -60,6 +62,8 @@ class Snapshot:
         if not routes and self.routes - newer.routes:
             routes = ["a default route is gone"]
         changes = gone + come + routes
+        if not changes and newer.sources != self.sources:
+            changes = [f"datagrams leave from {' and '.join(newer.sources) or 'nowhere'}"]
         if not changes:
             changes = [f"{interface} is another one" for interface, _ in sorted(newer.links - self.links)]
         more = len(changes) - limits.NETWORK_CHANGES_TOLD
@@ -156,6 +160,16 @@ class NetworkWatch:
             self._on_change(f"this machine or the gateway stood still for {still:.0f} s")
         elif self._socket is None and self._loop.time() - self._looked_at >= limits.NETWORK_POLL:
             self._look()
+
+
+def _sources() -> tuple[str, ...]:
+    """What the kernel would take as source; nothing is sent by connecting a UDP socket."""
+    sources = []
+    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            sources.append(str(probe.getsockname()[0]))
+    return tuple(sources)
 
 
 def _clocks() -> Clocks:
