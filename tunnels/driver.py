@@ -13,7 +13,7 @@ from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.events import CloseCode, TunnelState
 from tunnels.paths.carrier import Carrier
 from tunnels.paths.checks import Sealer
-from tunnels.paths.reports import Healed
+from tunnels.paths.reports import Doubted, Healed, Switched
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class TunnelOwner:
 
     def path_changed(self, driver: TunnelDriver) -> None:
         """The tunnel goes by another path now."""
+        raise NotImplementedError
+
+    def path_doubted(self, driver: TunnelDriver) -> None:
+        """The tunnel's path may be dead."""
         raise NotImplementedError
 
     def stream_opened(self, transport: TunnelTransport) -> None:
@@ -195,11 +199,14 @@ class TunnelDriver:
             if not self._owner.send([check], address, urgent=True) and isinstance(address, RelayAddress):
                 self.paths.failed(address, now)
         for event in self.paths.take_events():
-            if isinstance(event, Healed):
-                self.tunnel.poke()
-                self.schedule_flush()
-            else:
-                self._owner.path_changed(self)
+            match event:
+                case Healed():
+                    self.tunnel.poke()
+                    self.schedule_flush()
+                case Doubted():
+                    self._owner.path_doubted(self)
+                case Switched():
+                    self._owner.path_changed(self)
 
     @property
     def _is_awaited(self) -> bool:
@@ -336,13 +343,12 @@ class TunnelDriver:
     # --- what the tunnel tells (TunnelEvents) -----------------------------------------------------------
 
     def tunnel_opened(self) -> None:
+        self._owner.tunnel_opened(self)  # who says first which paths may be used
         tunnel = self.tunnel
-        assert tunnel.remote_id is not None  # noqa: S101 - an open tunnel knows its peer
-        sealer = Sealer(
-            tunnel.channel_binding, is_client=tunnel.is_client, peer_id=tunnel.remote_id, chance=os.urandom
-        )
-        self.paths.open(sealer, time.monotonic())
-        self._owner.tunnel_opened(self)
+        if self.is_usable and tunnel.remote_id is not None:
+            binding, peer_id = tunnel.channel_binding, tunnel.remote_id
+            sealer = Sealer(binding, is_client=tunnel.is_client, peer_id=peer_id, chance=os.urandom)
+            self.paths.open(sealer, time.monotonic())
         if not self.settled.done():
             self.settled.set_result(None)
 

@@ -442,6 +442,9 @@ class Endpoint(TunnelOwner, TransportOwner):
         if isinstance(driver.paths.confirmed, RelayAddress) and driver.is_usable:
             self._loop.call_later(limits.TURN_AFTER, self._use_turn, driver)
 
+    def path_doubted(self, driver: TunnelDriver) -> None:
+        self._transport.gatherer.refresh()
+
     def _use_turn(self, driver: TunnelDriver) -> None:
         """A path by TURN is better than one by a relay, where there is a server."""
         if not driver.is_usable or not isinstance(driver.paths.confirmed, RelayAddress):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels import limits
@@ -48,6 +49,7 @@ class Gatherer:
         self._hosts: tuple[Address, ...] = ()
         self._relays: tuple[BeaconUrl, ...] = ()
         self._reflexive = ReflexiveAddresses(os.urandom)
+        self._refreshed_at = -inf
         self._turn_server: TurnServer | None = None
         self._turn: TurnClient | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -104,6 +106,14 @@ class Gatherer:
         if not is_active:
             self._drop_turn()
         self._progress(now)
+
+    def refresh(self) -> None:
+        """A path broke: our NAT may show us at another address now, and peers cannot find out before we do."""
+        now = time.monotonic()
+        if now >= self._refreshed_at + limits.REFRESH_EVERY:
+            self._refreshed_at = now
+            self._reflexive.refresh(now)
+            self._progress(now)
 
     def want_turn(self) -> None:
         """Some peer is reached by a relay only: get an allocation, if our beacon has a TURN server."""

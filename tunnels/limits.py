@@ -243,6 +243,9 @@ STRANGER_PINGS_PER_SECOND: Final = 4
 """Addresses that unauthenticated datagrams came from and that are being asked, and pings to them: whoever forges sources
 gets four small datagrams a second sent to others."""
 
+REFRESH_EVERY: Final = 1.0
+"""Seconds between questions to STUN servers because of paths in doubt: a peer that complains all day costs them little."""
+
 OFFER_RETRY: Final = 0.25
 OFFER_RETRY_MAX: Final = 8.0
 OFFER_TRIES: Final = 8

@@ -28,7 +28,7 @@ from tunnels.paths.checks import Offer, Ping, Pong, Sealer
 from tunnels.paths.exchange import Exchange, Strangers
 from tunnels.paths.offers import Offers
 from tunnels.paths.path import Path, PathState
-from tunnels.paths.reports import Healed, PathEvent, PathReport, Switched
+from tunnels.paths.reports import Doubted, Healed, PathEvent, PathReport, Switched
 from tunnels.paths.selection import Choice, Selector
 from tunnels.paths.suspicion import Suspicion
 from tunnels.paths.table import PathTable, source
@@ -420,6 +420,7 @@ class PathSet:
         if selected is None or not selected.is_trusted(now):
             return False
         selected.distrust(now)
+        self._events.append(Doubted(selected.address))
         self._attention.ask_all(now, f"{selected.address} is not trusted: {why}")
         return True
 

@@ -27,7 +27,14 @@ class Healed:
     address: PathAddress
 
 
-PathEvent = Switched | Healed
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """The selected path is not trusted any more: a NAT may have forgotten it, and show us at another address now."""
+
+    address: PathAddress
+
+
+PathEvent = Switched | Healed | Doubted
 
 
 @dataclass(frozen=True, slots=True)

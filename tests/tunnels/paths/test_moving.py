@@ -8,6 +8,7 @@ from tests.lab.paths import OTHER, Link, Pair, at, by_relay, direct, relay_to, r
 from tunnels import limits
 from tunnels.addresses import BeaconUrl, RelayAddress
 from tunnels.paths.candidates import Candidate, CandidateKind
+from tunnels.paths.reports import Doubted
 
 SENDERS = pytest.mark.parametrize("sender", ["alice", "bob"])
 WITH_RELAY_OR_NOT = pytest.mark.parametrize("relays", [0, 1])
@@ -45,6 +46,18 @@ def test_a_direct_path_that_dies_and_heals_is_left_and_taken_again_after_a_while
     assert flow.gap(since) < 1.0
     assert pair.alice.paths.confirmed == way.addresses["bob"]
     assert pair.bob.paths.confirmed == way.addresses["alice"]
+
+
+@SENDERS
+def test_a_path_in_doubt_is_told_of_at_both_ends_so_that_they_look_how_they_are_seen(sender):
+    way = direct(delay=0.03)
+    pair, _ = running(by_relay(), way, sender=sender)
+    for end in pair.ends.values():
+        end.events.clear()
+    way.kill()
+    pair.run(1)
+    for end in pair.ends.values():
+        assert Doubted(way.addresses[OTHER[end.name]]) in end.events
 
 
 @SENDERS
