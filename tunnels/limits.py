@@ -365,6 +365,9 @@ BEACON_UNANSWERED: Final = 2.0
 BEACON_PONG: Final = 3.0
 """Seconds such a sign is waited for; together with the above, five until another beacon is looked for."""
 
+BEACON_PONG_LATE: Final = 10.0
+"""The same while other frames come: the pong may wait behind megabytes of them on a slow link."""
+
 BEACON_PONG_MOVED: Final = 1.0
 """The same after this machine's addresses changed, when the connection is dead more often than not."""
 

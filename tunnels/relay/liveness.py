@@ -6,19 +6,34 @@ from tunnels import limits
 
 
 class Liveness:
-    """Of one connection. A frame or a pong is a sign of life; while we are sending, one is asked for sooner."""
+    """Of one connection. While we are sending, the beacon is asked sooner.
 
-    __slots__ = ("_ask_at", "_dead_at", "_sent")
+    That it is heard says little of our own direction: it may still reach us where our link was before. So a question is
+    answered by its pong only, which may be late behind data on a slow link.
+    """
+
+    __slots__ = ("_ask_at", "_asked_at", "_dead_at", "_has_moved", "_sent")
 
     def __init__(self, now: float) -> None:
         self._ask_at = now + limits.BEACON_HEARTBEAT
         self._dead_at: float | None = None
+        self._asked_at = now
+        self._has_moved = False
         self._sent = False
 
     def heard(self, now: float) -> None:
         """Something came."""
+        self._sent = False
+        if self._dead_at is None:
+            self._ask_at = now + limits.BEACON_HEARTBEAT
+        elif not self._has_moved:
+            self._dead_at = self._asked_at + limits.BEACON_PONG_LATE
+
+    def answered(self, now: float) -> None:
+        """A pong came."""
         self._ask_at = now + limits.BEACON_HEARTBEAT
         self._dead_at = None
+        self._has_moved = False
         self._sent = False
 
     def sent(self, now: float) -> None:
@@ -30,6 +45,7 @@ class Liveness:
     def suspect(self, now: float) -> None:
         """The network changed: ask now, and wait no longer than `limits.BEACON_PONG_MOVED`."""
         self._ask_at = now
+        self._has_moved = True
         dead_at = now + limits.BEACON_PONG_MOVED
         self._dead_at = dead_at if self._dead_at is None else min(self._dead_at, dead_at)
 
@@ -45,6 +61,7 @@ class Liveness:
         """Whether to send a ping now; the answer is waited for from here on."""
         if now < self._ask_at:
             return False
+        self._asked_at = now
         if self._dead_at is None:
             self._dead_at = now + limits.BEACON_PONG
         self._ask_at = now + limits.BEACON_HEARTBEAT

@@ -255,6 +255,8 @@ class BeaconConnection:
             case WSMsgType.PING:
                 self._pong = message.data
                 self._wake.set()
+            case WSMsgType.PONG:
+                self._liveness.answered(self._loop.time())
             case _:
                 pass
         if message.type in _ENDS:

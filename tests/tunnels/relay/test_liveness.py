@@ -23,7 +23,7 @@ def test_a_quiet_connection_is_asked_now_and_then_and_given_up_without_an_answer
 def test_an_answer_begins_the_wait_anew():
     liveness = Liveness(0.0)
     asked_at(liveness)
-    liveness.heard(21.0)
+    liveness.answered(21.0)
     assert not liveness.is_dead(100.0)
     assert asked_at(liveness) == 21.0 + limits.BEACON_HEARTBEAT
 
@@ -51,7 +51,26 @@ def test_a_suspicion_asks_at_once_and_waits_a_second():
     assert asked_at(liveness) == 5.0
     assert liveness.is_dead(5.0 + limits.BEACON_PONG_MOVED)
     liveness.heard(5.5)
+    assert liveness.is_dead(5.0 + limits.BEACON_PONG_MOVED), "it may be heard where our link was before"
+    liveness.answered(5.6)
     assert not liveness.is_dead(6.0)
+
+
+def test_a_late_pong_behind_other_frames_is_waited_for_but_not_forever():
+    liveness = Liveness(0.0)
+    asked = asked_at(liveness)
+    liveness.heard(asked + 2.0)
+    liveness.heard(asked + 5.0)
+    assert not liveness.is_dead(asked + limits.BEACON_PONG)
+    assert liveness.is_dead(asked + limits.BEACON_PONG_LATE)
+    liveness.answered(asked + 9.0)
+    assert not liveness.is_dead(asked + limits.BEACON_PONG_LATE)
+
+
+def test_what_is_heard_puts_the_question_off():
+    liveness = Liveness(0.0)
+    liveness.heard(15.0)
+    assert asked_at(liveness) == 15.0 + limits.BEACON_HEARTBEAT
 
 
 def test_a_suspicion_shortens_a_wait_and_never_lengthens_it():
