@@ -29,6 +29,7 @@ HALF_A_GIGABYTE = 500_000_000
 
 def test_the_first_byte_comes_over_the_relay_and_a_direct_path_follows(tmp_path, figure):
     with two_homes(tmp_path) as (meeting, *_):
+        meeting.restart_bob()
         begun = time.monotonic()
         seconds = meeting.first_byte()
         figure(seconds, aim=3 * RELAY_ROUND_TRIP + 0.3, what="first byte")
@@ -40,6 +41,7 @@ def test_the_first_byte_comes_over_the_relay_and_a_direct_path_follows(tmp_path,
 
 def test_a_ping_tells_of_the_relay_and_then_of_the_direct_path_and_why(tmp_path):
     with two_homes(tmp_path) as (meeting, *_):
+        meeting.restart_bob()
         said = meeting.bob.run("ping", "alice").stdout
         paths = [path for line in said.splitlines() if (path := path_in(line))]
         assert paths[0] == ("relay", meeting.beacons[0].machine.address)
@@ -127,6 +129,18 @@ def test_no_lan_keeps_off_the_lan_and_direct_only_off_the_relay(tmp_path):
         meeting.wait_for_path("relay")  # one address outside, and no hairpinning
         meeting.bob.run("contacts", "path", "alice", "direct-only")
         meeting.wait_for_path("LAN")
+
+
+def test_direct_only_is_dialled_by_a_call_through_the_beacon_which_carries_no_datagram(tmp_path, figure):
+    with two_homes(tmp_path) as (meeting, *_):
+        meeting.bob.run("contacts", "path", "alice", "direct-only")
+        meeting.restart_bob()
+        before = meeting.beacons[0].metrics()["overlay_beacon_relayed_bytes_total"]
+        figure(meeting.first_byte(), aim=1.0, what="first byte")
+        assert meeting.path()[0] == "direct"
+        assert meeting.beacons[0].metrics()["overlay_beacon_relayed_bytes_total"] - before < 5000, (
+            "alice asks about the relay, too"
+        )
 
 
 def test_a_friend_with_a_public_address_lends_the_relay(tmp_path):

@@ -86,6 +86,14 @@ class Meeting:
         introduce(self.alice, self.bob)
         self.alice.run("expose", "web", f"127.0.0.1:{self.source.port}", "--allow", "bob")
 
+    def restart_bob(self) -> None:
+        """Bob has no tunnel, and is at home again where he was."""
+        was_home = home_of(self.bob)
+        self.bob.stop()
+        self.bob.start()
+        if was_home:
+            wait_until(lambda: home_of(self.bob), what="bob is at home at a beacon")
+
     def add_beacon(self, machine: Machine, sections: str = "") -> BeaconProcess:
         running = beacon(self.place / machine.label, machine, sections=sections)
         self.beacons.append(self._stack.enter_context(running))
