@@ -116,10 +116,14 @@ class RedisBus:
 
     async def _listen(self, deliver: Callable[[EndpointId, bytes], None]) -> None:
         while True:
+            why = "Redis is silent"
             try:
                 await self._hear(deliver)
             except (RedisError, OSError) as error:
-                _logger.info("this node does not hear the others: %s", error)
+                why = str(error)
+            # Told once for each time that it did hear them: it may take Redis long to come back.
+            level = logging.INFO if self._listening.is_set() else logging.DEBUG
+            _logger.log(level, "this node does not hear the others: %s", why)
             self._listening.clear()
             await asyncio.sleep(REDIS_PAUSE_SECONDS)
 
@@ -138,7 +142,6 @@ class RedisBus:
                         for endpoint_id, frame in _frames(message["data"]):
                             deliver(endpoint_id, frame)
                 elif asked:
-                    _logger.info("this node does not hear the others: Redis is silent")
                     return
                 else:
                     asked = True
