@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.hosts import Hosts, two_hosts
-from bench.measures import MEASURES, QUICK, USUAL, WAYS, Bench, Plan, Row
-from bench.places import OVERLAY, Processes, Unavailable, World
+from bench.measures import MEASURES, QUICK, RELAYS, USUAL, WAYS, Bench, Plan, Row
+from bench.places import OVERLAY, Processes, Unavailable
+from bench.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,16 +33,17 @@ LEGEND = """\
 direct    the client at the server itself       ssh       OpenSSH -L, default ciphers
 proxy     a plain asyncio proxy of 60 lines     listener  bob's loopback listener, qh3
 socks     bob's SOCKS5 proxy, qh3               aioquic   bob's loopback listener, aioquic, measured once
-/direct, /proxy, /ssh: the listener's figure divided by theirs; ↓ less is better; ± of the listener's rounds"""
-BASELINES = WAYS[:3]
+beacon    `overlay beacon`, one process          coturn    its TURN relay, the same load in the same run
+between gateways: beacon is the path policy relay-only, listener a direct path
+/direct and so on: the beacon's figure, or else the listener's, divided by theirs; ± of its rounds; ↓ less is better"""
+COLUMNS = *WAYS, *RELAYS
+BASELINES = "direct", "proxy", "ssh", "listener", "coturn"
 OPEN_FILES = 65536
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round of everything, in a minute and a half"
-    )
+    parser.add_argument("--quick", action="store_true", help="one short round of everything, in two minutes")
     parser.add_argument(
         "--only",
         choices=MEASURES,
@@ -121,12 +123,14 @@ def told() -> dict[str, str]:
 
 
 def table(rows: list[Row], conditions: dict[str, str]) -> str:
-    heads = ["", "unit", *WAYS, *(f"/{way}" for way in BASELINES), "±"]
+    ways = [way for way in COLUMNS if any(way in row.values or way in row.failures for row in rows)]
+    beside = [way for way in BASELINES if any(way in row.values and way != ours(row) for row in rows)]
+    heads = ["", "unit", *ways, *(f"/{way}" for way in beside), "±"]
     lines = [heads]
     for row in rows:
-        cells = [cell(row, way) for way in WAYS]
-        ours = row.median("listener")
-        ratios = [ratio(ours, row.median(way)) for way in BASELINES]
+        cells = [cell(row, way) for way in ways]
+        mine = row.median(ours(row))
+        ratios = ["-" if way == ours(row) else ratio(mine, row.median(way)) for way in beside]
         lines.append(
             [row.name, f"{row.unit}{' ↓' if row.less_is_better else ''}", *cells, *ratios, spread(row)]
         )
@@ -144,6 +148,11 @@ def table(rows: list[Row], conditions: dict[str, str]) -> str:
     )
 
 
+def ours(row: Row) -> str:
+    """The way that is compared with the others."""
+    return RELAYS[0] if RELAYS[0] in row.values else "listener"
+
+
 def cell(row: Row, way: str) -> str:
     value = row.median(way)
     if value is None:
@@ -157,14 +166,14 @@ def figure(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def ratio(ours: float | None, theirs: float | None) -> str:
-    return figure(ours / theirs) if ours is not None and theirs else "-"
+def ratio(mine: float | None, theirs: float | None) -> str:
+    return figure(mine / theirs) if mine is not None and theirs else "-"
 
 
 def spread(row: Row) -> str:
-    """How far the listener's rounds lie apart, around their median."""
-    values = row.values.get("listener", [])
-    median = row.median("listener")
+    """How far our way's rounds lie apart, around their median."""
+    values = row.values.get(ours(row), [])
+    median = row.median(ours(row))
     return f"{50 * (max(values) - min(values)) / median:.0f} %" if median and len(values) > 1 else "-"
 
 

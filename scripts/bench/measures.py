@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from dnslib import DNSError, DNSRecord
 
+from bench.beacons import homes, messages, relay, relayed
 from bench.links import links
-from bench.places import PROC_TELLS, SERVICE, Unavailable, Way, World, cpu_seconds, resident_bytes
+from bench.places import PROC_TELLS, SERVICE, Unavailable, Way, cpu_seconds, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bench.world import World
+
 MEGA = 1e6
 FAILURES = (Unavailable, OSError, ValueError, LookupError, DNSError)
 WAYS = ("direct", "proxy", "ssh", "listener", "socks", "aioquic")
+RELAYS = ("beacon", "coturn")
 WARM = 50  # connections held before memory is measured, so that what all share is there
 LONG = 10**9, 10**10  # bytes
 
@@ -37,6 +41,8 @@ class Plan:
     idle: int = 500
     peers: int = 100
     """Endpoints connected at once."""
+    homes: int = 10_000
+    """Gateways at one beacon at once."""
     quiet: float = 15.0
     """Seconds that they are looked at: as long as each takes from one keepalive to the next."""
     both_engines_everywhere: bool = True
@@ -46,7 +52,7 @@ class Plan:
 
 
 QUICK = Plan(
-    rounds=1, seconds=0.5, streams=(100,), idle=200, peers=20, quiet=5.0, whole_run=85.0,
+    rounds=1, seconds=0.5, streams=(100,), idle=200, peers=20, homes=500, quiet=5.0, whole_run=115.0,
     both_engines_everywhere=False,
 )  # fmt: skip
 
@@ -133,20 +139,27 @@ class Bench:
         pairs = [f"{key}={value}" for key, value in options.items()]
         return self.world.processes.python("load", mode, place or way.place, *pairs, stdin=stdin)
 
-    def figures(self, process: subprocess.Popen[str], seconds: float) -> dict[str, float]:
-        """The next line of load.py, which may take so long, and longer on a busy machine."""
+    def figures(self, process: subprocess.Popen[str], seconds: float, name: str = "load") -> dict[str, float]:
+        """The next line of load.py or another script, which may take so long, and longer on a busy machine."""
         patience = min(seconds + 45, self._deadline + 6 - time.monotonic())
-        figures: dict[str, float] = json.loads(self.world.processes.first_line(process, "load", patience))
+        figures: dict[str, float] = json.loads(self.world.processes.first_line(process, name, patience))
         if "failed" in figures:
             raise Unavailable(str(figures["failed"]))
         return figures
 
     @contextlib.contextmanager
-    def held(self, process: subprocess.Popen[str], name: str) -> Iterator[None]:
-        """While the process, started with a pipe as its input, holds what it has opened."""
-        try:
-            if (line := self.world.processes.first_line(process, name)) != "ready":
+    def held(self, process: subprocess.Popen[str], name: str, says: str = "ready") -> Iterator[str]:
+        """While the process, started with a pipe as its input, holds what it has opened: what it says, or anything."""
+        with self.closing(process):
+            line = self.world.processes.first_line(process, name)
+            if says not in ("", line):
                 raise Unavailable(line)
+            yield line
+
+    @contextlib.contextmanager
+    def closing(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """End the process afterwards by the end of its input."""
+        try:
             yield
         finally:
             if process.stdin is not None:
@@ -161,7 +174,7 @@ def memory(bench: Bench) -> None:
     idle = bench.row("memory of the idle client side", "MB", less_is_better=True)
     each = bench.row(f"memory per idle connection ({bench.plan.idle})", "KB", less_is_better=True)
 
-    def holding(way: Way, count: int) -> contextlib.AbstractContextManager[None]:
+    def holding(way: Way, count: int) -> contextlib.AbstractContextManager[str]:
         process = bench.begin(way, "idle", stdin=subprocess.PIPE, connections=count)
         return bench.held(process, "load")
 
@@ -187,7 +200,7 @@ def peers(bench: Bench) -> None:
     each = bench.row(f"memory per idle endpoint connection ({count})", "KB", less_is_better=True)
     cpu = bench.row(f"idle CPU with {count} connected endpoints", "%", less_is_better=True)
 
-    def connected(number: int) -> contextlib.AbstractContextManager[None]:
+    def connected(number: int) -> contextlib.AbstractContextManager[str]:
         return bench.held(bench.world.peers("cold", number), "peers")
 
     def once(_: str) -> dict[str, float]:
@@ -426,7 +439,8 @@ def ask(way: Way) -> None:
 
 MEASURES = {
     "memory": memory, "peers": peers, "bulk": bulk, "requests": requests, "latency": latency,
-    "connections": connections, "udp": udp, "dns": dns, "cold": cold, "streams": streams, "long": long, "links": links,
+    "connections": connections, "udp": udp, "dns": dns, "cold": cold, "streams": streams,
+    "relay": relay, "homes": homes, "messages": messages, "relayed": relayed, "long": long, "links": links,
 }  # fmt: skip
 USUAL = tuple(name for name in MEASURES if name not in ("long", "links"))
 """What is measured if nothing is named."""

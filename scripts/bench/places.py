@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -186,8 +185,15 @@ class Pair:
         engine: str,
         port: int,
         link: dict[str, float] | None = None,
+        beacon: str = "",
     ) -> None:
-        flags = "--quic-engine", engine, "--bind"
+        """`beacon` is the URL of the only one that they may meet by."""
+        flags: tuple[str, ...] = "--quic-engine", engine, "--bind"
+        if beacon:
+            flags = "--beacon", beacon, *flags
+            for name in ("alice", "bob"):
+                (home / name).mkdir(0o700)
+                (home / name / "gateway.toml").write_text('[tunnels]\npath_policy = "relay-only"\n')
         # On one machine her own listeners would take the addresses that bob's gateway gives the same names.
         self.alice = Gateway(
             processes,
@@ -277,61 +283,6 @@ class Ssh:
         wait_for("127.0.0.1", port, process, "ssh -L")
         pids = (process.pid, self.sshd.pid, *descendants(self.sshd.pid))
         return process, Way(f"127.0.0.1:{port}", pids)
-
-
-class World:
-    """Every way there is, each started when it is first asked for."""
-
-    def __init__(self, processes: Processes, hosts: Hosts) -> None:
-        self.processes, self.hosts = processes, hosts
-        target = processes.python("servers", "target", hosts.alice, namespace=hosts.namespace)
-        self.port = int(processes.first_line(target, "servers"))
-        self.ways: dict[str, Way | Unavailable] = {}
-
-    def way(self, name: str) -> Way:
-        """direct, proxy, ssh, listener, socks or aioquic; Unavailable, each time again, for what cannot be had."""
-        if name not in self.ways:
-            try:
-                self.ways[name] = self._start(name)
-            except Unavailable as reason:
-                self.ways[name] = reason
-        found = self.ways[name]
-        if isinstance(found, Unavailable):
-            raise found
-        return found
-
-    def _start(self, name: str) -> Way:
-        target = f"{self.hosts.alice}:{self.port}"
-        if name == "direct":
-            return Way(target, udp=target)
-        if name == "proxy":
-            process = self.processes.python("servers", "proxy", target)
-            place = f"127.0.0.1:{self.processes.first_line(process, 'servers')}"
-            return Way(place, (process.pid,), udp=place)
-        if name == "ssh":
-            return self.ssh().forward()[1]
-        return self.pair("aioquic" if name == "aioquic" else "qh3").way(socks=name == "socks")
-
-    @cache  # noqa: B019 - one world per run
-    def ssh(self) -> Ssh:
-        return Ssh(self.processes, self.hosts, self._directory("ssh"), self.port)
-
-    @cache  # noqa: B019 - likewise
-    def pair(self, engine: str, purpose: str = "load") -> Pair:
-        """Gateways of their own for each purpose."""
-        home = self._directory(f"{engine}-{purpose}")
-        return Pair(self.processes, self.hosts, home, engine, self.port, LINKS.get(purpose))
-
-    def peers(self, purpose: str, count: int) -> subprocess.Popen[str]:
-        """So many endpoints that are about to connect to alice, started with a pipe as their input."""
-        alice = self.pair("qh3", purpose).alice
-        place = alice.status["endpoint_id"], alice.listens("tunnels")
-        return self.processes.python("peers", *place, self.hosts.bob, str(count), stdin=subprocess.PIPE)
-
-    def _directory(self, name: str) -> Path:
-        path = self.processes.directory / name
-        path.mkdir(exist_ok=True)
-        return path
 
 
 def free_port() -> int:
