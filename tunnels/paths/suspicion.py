@@ -15,7 +15,7 @@ from tunnels import limits
 class Suspicion:
     """One connection's."""
 
-    __slots__ = ("_has_healed", "_proof", "_since", "probe_timeouts", "tells")
+    __slots__ = ("_has_healed", "_has_told", "_proof", "_since", "probe_timeouts", "tells")
 
     def __init__(self) -> None:
         self.probe_timeouts = 0
@@ -24,6 +24,7 @@ class Suspicion:
         """Whether our pings say that nothing is heard."""
         self._since = -inf
         self._has_healed = False
+        self._has_told = False
         self._proof = -1  # the peer's sequence number when it last answered a ping on the selected path
 
     def counted(self, probe_timeouts: int) -> bool:
@@ -38,6 +39,7 @@ class Suspicion:
     def tell(self, now: float) -> None:
         """Say so in pings, until the peer has answered one of them."""
         self.tells = True
+        self._has_told = True
         self._since = now
 
     def answered(self, ping_sent_at: float) -> None:
@@ -54,8 +56,13 @@ class Suspicion:
         return sequence > self._proof
 
     def heals(self) -> bool:
-        """A trusted path answers: whether QUIC is to be told not to wait. Once for each of its timeouts."""
-        if self.probe_timeouts < limits.DISTRUST_PROBES or self._has_healed:
+        """A trusted path answers: whether QUIC is to be told not to wait.
+
+        Once for each of its timeouts, and once after we said that nothing is heard: QUIC may have lost a whole flight
+        in a sleep, and have had no time for timeouts.
+        """
+        is_late = self.probe_timeouts >= limits.DISTRUST_PROBES and not self._has_healed
+        if not is_late and not self._has_told:
             return False
-        self._has_healed = True
+        self._has_healed, self._has_told = True, False
         return True

@@ -45,3 +45,9 @@ def test_a_healed_path_is_told_once_for_each_timeout_and_not_for_a_single_one():
     assert [suspicion.heals(), suspicion.heals()] == [True, False]
     suspicion.counted(3)
     assert suspicion.heals()
+
+
+def test_after_a_sleep_a_path_that_answers_is_told_though_quic_had_no_time_for_timeouts():
+    suspicion = Suspicion()
+    suspicion.tell(NOW)
+    assert [suspicion.heals(), suspicion.heals()] == [True, False]
