@@ -374,6 +374,9 @@ BEACON_PONG_MOVED: Final = 1.0
 BEACON_CONNECTIONS: Final = 16
 """Connections to beacons that are not our home, at once: as many as contacts with homes of their own are talked to."""
 
+BEACON_BEGIN_PERIOD: Final = 10.0
+"""Seconds in which no more than `BEACON_CONNECTIONS` of them are begun: whoever names ever new places makes no scanner of us."""
+
 BEACON_STAYS: Final = 20.0
 """Seconds without a frame after which one of them makes way for another: longer than a path's keepalive."""
 

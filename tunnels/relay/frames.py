@@ -106,6 +106,8 @@ def datagrams_of(body: bytes) -> list[bytes]:
 IdText = Annotated[str, Meta(min_length=ID_CHARACTERS, max_length=ID_CHARACTERS)]
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""Bytes or seconds: what any JSON reader takes for a whole number, and no sum of ours overflows with."""
 
 
 class _Said(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -153,20 +155,20 @@ class TurnServer(msgspec.Struct, frozen=True, kw_only=True):
     """`ip:port`, UDP."""
     username: str
     password: str
-    seconds: int
+    seconds: Count
     """How long they are good for."""
 
 
 class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the relay gives this gateway; 0 means that there is no such limit."""
 
-    bytes_per_second: int = 0
-    quota_bytes: int = 0
+    bytes_per_second: Count = 0
+    quota_bytes: Count = 0
     """Bytes relayed for it in each period."""
-    period_seconds: int = 0
-    left_bytes: int = 0
+    period_seconds: Count = 0
+    left_bytes: Count = 0
     """What is left of it now."""
-    credit_bytes: int = 0
+    credit_bytes: Count = 0
     """What vouchers gave beyond the quota, and is not used yet."""
 
 

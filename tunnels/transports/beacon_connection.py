@@ -16,7 +16,7 @@ from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation, TunnelClosed, Unreachable
 from tunnels.relay import login
 from tunnels.relay.client import Challenged, RelayClient, Welcomed, one_line
-from tunnels.relay.frames import CONNECT_PATH, HEADER_BYTES, Refused, encode_text
+from tunnels.relay.frames import CONNECT_PATH, HEADER_BYTES, Refused, TurnPlease, encode_text
 from tunnels.relay.liveness import Liveness
 from tunnels.relay.outbox import Outbox
 from tunnels.transports.pinned_tls import client_ssl
@@ -69,6 +69,10 @@ class BeaconConnection:
         """The network changed since it is up."""
         self.is_wanted = True
         """False once we ended it ourselves."""
+        self.awaits_turn = False
+        """It was asked for TURN credentials; nobody tells us of a TURN server unasked."""
+        self.turn_timer: asyncio.TimerHandle | None = None
+        """When it is asked for them next."""
         self.bytes_sent = 0
         self.bytes_received = 0
         """Of binary frames."""
@@ -124,6 +128,7 @@ class BeaconConnection:
 
     def say(self, said: FromGateway) -> None:
         """A text frame."""
+        self.awaits_turn |= isinstance(said, TurnPlease)
         self._outbox.add_text(encode_text(said))
         self._wake.set()
 
@@ -190,8 +195,9 @@ class BeaconConnection:
         except OSError as error:
             raise Unreachable(str(error)) from error
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self.turn_timer):
+                if timer is not None:
+                    timer.cancel()
             if writer is not None:
                 writer.cancel()
             if self._answer is not None and not self._answer.done():

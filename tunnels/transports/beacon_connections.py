@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -60,6 +60,7 @@ class BeaconConnections:
         self._ids: OrderedDict[str, EndpointId] = OrderedDict()  # of the beacon at each origin
         self._timer: asyncio.TimerHandle | None = None
         self._tidy_timer: asyncio.TimerHandle | None = None
+        self._begun: deque[float] = deque(maxlen=limits.BEACON_CONNECTIONS)  # when, to others' beacons
         self._closed = False
 
     def set_beacons(self, urls: Iterable[BeaconUrl]) -> None:
@@ -135,7 +136,16 @@ class BeaconConnections:
             return None
         if url.scheme != "https" and not any(own.scheme == url.scheme for own in self._beacons):
             return None  # a record must not make us ask things of whatever speaks HTTP on a network of ours
-        return self._connect(url) if self._has_room(now) else None
+        if url not in self._beacons:
+            if (
+                len(self._begun) == limits.BEACON_CONNECTIONS
+                and now - self._begun[0] < limits.BEACON_BEGIN_PERIOD
+            ):
+                return None  # a peer may name ever new places, and each would be asked for a connection
+            if not self._has_room(now):
+                return None
+            self._begun.append(now)
+        return self._connect(url)
 
     def _has_room(self, now: float) -> bool:
         """For one more that is not ours; the one that was not used for longest makes way, if it was not used lately."""
@@ -294,7 +304,8 @@ class BeaconConnections:
                 self._challenged(connection, beacon_id)
             case Welcomed():
                 self._welcomed(connection)
-            case frames.Turn(turn=turn) if connection.welcome is not None:
+            case frames.Turn(turn=turn) if connection.welcome is not None and connection.awaits_turn:
+                connection.awaits_turn = False
                 connection.welcome = msgspec.structs.replace(connection.welcome, turn=turn)
                 self._keep_turn(connection)
                 self._on_state(connection.url, RelayState.CONNECTED)
@@ -310,18 +321,29 @@ class BeaconConnections:
                 self._on_event(connection, event)
 
     def _challenged(self, connection: BeaconConnection, beacon_id: EndpointId) -> None:
-        """Who it says it is; said before our login there would end another connection to the same beacon."""
+        """Who it says it is; our login there would end another connection to the same beacon."""
         _remember(self._ids, connection.url.origin, beacon_id)
+        other = self._other_of(connection, beacon_id)
+        if other is not None and connection.url not in self._search.trying:
+            connection.release(f"it is the beacon at {other.url.origin}")
+
+    def _other_of(self, connection: BeaconConnection, beacon_id: EndpointId) -> BeaconConnection | None:
+        """An older connection to the beacon of that id."""
         for other in self._connections.values():
-            if other is connection or not other.is_up or other.is_leaving or other.beacon_id != beacon_id:
-                continue
-            if connection.url in self._search.trying:
-                other.release(f"it is the beacon at {connection.url.origin}")
-            else:
-                connection.release(f"it is the beacon at {other.url.origin}")
-            return
+            if (
+                other is not connection
+                and other.is_up
+                and not other.is_leaving
+                and other.beacon_id == beacon_id
+            ):
+                return other
+        return None
 
     def _welcomed(self, connection: BeaconConnection) -> None:
+        if connection.url in self._search.trying and connection.beacon_id is not None:
+            older = self._other_of(connection, connection.beacon_id)
+            if older is not None:  # not before it is proved: no beacon ends our connection to another one
+                older.release(f"it is the beacon at {connection.url.origin}")
         others = self._search.trying - {connection.url}
         self._errors.pop(connection.url, None)
         self._backoffs.pop(connection.url, None)
@@ -338,13 +360,18 @@ class BeaconConnections:
         turn = connection.welcome.turn if connection.welcome is not None else None
         if turn is not None:
             wait = max(limits.TURN_RENEWAL_SHORTEST, turn.seconds * 0.8)
-            asyncio.get_running_loop().call_later(wait, self._renew_turn, connection)
+            loop = asyncio.get_running_loop()
+            if connection.turn_timer is not None:
+                connection.turn_timer.cancel()
+            connection.turn_timer = loop.call_later(wait, self._renew_turn, connection)
 
     def _renew_turn(self, connection: BeaconConnection) -> None:
         if self._connections.get(connection.url) is connection and not self._closed:
             connection.say(frames.TurnPlease())
 
     def _leaving(self, connection: BeaconConnection) -> None:
+        if connection.is_leaving:
+            return
         connection.is_leaving = True
         self._search.leaving(connection.url, self._now())
         self._on_state(connection.url, RelayState.CONNECTED)

@@ -145,7 +145,17 @@ def test_anything_else_is_a_violation_in_one_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", '{"type":"hello"}', '{"type":"leaving"}', '{"type":"online","ids":[1]}']
+    "text",
+    [
+        "",
+        '{"type":"hello"}',
+        '{"type":"leaving"}',
+        '{"type":"leaving","seconds":1e999}',
+        '{"type":"online","ids":[1]}',
+        '{"type":"turn","turn":{"address":"a","username":"u","password":"p","seconds":' + "9" * 400 + "}}",
+        '{"type":"turn","turn":{"address":"a","username":"u","password":"p","seconds":-1}}',
+        '{"type":"receipt","receipt":"r","limits":{"credit_bytes":' + "9" * 400 + "}}",
+    ],
 )
 def test_a_beacon_is_read_as_strictly(text: str) -> None:
     with pytest.raises(ProtocolViolation):

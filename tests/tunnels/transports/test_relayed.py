@@ -194,6 +194,7 @@ async def test_a_stranger_does_not_make_us_connect():
 async def test_the_longest_unused_connection_makes_way_for_another(quick, monkeypatch):
     monkeypatch.setattr(limits, "BEACON_CONNECTIONS", 1)
     monkeypatch.setattr(limits, "BEACON_STAYS", 0.1)
+    monkeypatch.setattr(limits, "BEACON_BEGIN_PERIOD", 0.1)
     async with LabBeacon() as home, LabBeacon(201) as one, LabBeacon(202) as two, Gateway(1, home) as alice:
         await alice.at_home()
         assert alice.transport.send([b"x"], RelayAddress(one.url, alice.id))
@@ -579,3 +580,63 @@ async def test_whatever_a_beacon_does_to_sealed_messages_it_can_only_deny(deed):
                         read.append((sender, opener.open_sealed(sender, message, now=1000.0)))
             assert len(read) == len(set(read))
             assert set(read) == (written if deed in ("repeats", "reorders") else set())
+
+
+async def test_turn_servers_are_learned_when_asked_for_and_not_in_a_flood():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        asked = await alice.transport.turn()
+        before = len(alice.states), len(beacon.said)
+        for number in range(2000):
+            forced = frames.TurnServer(
+                address=f"192.0.2.{number % 250 + 1}:3478", username="", password="", seconds=0
+            )
+            await beacon.say(alice.id, frames.encode_text(frames.Turn(turn=forced)))
+        assert await alice.transport.who([alice.id]) == {alice.id}  # it is through with all of them
+        assert alice.status(beacon.url).welcome.turn == asked
+        assert (len(alice.states), len(beacon.said)) == (before[0], before[1] + 1)
+
+
+async def test_leaving_is_heard_once(quick):
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        session = beacon.sessions[alice.id]
+        for _ in range(500):
+            await session.send_str(frames.encode_text(frames.Leaving(seconds=1)))
+        await until(lambda: len(beacon.logins) == 2)
+        assert len(alice.states) < 20
+
+
+async def test_a_beacon_that_claims_anothers_id_ends_no_connection_to_that_one(quick):
+    """The claim stands in its first frame; the proof, which it has not, comes last."""
+    async with LabBeacon(201) as honest, LabBeacon(202) as liar, Gateway(2, honest) as bob:
+        await bob.at_home()
+        liar.claims = honest.claims
+        async with Gateway(1) as alice:
+            alice.transport.set_beacons([])
+            to_bob = RelayAddress(honest.url, bob.id)
+            assert not alice.transport.send([b"x"], to_bob, False)  # plain http is for one's own beacons only
+            alice.transport.set_beacons([liar.url])
+            assert alice.transport.send([b"one"], to_bob, False)
+            await until(lambda: len(bob.datagrams) == 1)
+            claims = liar.requests
+            await until(lambda: liar.requests > claims + 2)
+            assert alice.transport.home is None
+            assert alice.id in honest.sessions
+            assert len([login for login in honest.logins if login == alice.id]) == 1
+            assert alice.transport.send([b"two"], to_bob, False)
+            await until(lambda: len(bob.datagrams) == 2)
+
+
+async def test_ever_new_beacons_of_peers_are_not_all_gone_to():
+    async with LabBeacon() as home, Gateway(1, home) as alice:
+        await alice.at_home()
+        asked = 0
+        for number in range(500):
+            nowhere = BeaconUrl.parse(
+                f"http://127.0.0.1:{1 + number % 9}#{SecretKey(os.urandom(32)).endpoint_id}"
+            )
+            asked += alice.transport.send([b"x"], RelayAddress(nowhere, alice.id), False)
+            await asyncio.sleep(0)
+        assert asked == limits.BEACON_CONNECTIONS
+        assert len(alice.transport.status()) <= 1 + limits.BEACON_CONNECTIONS
