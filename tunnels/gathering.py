@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.demux import KINDS, DatagramKind
 from tunnels.nat.reflexive import ReflexiveAddresses
 from tunnels.nat.turn import TurnClient
-from tunnels.paths.candidates import Candidate, CandidateKind, bounded
+from tunnels.paths.candidates import Candidate, CandidateKind, bounded, is_sane
 from tunnels.transports.interfaces import advertised, interface_addresses, reachable_ips
 
 if TYPE_CHECKING:
@@ -89,10 +90,14 @@ class Gatherer:
         self._relays = relays
         self._update()
 
-    def set_servers(self, stun: Iterable[str], turn: TurnServer | None) -> None:
-        """What our home beacon tells of STUN and TURN servers."""
+    def set_servers(
+        self, stun: Iterable[str], turn: TurnServer | None, *, with_loopback: bool = False
+    ) -> None:
+        """What our home beacon tells of STUN and TURN servers; `with_loopback`: it is on this machine itself."""
         now = time.monotonic()
-        servers = tuple(address for text in stun if (address := _address(text)) is not None)
+        servers = [address for text in stun if (address := _address(text, with_loopback)) is not None]
+        if turn is not None and _address(turn.address, with_loopback) is None:
+            turn = None
         self._reflexive.set_servers(servers, now)
         if turn is None or self._turn_server is None or turn.address != self._turn_server.address:
             self._drop_turn()
@@ -118,7 +123,11 @@ class Gatherer:
     def want_turn(self) -> None:
         """Some peer is reached by a relay only: get an allocation, if our beacon has a TURN server."""
         server = self._turn_server
-        if self._turn is not None or server is None or (address := _address(server.address)) is None:
+        if (
+            self._turn is not None
+            or server is None
+            or (address := _address(server.address, with_loopback=True)) is None
+        ):
             return
         now = time.monotonic()
         self._turn = TurnClient(address, server.username, server.password, os.urandom)
@@ -132,9 +141,22 @@ class Gatherer:
 
     # --- datagrams --------------------------------------------------------------------------------------
 
-    def is_turn(self, address: Address) -> bool:
-        """Whether datagrams from there are for `turn_received`."""
+    def asks_turn(self, address: Address) -> bool:
+        """Whether that is the server that we have an allocation on, or want one."""
         return self._turn is not None and address == self._turn.server
+
+    def is_turn(self, address: Address, datagram: bytes) -> bool:
+        """Whether a datagram from there is for `turn_received`.
+
+        A beacon may name any address as a TURN server's, a peer's too: as long as it did not give us an allocation,
+        only STUN from there is not the peer's.
+        """
+        turn = self._turn
+        return (
+            turn is not None
+            and address == turn.server
+            and (turn.relayed is not None or KINDS[datagram[0]] is DatagramKind.STUN)
+        )
 
     def turn_received(self, datagram: bytes, now: float) -> tuple[bytes, TurnAddress] | None:
         """The peer's datagram in one that came from our TURN server; None if there is none in it."""
@@ -220,9 +242,10 @@ class Gatherer:
             self._on_change()
 
 
-def _address(text: str) -> Address | None:
-    """An address that a beacon told us; None if it is none."""
+def _address(text: str, with_loopback: bool) -> Address | None:
+    """An address that a beacon told us; None if it is none, or nothing that we should send to."""
     try:
-        return Address.parse(text)
+        address = Address.parse(text)
     except ValueError:
         return None
+    return address if is_sane(address, with_loopback=with_loopback) else None

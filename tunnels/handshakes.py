@@ -31,10 +31,11 @@ class Admission(Enum):
 class HandshakeTable:
     """Counts connections whose client has not proved its id: those of any source, and those per proved source."""
 
-    __slots__ = ("_per_source", "proved", "unproved")
+    __slots__ = ("_per_source", "_relayed", "proved", "unproved")
 
     def __init__(self) -> None:
         self._per_source: Counter[int | EndpointId] = Counter()
+        self._relayed = 0
         self.proved = 0
         self.unproved = 0
 
@@ -48,12 +49,15 @@ class HandshakeTable:
         if not address_proved:
             return Admission.ACCEPT if self.unproved < limits.RETRY_ABOVE else Admission.RETRY
         full = self._per_source[_source(origin)] >= limits.MAX_HANDSHAKES_PER_ADDRESS
+        if isinstance(origin, EndpointId):
+            full |= self._relayed >= limits.MAX_HANDSHAKES_RELAYED
         return Admission.DROP if full or self.proved >= limits.MAX_HANDSHAKES else Admission.ACCEPT
 
     def begin(self, origin: Origin, *, address_proved: bool) -> None:
         """A handshake began."""
         if address_proved:
             self._per_source[_source(origin)] += 1
+            self._relayed += isinstance(origin, EndpointId)
             self.proved += 1
         else:
             self.unproved += 1
@@ -67,13 +71,14 @@ class HandshakeTable:
         self._per_source[source] -= 1
         if self._per_source[source] <= 0:
             del self._per_source[source]
+        self._relayed -= isinstance(origin, EndpointId)
         self.proved -= 1
 
 
 def _source(origin: Origin) -> int | EndpointId:
     """What one attacker has one of: an IPv4 address, or an IPv6 /64 (kept apart by the bits of IPv6).
 
-    Of endpoint ids it has as many as it likes, and the beacon bounds what each address sends.
+    Of endpoint ids it has as many as it likes, or its beacon says so: together they get a part of the room.
     """
     if isinstance(origin, IPv6Address):
         return int(origin) >> 64 | 1 << 64

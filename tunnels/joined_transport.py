@@ -155,12 +155,14 @@ class JoinedTransport:
         if address is None:
             return
         now = time.monotonic()
-        if not self.gatherer.is_turn(address):
+        if not self.gatherer.asks_turn(address):
             self._owner.burst_received(burst, segment, address, now)
             return
         for start in range(0, len(burst), segment):
-            found = self.gatherer.turn_received(burst[start : start + segment], now)
-            if found is not None:
+            came = burst[start : start + segment]
+            if not self.gatherer.is_turn(address, came):
+                self._owner.burst_received(came, len(came), address, now)
+            elif (found := self.gatherer.turn_received(came, now)) is not None:
                 datagram, by_turn = found
                 self._owner.burst_received(datagram, len(datagram), by_turn, now)
 
@@ -179,7 +181,7 @@ class JoinedTransport:
     def _tell_relays(self) -> None:
         home = next((status for status in self.relays.status() if status.is_home), None)
         if home is not None and home.welcome is not None:
-            self.gatherer.set_servers(home.welcome.stun, home.welcome.turn)
+            self.gatherer.set_servers(home.welcome.stun, home.welcome.turn, with_loopback=home.url.is_local)
         self.gatherer.set_relays(self.own_relays())
 
     def _network_changed(self, why: str) -> None:

@@ -270,6 +270,9 @@ MAX_HANDSHAKES_PER_ADDRESS: Final = 32
 """The same with a token from one IPv4 address or one IPv6 /64: a household behind one NAT still fits, a single
 flooder does not fill the table."""
 
+MAX_HANDSHAKES_RELAYED: Final = 128
+"""The same of all that come by relays: a beacon that invents senders leaves half of the room to those on direct paths."""
+
 RETRY_TOKEN_LIFETIME: Final = 30.0
 """Seconds a Retry token is good for: clients return it at once."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import Address
+from tunnels.addresses import Address, RelayAddress
 from tunnels.demux import KINDS, DatagramKind
 from tunnels.events import TunnelState
 from tunnels.paths.candidates import Candidate, CandidateKind
@@ -71,6 +71,12 @@ class Reception:
                     packets = []
                 receiver_id = connection_id
                 receiver = self.by_connection_id.get(connection_id)
+                if (
+                    isinstance(address, RelayAddress)
+                    and receiver is not None
+                    and receiver.tunnel.remote_id not in (None, address.endpoint_id)
+                ):
+                    receiver = None  # the beacon names somebody else: answers must not go there
             if receiver is None:
                 self.unknown += 1
             elif kind is DatagramKind.QUIC_SHORT:

@@ -8,6 +8,7 @@ from random import Random
 
 from tunnels import limits
 from tunnels.handshakes import Admission, HandshakeTable
+from tunnels.identity import EndpointId
 
 ALICE, MALLORY = ip_address("192.0.2.1"), ip_address("192.0.2.66")
 
@@ -69,6 +70,18 @@ def test_all_proved_addresses_together_are_bounded():
     table = HandshakeTable()
     assert fill(table, many(), address_proved=True) == limits.MAX_HANDSHAKES
     assert table.admit(ALICE, address_proved=True) is Admission.DROP
+
+
+def test_senders_that_a_beacon_invents_leave_room_for_those_on_direct_paths():
+    table = HandshakeTable()
+    senders = [EndpointId(number.to_bytes(32)) for number in range(1, 2000)]
+    assert fill(table, senders, address_proved=True) == limits.MAX_HANDSHAKES_RELAYED
+    assert table.admit(ALICE, address_proved=True) is Admission.ACCEPT
+    table.end(senders[0], address_proved=True)
+    assert table.admit(senders[-1], address_proved=True) is Admission.ACCEPT
+    for sender in senders[1 : limits.MAX_HANDSHAKES_RELAYED]:
+        table.end(sender, address_proved=True)
+    assert table._relayed == table.total == 0
 
 
 def test_the_table_is_empty_when_all_is_over():

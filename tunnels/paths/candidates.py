@@ -132,12 +132,12 @@ _OTHERS_PORTS: Final = frozenset(
 
 
 def is_sane(address: PathAddress, *, with_loopback: bool) -> bool:
-    """Whether an address that somebody else told us of may be pinged.
+    """Whether an address that somebody else told us of may be pinged, or connected to.
 
     `with_loopback`: we are reached by loopback ourselves, so the peer may well be on this machine.
     """
     if isinstance(address, RelayAddress):
-        return True
+        return with_loopback or not address.beacon.is_local
     if isinstance(address, TurnAddress):
         return is_sane(address.peer, with_loopback=False)
     ip: IPv4Address | IPv6Address = address.ip

@@ -357,11 +357,15 @@ class PathSet:
             *(path.address for path in self._table),
             *(candidate.address for candidate in self._offers.own),
         )
-        with_loopback = any(isinstance(address, Address) and address.ip.is_loopback for address in ours)
+        local_ip = any(isinstance(address, Address) and address.ip.is_loopback for address in ours)
+        local_relay = any(isinstance(address, RelayAddress) and address.beacon.is_local for address in ours)
         sane = [
             candidate
             for candidate in bounded(self._offers.theirs)
-            if is_sane(candidate.address, with_loopback=with_loopback)
+            if is_sane(
+                candidate.address,
+                with_loopback=local_relay if isinstance(candidate.address, RelayAddress) else local_ip,
+            )
         ]
         self.trace.add(now, "the peer may be reached at", ", ".join(map(str, sane)) or "nothing we may ask")
         named = {candidate.address for candidate in sane}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.lab.paths import at, relay_to
 from tunnels import limits
-from tunnels.addresses import Address, TurnAddress
+from tunnels.addresses import Address, BeaconUrl, TurnAddress
 from tunnels.paths.candidates import (
     Candidate,
     CandidateKind,
@@ -88,8 +88,17 @@ def test_what_an_endpoint_may_have_is_pinged(text):
     assert is_sane(at(text), with_loopback=False)
 
 
-def test_a_beacon_is_no_concern_of_this_filter():
+def test_a_beacon_elsewhere_may_be_gone_to():
     assert is_sane(relay_to("bob"), with_loopback=False)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:8443", "https://[::1]", "https://localhost", "https://169.254.169.254"]
+)
+def test_a_relay_on_this_machine_is_gone_to_only_beside_such_a_one_of_our_own(url):
+    relay = relay_to("bob", BeaconUrl.parse(url))
+    assert not is_sane(relay, with_loopback=False)
+    assert is_sane(relay, with_loopback=True)
 
 
 def test_loopback_is_for_those_who_have_it_themselves_and_never_by_turn():

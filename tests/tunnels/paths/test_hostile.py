@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.lab.paths import Pair, at, by_relay, direct, relay_to, running
 from tunnels import limits
+from tunnels.addresses import BeaconUrl
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.checks import Ping
 
@@ -86,6 +87,16 @@ def test_a_peer_cannot_point_us_at_others():
     pair.flush(pair.bob)
     pair.run(10)
     assert {to for _, _, to in pair.alice.checks} == {relay_to("bob"), at("192.0.2.1")}
+
+
+def test_a_peer_cannot_send_us_to_relays_on_our_own_machine():
+    pair = Pair(by_relay()).handshake().run(1)
+    texts = ("https://127.0.0.1:631", "https://[::1]:8443", "https://localhost", "https://eu2.example")
+    relays = [relay_to("bob", BeaconUrl.parse(text)) for text in texts]
+    pair.bob.paths.set_own_candidates([Candidate(relay, CandidateKind.RELAY) for relay in relays], pair.now)
+    pair.flush(pair.bob)
+    pair.run(10)
+    assert {to for _, _, to in pair.alice.checks} == {relay_to("bob"), relays[-1]}
 
 
 def test_a_peer_that_offers_victims_without_end_costs_each_a_few_pings():
