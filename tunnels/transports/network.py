@@ -167,6 +167,7 @@ def _sources() -> tuple[str, ...]:
     sources = []
     for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
             probe.connect((far, 9))
             sources.append(str(probe.getsockname()[0]))
     return tuple(sources)
