@@ -190,6 +190,11 @@ DISTRUST_PROBES: Final = 2
 REPLAY_WINDOW: Final = 1024
 """Checks that may overtake each other: ten seconds' worth, over paths of any length."""
 
+DECEIVED_TIMES: Final = 3
+DECEIVED_WITHIN: Final = 5.0
+"""How often within so many seconds the selected path has to be distrusted, though its pings are answered, until data goes
+by other paths as well: a path that drops data only. One that died is left after the first time."""
+
 PATH_TRUST: Final = 12.0
 """Seconds after a pong for which data may go by a path alone: two pings of `PING_ACTIVE` may be lost."""
 

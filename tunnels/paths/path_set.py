@@ -126,6 +126,8 @@ class PathSet:
             return self._table.heard(), now
         if not self._attention.is_heard:
             return (selected.address,), inf
+        if now < self._suspicion.deceived_until:
+            return self._table.spread(now), now + limits.DOUBT_LOOK_EVERY
         if selected.is_trusted(now):
             return (selected.address,), selected.trusted_until
         return self._table.doubtful(now), now + limits.DOUBT_LOOK_EVERY
@@ -424,6 +426,10 @@ class PathSet:
         if selected is None or not selected.is_trusted(now):
             return False
         selected.distrust(now)
+        if self._suspicion.disappointed(now):
+            self.trace.add(
+                now, "data goes by several paths", "pings are answered, and data is lost all the same"
+            )
         self._events.append(Doubted(selected.address))
         self._attention.ask_all(now, f"{selected.address} is not trusted: {why}")
         return True

@@ -3,10 +3,15 @@
 The end that misses something notices: its QUIC gets no acknowledgements. Either its data is lost or the acknowledgements
 are, and only the other end can do something about those. So it says in its pings, by whatever path they arrive, that it
 hears nothing, and the other end distrusts the path it sends on, until a later ping of its own is answered.
+
+Who carries the datagrams may pass checks on and drop data. Then pings are answered at once, and QUIC is disappointed
+again; and where both ends change paths each time, they may do so in step, with one of them on the bad one always. So
+when trust was disappointed several times in short, data goes by other paths as well for a while, whatever pings say.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
 
 from tunnels import limits
@@ -15,13 +20,27 @@ from tunnels import limits
 class Suspicion:
     """One connection's."""
 
-    __slots__ = ("_has_healed", "_has_told", "_proof", "_since", "probe_timeouts", "tells")
+    __slots__ = (
+        "_deceits",
+        "_disappointed",
+        "_has_healed",
+        "_has_told",
+        "_proof",
+        "_since",
+        "deceived_until",
+        "probe_timeouts",
+        "tells",
+    )
 
     def __init__(self) -> None:
         self.probe_timeouts = 0
         """QUIC's, in a row."""
         self.tells = False
         """Whether our pings say that nothing is heard."""
+        self.deceived_until = -inf
+        """Until when an answered ping is no reason to send data by one path alone."""
+        self._disappointed: deque[float] = deque(maxlen=limits.DECEIVED_TIMES)
+        self._deceits = 0
         self._since = -inf
         self._has_healed = False
         self._has_told = False
@@ -65,4 +84,20 @@ class Suspicion:
         if not is_late and not self._has_told:
             return False
         self._has_healed, self._has_told = True, False
+        return True
+
+    def disappointed(self, now: float) -> bool:
+        """A path whose pings were answered had to be distrusted; whether that makes it a deceit."""
+        self._disappointed.append(now)
+        if (
+            now < self.deceived_until
+            or len(self._disappointed) < limits.DECEIVED_TIMES
+            or now - self._disappointed[0] > limits.DECEIVED_WITHIN
+        ):
+            return False
+        if now - self.deceived_until > limits.PATH_DEATHS_FORGOTTEN:
+            self._deceits = 0
+        wait = limits.PATH_HOLD_DOWN * 2 ** min(self._deceits, 16)
+        self.deceived_until = now + min(wait, limits.PATH_HOLD_DOWN_MAX)
+        self._deceits += 1
         return True

@@ -116,6 +116,11 @@ class PathTable:
             addresses = addresses[1:] or addresses
         return addresses
 
+    def spread(self, now: float) -> tuple[PathAddress, ...]:
+        """While answered pings are no proof for data: the selected path, the relay, and the best of all others."""
+        others = sorted((path for path in self if path.is_trusted(now)), key=rank)
+        return _addresses(self.selected, self.standby(now), *others)
+
     def standby(self, now: float) -> Path | None:
         """The relay beside the selected path."""
         relays = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tunnels import limits
 from tunnels.paths.suspicion import Suspicion
 
 NOW = 1000.0
@@ -51,3 +52,31 @@ def test_after_a_sleep_a_path_that_answers_is_told_though_quic_had_no_time_for_t
     suspicion = Suspicion()
     suspicion.tell(NOW)
     assert [suspicion.heals(), suspicion.heals()] == [True, False]
+
+
+def test_trust_that_is_disappointed_again_and_again_is_a_deceit_for_a_while_and_longer_each_time():
+    suspicion, now = Suspicion(), 100.0
+
+    def disappoint(gap: float) -> float:
+        nonlocal now
+        for _ in range(limits.DECEIVED_TIMES - 1):
+            assert not suspicion.disappointed(now)
+            now += gap
+        assert suspicion.disappointed(now)
+        return round(suspicion.deceived_until - now, 3)
+
+    assert disappoint(1.0) == limits.PATH_HOLD_DOWN
+    assert not suspicion.disappointed(now + 1)  # it is known
+    for _ in range(10):
+        now = suspicion.deceived_until + limits.DECEIVED_WITHIN
+        wait = disappoint(0.1)
+    assert wait == limits.PATH_HOLD_DOWN_MAX
+    now = suspicion.deceived_until + limits.PATH_DEATHS_FORGOTTEN + 1
+    assert disappoint(1.0) == limits.PATH_HOLD_DOWN
+
+
+def test_trust_that_is_disappointed_now_and_then_is_no_deceit():
+    suspicion = Suspicion()
+    gap = limits.DECEIVED_WITHIN / (limits.DECEIVED_TIMES - 1) + 0.1
+    assert not any(suspicion.disappointed(number * gap) for number in range(100))
+    assert suspicion.deceived_until < 0
