@@ -25,6 +25,7 @@ from tunnels.incoming import IncomingConnections
 from tunnels.joined_transport import JoinedTransport, TransportOwner
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, is_private
 from tunnels.paths.path_set import PathSet
+from tunnels.paths.probing import Bucket
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
 from tunnels.reception import Reception
@@ -160,6 +161,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         self._spawn = spawn
         self._remotes: dict[EndpointId, Remote] = {}
         self._budget = WindowBudget()
+        self._strangers_pings = Bucket(limits.STRANGERS_PINGS_PER_SECOND)
         self._opened = 0
         self._closing = False
 
@@ -413,6 +415,8 @@ class Endpoint(TunnelOwner, TransportOwner):
         self._opened += 1
         driver.connection = Connection(client, tunnel.incarnation, self._opened)
         now = time.monotonic()
+        if not self._may_connect(tunnel.remote_id):
+            driver.paths.exchange.shared = self._strangers_pings
         driver.paths.set_policy(self._policy_of(tunnel.remote_id), now)
         driver.paths.set_own_candidates(self._transport.candidates, now)
         remote.opened(driver, now)

@@ -177,6 +177,11 @@ PINGS_PER_SECOND: Final = 100
 PONGS_PER_SECOND: Final = 100
 """Pings, and pongs, of one connection: sixteen candidates' first four at once, with room. 9 KB/s, which is no flood."""
 
+STRANGERS_PINGS_PER_SECOND: Final = 200
+"""Pings to addresses that never answered, for all connections together whose peers are no contacts and were not dialled:
+of ids, and so of connections, a stranger has as many as it likes, and may name anybody's address in each. Two dozen
+that come at once are served as contacts are."""
+
 MAX_OUTSTANDING_PINGS: Final = 512
 """Pings remembered for their pongs: `PING_LOST_AFTER` at `PINGS_PER_SECOND`."""
 

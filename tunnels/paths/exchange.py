@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels import limits
@@ -19,13 +20,24 @@ if TYPE_CHECKING:
 class Exchange:
     """Closed until the peer is authenticated; `chance` gives so many random bytes."""
 
-    __slots__ = ("_chance", "_outstanding", "_pings", "_pongs", "_queue", "peer_connection_id", "sealer")
+    __slots__ = (
+        "_chance",
+        "_outstanding",
+        "_pings",
+        "_pongs",
+        "_queue",
+        "peer_connection_id",
+        "sealer",
+        "shared",
+    )
 
     def __init__(self, chance: Callable[[int], bytes]) -> None:
         self.sealer: Sealer | None = None
         """Once the peer is authenticated."""
         self.peer_connection_id = b""
         """Where checks go; empty until the peer's packets can be sent to."""
+        self.shared: Bucket | None = None
+        """What all connections with strangers have together for pings to where nobody answered yet."""
         self._chance = chance
         self._outstanding = Outstanding()
         self._pings = Bucket(limits.PINGS_PER_SECOND)
@@ -45,7 +57,8 @@ class Exchange:
 
     def ping(self, path: Path, now: float, *, is_suspect: bool) -> None:
         """Ping on a path, or put it off if there were too many."""
-        if not self._pings.take(now):
+        is_blind = self.shared is not None and path.answered_at == -inf
+        if not self._pings.take(now) or (is_blind and self.shared is not None and not self.shared.take(now)):
             path.round.put_off(now)
             return
         if path.state is PathState.CLOSED:
