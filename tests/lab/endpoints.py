@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from tunnels.endpoint import Endpoint, EndpointSettings
 from tunnels.identity import EndpointId, SecretKey
+from tunnels.paths.candidates import PathPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnels.addresses import Address
+    from tunnels.addresses import PathAddress
     from tunnels.streams import TunnelTransport
 
 
@@ -104,7 +105,11 @@ class Lab:
         self.endpoints: dict[str, Endpoint] = {}
         self.accepted: dict[str, list[asyncio.Protocol]] = {}
         self.accepts: dict[str, Callable[[], asyncio.Protocol]] = {}
-        self.found: dict[EndpointId, tuple[Address, ...]] = {}
+        self.found: dict[EndpointId, tuple[PathAddress, ...]] = {}
+        self.policies: dict[str, PathPolicy] = {}
+        """Which paths an endpoint of that name may use, to anybody; any, unless told otherwise."""
+        self.has_contacts: set[str] = set()
+        """The names of those to whom everybody is a contact."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.problems: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: self.problems.append(context))
@@ -115,7 +120,7 @@ class Lab:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def find(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
+    async def find(self, endpoint_id: EndpointId) -> tuple[PathAddress, ...]:
         return self.found.get(endpoint_id, ())
 
     def start(self, name: str, *, key: SecretKey | None = None, **settings: Any) -> Endpoint:
@@ -134,6 +139,8 @@ class Lab:
             find_addresses=self.find,
             accept_stream=accept,
             spawn=self.spawn,
+            policy_of=lambda _: self.policies.get(name, PathPolicy.AUTO),
+            is_known=lambda _: name in self.has_contacts,
         )
         endpoint.start()
         self.endpoints[name] = endpoint
