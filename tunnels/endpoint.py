@@ -270,9 +270,15 @@ class Endpoint(TunnelOwner, TransportOwner):
             driver.paths.set_policy(policy, time.monotonic())
             driver.schedule_flush()
 
-    def set_beacons(self, urls: tuple[BeaconUrl, ...]) -> None:
-        """Be at home at the first of these that works."""
-        self._transport.set_beacons(urls)
+    def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
+        """Be at home at the first of these that works, or else at one that a peer `lent` us."""
+        self._transport.set_beacons(urls, lent)
+        self._tell_home()
+
+    def set_own_relay(self, url: BeaconUrl, at: str) -> None:
+        """We lend a relay that others know by `url`: be there, too, by its origin `at` on this machine."""
+        self._transport.set_own_relay(url, at)
+        self._tell_home()
 
     def relays(self) -> tuple[RelayStatus, ...]:
         """Our beacons in their order, then those of peers that we are connected to."""
@@ -515,9 +521,14 @@ class Endpoint(TunnelOwner, TransportOwner):
         for driver in tuple(self._drivers):
             driver.paths.beacon_changed(beacon, time.monotonic(), is_up=is_up)
             driver.schedule_flush()
+        self._tell_home()
+
+    def _tell_home(self) -> None:
         relays = self.own_relays()
         if relays != self._told_relays:
             self._told_relays = relays
+            for endpoint_id in tuple(self._remotes):  # our home may be theirs: see `_candidates_of`
+                self.addresses_changed(endpoint_id)
             self._home_changed()
 
     def candidates_changed(self) -> None:

@@ -69,6 +69,7 @@ class JoinedTransport:
         self._owner = owner
         self._udp = UdpTransport(self._udp_burst)
         self._beacons: tuple[BeaconUrl, ...] = ()
+        self._own_relay: BeaconUrl | None = None
         self.relays = RelayTransport(
             secret_key,
             on_datagrams=self._relayed,
@@ -94,10 +95,16 @@ class JoinedTransport:
         self.gatherer.start()
         self._watch = NetworkWatch(self._network_changed)
 
-    def set_beacons(self, urls: tuple[BeaconUrl, ...]) -> None:
-        """Be at home at the first of these that works."""
+    def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
+        """Be at home at the first of these that works, or else at one that a peer `lent` us."""
         self._beacons = urls
-        self.relays.set_beacons(urls)
+        self.relays.set_beacons(urls, lent)
+        self._tell_relays()
+
+    def set_own_relay(self, url: BeaconUrl, at: str) -> None:
+        """We lend a relay ourselves; see `RelayTransport.set_own`."""
+        self._own_relay = url
+        self.relays.set_own(url, at)
         self._tell_relays()
 
     async def close(self) -> None:
@@ -124,9 +131,9 @@ class JoinedTransport:
         return self.gatherer.candidates
 
     def own_relays(self) -> tuple[BeaconUrl, ...]:
-        """Our beacons, our home first."""
-        home = self.relays.home
-        return self._beacons if home is None else tuple(dict.fromkeys((home, *self._beacons)))
+        """Where peers may find us: our home, the relay that we lend, our other beacons."""
+        present = (self.relays.home, self._own_relay)
+        return tuple(dict.fromkeys((*(url for url in present if url is not None), *self._beacons)))
 
     def status(self) -> tuple[RelayStatus, ...]:
         """Our beacons, and those of peers that we are connected to."""

@@ -3,6 +3,7 @@
 The first beacon of the list that works is our home, and stays it for as long as it works. They are tried in order, the
 next one `limits.BEACON_NEXT` after the one before it, or at once when that failed; the first that lets us in wins.
 A home that was lost is tried first again, because that is where others look for us; unless it fell silent.
+Fallbacks are relays that peers lend: they come last, and one that is our home gives way when a beacon of the list works.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class HomeSearch:
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
         self._urls: tuple[BeaconUrl, ...] = ()
+        self._fallbacks: tuple[BeaconUrl, ...] = ()
         self._backoffs: dict[BeaconUrl, Backoff] = {}
         self._trying: set[BeaconUrl] = set()
         self._next_at = 0.0
@@ -45,11 +47,12 @@ class HomeSearch:
         self._silent: BeaconUrl | None = None
         self.home: BeaconUrl | None = None
 
-    def set_beacons(self, urls: Iterable[BeaconUrl]) -> None:
+    def set_beacons(self, urls: Iterable[BeaconUrl], fallbacks: Iterable[BeaconUrl] = ()) -> None:
         """These from now on, in this order; a home that is among them stays."""
         self._urls = tuple(dict.fromkeys(urls))
-        self._backoffs = {url: self._backoffs.get(url, Backoff()) for url in self._urls}
-        self._trying &= set(self._urls)
+        self._fallbacks = tuple(url for url in dict.fromkeys(fallbacks) if url not in self._urls)
+        self._backoffs = {url: self._backoffs.get(url, Backoff()) for url in (*self._urls, *self._fallbacks)}
+        self._trying &= set(self._backoffs)
         self._next_at = 0.0
         if self.home not in self._backoffs:
             self.home = None
@@ -61,7 +64,7 @@ class HomeSearch:
 
     def to_connect(self, now: float) -> BeaconUrl | None:
         """The beacon to try now, if any; to be asked again until there is none."""
-        if self.home is not None or now < self._next_at:
+        if now < self._next_at:
             return None
         for url in self._in_order():
             if url not in self._trying and self._backoffs[url].until <= now:
@@ -70,22 +73,31 @@ class HomeSearch:
                 return url
         return None
 
+    def _eligible(self) -> tuple[BeaconUrl, ...]:
+        """Those that would be a better home than what we have."""
+        if self.home is None:
+            return (*self._urls, *self._fallbacks)
+        return self._urls if self.home in self._fallbacks else ()
+
     def _in_order(self) -> list[BeaconUrl]:
-        return sorted(self._urls, key=lambda url: (url == self._silent, url != self._last))
+        return sorted(
+            self._eligible(),
+            key=lambda url: (url == self._silent, url in self._fallbacks, url != self._last),
+        )
 
     def get_timer(self) -> float | None:
         """When to ask `to_connect` again; None while nothing is to be tried."""
-        waiting = [self._backoffs[url].until for url in self._urls if url not in self._trying]
-        if self.home is not None or not waiting:
+        waiting = [self._backoffs[url].until for url in self._eligible() if url not in self._trying]
+        if not waiting:
             return None
         return max(self._next_at, min(waiting))
 
     def connected(self, url: BeaconUrl, now: float) -> bool:
         """It let us in; whether it is our home now."""
         self._trying.discard(url)
-        if self.home is None and url in self._backoffs:
+        if url in self._eligible():
             self.home = self._last = url
-            self._trying.clear()
+            self._trying.intersection_update(self._eligible())
         return self.home == url
 
     def failed(self, url: BeaconUrl, now: float) -> None:

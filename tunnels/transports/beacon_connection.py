@@ -54,8 +54,11 @@ class BeaconConnection:
         version: str,
         spawn: Spawn,
         on_event: Callable[[BeaconConnection, RelayEvent], None],
+        at: str | None = None,
     ) -> None:
+        """`at` is where it listens on this machine, if it is our own: `https://127.0.0.1:7443`."""
         self.url = url
+        self._at = at
         self.beacon_id: EndpointId | None = None
         """Proved by the beacon; None before."""
         self.welcome: Welcome | None = None
@@ -209,9 +212,9 @@ class BeaconConnection:
     async def _connect(self) -> Socket:
         is_tls = self.url.scheme == "https"
         context = await asyncio.to_thread(client_ssl, self.url) if is_tls else None
-        proxy = self._proxy if is_tls else None
+        proxy = self._proxy if is_tls and self._at is None else None
         websocket = await self._session.ws_connect(
-            self.url.origin + CONNECT_PATH,
+            (self._at or self.url.origin) + CONNECT_PATH,
             ssl=True if context is None else context,
             proxy=None if proxy is None else proxy.url,
             proxy_headers=None if proxy is None else proxy.headers,
@@ -219,7 +222,7 @@ class BeaconConnection:
             max_msg_size=HEADER_BYTES + limits.RELAY_FRAME + 1,  # what is as large as this is refused
             timeout=aiohttp.ClientWSTimeout(ws_close=limits.BEACON_CLOSE),
         )
-        self.own_ip = _ip_of(websocket.get_extra_info("sockname"))
+        self.own_ip = _ip_of(websocket.get_extra_info("sockname")) if self._at is None else None
         sock = websocket.get_extra_info("socket")
         if sock is not None and _NOTSENT_LOWAT is not None:
             with contextlib.suppress(OSError):

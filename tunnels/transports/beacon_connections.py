@@ -55,6 +55,9 @@ class BeaconConnections:
         self._connections: dict[BeaconUrl, BeaconConnection] = {}
         self._search = HomeSearch(random.random)
         self._beacons: tuple[BeaconUrl, ...] = ()
+        self._lent: tuple[BeaconUrl, ...] = ()
+        self._own: BeaconUrl | None = None
+        self._own_at: str | None = None
         self._backoffs: OrderedDict[BeaconUrl, Backoff] = OrderedDict()
         self._errors: OrderedDict[BeaconUrl, str] = OrderedDict()
         self._ids: OrderedDict[str, EndpointId] = OrderedDict()  # of the beacon at each origin
@@ -63,11 +66,12 @@ class BeaconConnections:
         self._begun: deque[float] = deque(maxlen=limits.BEACON_CONNECTIONS)  # when, to others' beacons
         self._closed = False
 
-    def set_beacons(self, urls: Iterable[BeaconUrl]) -> None:
-        """Be at home at the first of these that works; from now on, and again whenever it is lost."""
-        self._beacons = tuple(dict.fromkeys(urls))
-        self._search.set_beacons(self._beacons)
-        for url in self._beacons:
+    def set_beacons(self, urls: Iterable[BeaconUrl], lent: Iterable[BeaconUrl] = ()) -> None:
+        """Be at home at the first of these that works, or at a `lent` one; from now on, and whenever it is lost."""
+        self._beacons, self._lent = tuple(dict.fromkeys(urls)), tuple(dict.fromkeys(lent))
+        fallbacks = self._lent if self._own is None else (self._own, *self._lent)
+        self._search.set_beacons(self._beacons, fallbacks)
+        for url in (*self._beacons, *fallbacks):
             connection = self._connections.get(url)
             if (
                 self.home is None
@@ -79,20 +83,29 @@ class BeaconConnections:
                 self._on_state(url, RelayState.CONNECTED)
         self._search_home()
 
+    def set_own(self, url: BeaconUrl, at: str) -> None:
+        """We lend this relay ourselves, and are always there; on this machine it listens `at` an origin."""
+        self._own, self._own_at = url, at
+        self.set_beacons(self._beacons, self._lent)
+
     @property
     def home(self) -> BeaconUrl | None:
         """The beacon where others find us, while it is connected."""
         return self._search.home
 
     def status(self) -> tuple[RelayStatus, ...]:
-        """Configured beacons in their order, then the others we are connected to."""
-        return tuple(map(self._status_of, dict.fromkeys((*self._beacons, *self._connections))))
+        """Configured beacons in their order, the relay we lend, others we are connected to, or need and cannot have."""
+        own = () if self._own is None else (self._own,)
+        needed = [url for url in self._lent if url in self._errors] if self.home is None else []
+        told = dict.fromkeys((*self._beacons, *own, *self._connections, *needed))
+        return tuple(map(self._status_of, told))
 
     def _status_of(self, url: BeaconUrl) -> RelayStatus:
         connection = self._connections.get(url)
         is_up = connection is not None and connection.is_up
         if connection is None:
-            state = RelayState.WAITING if url in self._errors and self.home is None else RelayState.CLOSED
+            is_sought = url in self._errors and self.home not in self._beacons
+            state = RelayState.WAITING if is_sought else RelayState.CLOSED
         else:
             state = RelayState.CONNECTED if is_up else RelayState.CONNECTING
         return RelayStatus(
@@ -149,9 +162,8 @@ class BeaconConnections:
 
     def _has_room(self, now: float) -> bool:
         """For one more that is not ours; the one that was not used for longest makes way, if it was not used lately."""
-        others = [
-            other for url, other in self._connections.items() if url not in self._beacons and other.is_wanted
-        ]
+        ours = (*self._beacons, self._own, self.home)
+        others = [other for url, other in self._connections.items() if url not in ours and other.is_wanted]
         if len(others) < limits.BEACON_CONNECTIONS:
             return True
         oldest = min(others, key=lambda other: other.used_at)
@@ -193,6 +205,7 @@ class BeaconConnections:
             version=self._version,
             spawn=self._spawn,
             on_event=self._received,
+            at=self._own_at if url == self._own else None,
         )
         self._connections[url] = connection
         self._tidy_later()
@@ -253,9 +266,20 @@ class BeaconConnections:
                 self._connect(url)
             elif connection.is_up and self._search.connected(url, now):
                 self._on_state(url, RelayState.CONNECTED)
-        when = self._search.get_timer()
-        if when is not None:
-            self._timer = asyncio.get_running_loop().call_at(when, self._search_home)
+        due = [when for when in (self._search.get_timer(), self._keep_own(now)) if when is not None]
+        if due:
+            self._timer = asyncio.get_running_loop().call_at(min(due), self._search_home)
+
+    def _keep_own(self, now: float) -> float | None:
+        """Be at the relay that we lend, whatever our home is; when to try again, if that is to wait."""
+        own = self._own
+        if own is None or own in self._connections or self.same_beacon(own) is not None:
+            return None
+        backoff = self._backoffs.get(own)
+        if backoff is not None and backoff.until > now:
+            return backoff.until
+        self._connect(own)
+        return None
 
     def _tidy(self) -> None:
         """Close what nobody uses; come back while there is something to close."""
@@ -263,7 +287,7 @@ class BeaconConnections:
         now = self._now()
         for url, connection in self._connections.items():
             if (
-                url != self.home
+                url not in (self.home, self._own)
                 and url not in self._search.trying
                 and connection.is_idle
                 and connection.is_up
@@ -340,15 +364,15 @@ class BeaconConnections:
         return None
 
     def _welcomed(self, connection: BeaconConnection) -> None:
-        if connection.url in self._search.trying and connection.beacon_id is not None:
+        trying = self._search.trying
+        if connection.url in trying and connection.beacon_id is not None:
             older = self._other_of(connection, connection.beacon_id)
             if older is not None:  # not before it is proved: no beacon ends our connection to another one
                 older.release(f"it is the beacon at {connection.url.origin}")
-        others = self._search.trying - {connection.url}
         self._errors.pop(connection.url, None)
         self._backoffs.pop(connection.url, None)
         if self._search.connected(connection.url, self._now()):
-            for other in others:  # they came second
+            for other in trying - self._search.trying - {connection.url, self._own}:  # they came second
                 loser = self._connections.get(other)
                 if loser is not None and not loser.is_up and loser.is_idle:
                     loser.release("another beacon was faster")

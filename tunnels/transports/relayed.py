@@ -58,9 +58,16 @@ class RelayTransport:
 
     # --- which beacons --------------------------------------------------------------------------------------
 
-    def set_beacons(self, urls: Iterable[BeaconUrl]) -> None:
-        """Be at home at the first of these that works; from now on, and again whenever it is lost."""
-        self._connections.set_beacons(urls)
+    def set_beacons(self, urls: Iterable[BeaconUrl], lent: Iterable[BeaconUrl] = ()) -> None:
+        """Be at home at the first of these that works; from now on, and again whenever it is lost.
+
+        While none does, a relay that a peer `lent` us is our home.
+        """
+        self._connections.set_beacons(urls, lent)
+
+    def set_own(self, url: BeaconUrl, at: str) -> None:
+        """We lend a relay ourselves, and others know it by `url`: be there, too, by its origin `at` on this machine."""
+        self._connections.set_own(url, at)
 
     @property
     def home(self) -> BeaconUrl | None:

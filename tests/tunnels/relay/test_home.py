@@ -161,3 +161,75 @@ def test_one_that_we_gave_up_may_be_tried_again_at_once():
     started(made, 0.0)
     made.given_up(A)
     assert started(made, 1.0) == [A]
+
+
+def with_fallbacks(*fallbacks: BeaconUrl) -> HomeSearch:
+    made = HomeSearch(lambda: 1.0)
+    made.set_beacons([A], fallbacks)
+    return made
+
+
+def test_fallbacks_are_tried_last_and_serve_while_nothing_else_does():
+    made = with_fallbacks(B, C)
+    assert started(made, 0.0) == [A]
+    made.failed(A, 0.5)
+    assert started(made, 0.5) == [B]
+    assert made.connected(B, 0.6)
+    assert made.home == B
+
+
+def test_a_fallback_gives_way_when_a_beacon_of_the_list_works_again():
+    made = with_fallbacks(B)
+    started(made, 0.0)
+    made.failed(A, 0.0)
+    started(made, 0.0)
+    made.connected(B, 0.1)
+    again = made.get_timer()
+    assert again == limits.BEACON_BACKOFF_FIRST
+    assert started(made, again) == [A]
+    assert made.home == B, "it serves meanwhile"
+    assert made.connected(A, again + 0.1)
+    assert made.home == A
+    assert made.get_timer() is None
+    assert started(made, again + 100) == []
+
+
+def test_a_beacon_that_was_being_tried_is_not_given_up_for_a_fallback():
+    made = with_fallbacks(B, C)
+    started(made, 0.0)
+    started(made, limits.BEACON_NEXT)
+    started(made, 2 * limits.BEACON_NEXT)
+    made.connected(B, 2.5)
+    assert made.trying == {A}
+    assert not made.connected(C, 2.6), "one fallback is as good as another"
+    assert made.connected(A, 2.7)
+
+
+def test_a_fallback_that_was_home_comes_after_the_list_when_it_is_lost():
+    made = with_fallbacks(B)
+    started(made, 0.0)
+    made.failed(A, 0.0)
+    started(made, 0.0)
+    made.connected(B, 0.1)
+    made.lost(B, 200.0, 199.0)
+    assert started(made, 200.0) == [A]
+    assert started(made, 200.0 + limits.BEACON_NEXT) == [B]
+
+
+def test_without_beacons_a_fallback_is_home_until_it_is_none_any_more():
+    made = HomeSearch(lambda: 1.0)
+    made.set_beacons([], [B, B, C])
+    assert started(made, 0.0) == [B]
+    made.connected(B, 0.1)
+    assert made.get_timer() is None
+    made.set_beacons([], [C])
+    assert made.home is None
+    assert started(made, 1.0) == [C]
+
+
+def test_a_beacon_that_is_in_the_list_too_is_no_fallback():
+    made = HomeSearch(lambda: 1.0)
+    made.set_beacons([A, B], [A])
+    assert started(made, 0.0) == [A]
+    made.connected(A, 0.1)
+    assert started(made, 100.0) == []

@@ -640,3 +640,52 @@ async def test_ever_new_beacons_of_peers_are_not_all_gone_to():
             await asyncio.sleep(0)
         assert asked == limits.BEACON_CONNECTIONS
         assert len(alice.transport.status()) <= 1 + limits.BEACON_CONNECTIONS
+
+
+async def test_a_lent_relay_is_home_until_a_beacon_of_ours_works(quick):
+    async with LabBeacon() as beacon, LabBeacon(201, tls=True) as lent:
+        beacon.refuse = "full"
+        async with Gateway(1) as alice:
+            alice.transport.set_beacons([beacon.url], [lent.url])
+            await alice.at_home(lent)
+            assert alice.status(beacon.url).state is not RelayState.CLOSED, "it is still wanted"
+            beacon.refuse = None
+            await alice.at_home(beacon)
+            assert alice.id in lent.sessions, "those who know us there are heard for a while"
+            await until(lambda: alice.id not in lent.sessions)
+
+
+async def test_a_lent_relay_that_lets_us_in_no_more_is_told_of_while_we_have_none(quick):
+    async with LabBeacon(201, tls=True) as lent:
+        lent.refuse = "lent to others"
+        async with Gateway(1) as alice:
+            assert alice.transport.status() == ()
+            alice.transport.set_beacons([], [lent.url])
+            await until(lambda: "lent to others" in alice.status(lent.url).error)
+
+
+async def test_we_are_always_at_the_relay_that_we_lend_and_our_home_is_another(quick):
+    async with LabBeacon() as home, LabBeacon(201, tls=True) as own, Gateway(1, home) as alice:
+        await alice.at_home(home)
+        known_as = BeaconUrl("https", "friend.example", 7443, own.url.beacon_id)
+        alice.transport.set_own(known_as, own.url.origin)
+        await until(lambda: alice.id in own.sessions)
+        async with Gateway(2, own) as bob:
+            await bob.at_home()
+            assert bob.transport.send([b"hello"], RelayAddress(own.url, alice.id))
+            await until(lambda: alice.datagrams)
+            assert alice.datagrams == [(b"hello", RelayAddress(known_as, bob.id), False)]
+        await asyncio.sleep(2 * limits.BEACON_UNUSED)
+        assert alice.transport.home == home.url
+        assert alice.id in own.sessions, "it is kept, whether it is used or not"
+        await own.sessions[alice.id].close()
+        await until(lambda: len(own.logins) == 3)
+
+
+async def test_the_relay_that_we_lend_is_asked_without_the_proxy_and_is_home_where_there_is_no_other(quick):
+    async with LabBeacon(201, tls=True) as own, Gateway(1, proxy="http://127.0.0.1:1") as alice:
+        alice.transport.set_own(own.url, own.url.origin)
+        await alice.at_home(own)
+        alice.transport.network_changed()
+        await asyncio.sleep(0.1)
+        assert len(own.logins) == 1, "our own machine is on every network"
