@@ -26,12 +26,13 @@ def own_record(
     addresses: Sequence[Address],
     services: Sequence[PublicService],
     relays: Sequence[BeaconUrl] = (),
+    lends: BeaconUrl | None = None,
     now: float,
     lifetime: float = TICKET_LIFETIME,
 ) -> tuple[EndpointRecord, SignedPacket]:
     """The record as of `now` (unix seconds), and it signed; what does not fit is left out, the last first.
 
-    `relays` are our beacons, the one we are connected to first.
+    `relays` are our beacons, the one we are connected to first; `lends` is the relay that we lend ourselves.
     """
     record = EndpointRecord(
         secret_key.endpoint_id,
@@ -41,5 +42,6 @@ def own_record(
         addresses=tuple(addresses[:RECORD_ADDRESSES]),
         services=tuple(services[:RECORD_SERVICES]),
         relays=tuple(filter(fits_record, relays))[:RECORD_RELAYS],
+        lends=lends if lends is not None and fits_record(lends) else None,
     ).fitted()
     return record, record.sign(secret_key)

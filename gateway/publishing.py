@@ -138,4 +138,4 @@ class Publisher:
 
 def _content(record: EndpointRecord) -> object:
     """What the record says, whenever it was signed."""
-    return (record.nickname, record.addresses, record.services, record.relays)
+    return (record.nickname, record.addresses, record.services, record.relays, record.lends)

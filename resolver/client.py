@@ -149,6 +149,12 @@ class ResolverClient:
         local = self._with_local_relays()
         return tuple(beacon for beacon in known.record.relays if local or not beacon.is_local)
 
+    def lent_by(self, endpoint_id: EndpointId) -> BeaconUrl | None:
+        """The relay that the endpoint lends, as far as is known here."""
+        known = self.known(endpoint_id)
+        lent = known.record.lends if known is not None else None
+        return lent if lent is not None and (not lent.is_local or self._with_local_relays()) else None
+
     async def record_of(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The endpoint's newest record known here, or the first that a source gives; None if none does."""
         cached = self.known(endpoint_id)

@@ -4,11 +4,13 @@ DNS records relative to the zone apex, which is the endpoint id, as pkarr has it
 
     _overlay.<id>      TXT  "v=1" "exp=<unix seconds>" "n=<nickname>" "a=192.0.2.1:7777" "a=[2001:db8::1]:7777"
                             "r=https://beacon.example" "r=https://192.0.2.9:7443#<beacon id>"
+                     "l=https://192.0.2.1:7443#<id>"
     _web._tcp.<id>     SRV  0 0 80 <id>
     _game._udp.<id>    SRV  0 0 5000 <id>
     _game._udp.<id>    TXT  "last=5100"
 
-The order of `a` strings is the owner's preference; the first `r` is the beacon it is connected to, its home. The TXT beside an SRV record makes a range of ports of it. SRV
+The order of `a` strings is the owner's preference; the first `r` is the beacon it is connected to, its home; `l` is the
+relay that the endpoint lends, and holds its own id. The TXT beside an SRV record makes a range of ports of it. SRV
 targets are not compressed (RFC 2782), so about ten services fit. Unknown strings and records are ignored, so
 that a later minor version may add some; another major version in `v` is refused.
 """
@@ -98,6 +100,8 @@ class EndpointRecord:
     services: tuple[PublicService, ...] = ()
     relays: tuple[BeaconUrl, ...] = ()
     """Beacons by whose relay it is reached, its home first."""
+    lends: BeaconUrl | None = None
+    """The relay that it lends, to whom it likes."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > RECORD_ADDRESSES:
@@ -109,6 +113,10 @@ class EndpointRecord:
         for relay in self.relays:
             if not fits_record(relay):
                 raise ValueError(f"the URL of the beacon {relay.host[:40]}… is too long for a record")
+        if self.lends is not None and not _is_lent_by(self.lends, self.endpoint_id):
+            raise ValueError(
+                "an endpoint lends a relay of its own only: https, with its id, and short enough"
+            )
         if self.nickname is not None:
             check_nickname(self.nickname)
 
@@ -138,7 +146,7 @@ class EndpointRecord:
     def fitted(self) -> EndpointRecord:
         """The record without what does not fit: its last services, then its last relays, then its last addresses.
 
-        Its home and its nickname always fit.
+        Its home, the relay it lends and its nickname always fit.
         """
         record = self
         while len(record.encode()) > OWN_PACKET_BYTES:
@@ -180,6 +188,8 @@ def _entries(record: EndpointRecord) -> Iterator[RR]:
         strings.append(f"n={record.nickname}")
     strings.extend(f"a={address}" for address in record.addresses)
     strings.extend(f"r={relay}" for relay in record.relays)
+    if record.lends is not None:
+        strings.append(f"l={record.lends}")
     yield _rr(f"_overlay.{apex}", QTYPE.TXT, TXT(strings))
     for service in record.services:
         for protocol in sorted(service.protocols, key=lambda one: one.value):
@@ -227,6 +237,7 @@ def _decode(signed: SignedPacket, entries: list[RR]) -> EndpointRecord:
         tuple(_addresses(_values(about, "a")))[:RECORD_ADDRESSES],
         tuple(_services(ports, lasts))[:RECORD_SERVICES],
         tuple(_relays(_values(about, "r")))[:RECORD_RELAYS],
+        next((lent for lent in _relays(_values(about, "l")) if _is_lent_by(lent, signed.endpoint_id)), None),
     )
 
 
@@ -310,6 +321,11 @@ def _relays(texts: list[str]) -> Iterator[BeaconUrl]:
         if fits_record(relay) and (relay.host, relay.port) not in seen:
             seen.add((relay.host, relay.port))
             yield relay
+
+
+def _is_lent_by(relay: BeaconUrl, endpoint_id: EndpointId) -> bool:
+    """Whether nobody else can be sent anything by this word of its owner."""
+    return relay.scheme == "https" and relay.beacon_id == endpoint_id and fits_record(relay)
 
 
 def _is_nickname(text: str) -> bool:

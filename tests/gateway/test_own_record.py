@@ -31,3 +31,12 @@ def test_our_relays_stand_in_it_home_first_and_those_with_too_long_urls_do_not()
     relays = [BeaconUrl("https", "a" * 252, 443), *good]
     record, _ = own_record(key(1), nickname="", addresses=[], services=[], relays=relays, now=NOW)
     assert record.relays == tuple(good[:4])
+
+
+def test_it_tells_of_the_relay_that_we_lend_unless_its_url_is_too_long():
+    lent = BeaconUrl("https", "192.0.2.9", 7443, key(1).endpoint_id)
+    record, _ = own_record(key(1), nickname="", addresses=[], services=[], lends=lent, now=NOW)
+    assert record.lends == lent
+    long = BeaconUrl("https", "a" * 200, 7443, key(1).endpoint_id)
+    record, _ = own_record(key(1), nickname="", addresses=[], services=[], lends=long, now=NOW)
+    assert record.lends is None

@@ -248,3 +248,11 @@ async def test_a_record_points_nobody_at_their_own_machine() -> None:
         with_local_relays=lambda: True,
     )
     assert at_home.relays_of(ALICE)[0] == local
+
+
+async def test_a_lent_relay_on_our_own_machine_is_no_relay() -> None:
+    public = BeaconUrl.parse(f"https://192.0.2.9:7443#{ALICE}")
+    local = replace(public, host="127.0.0.1")
+    assert client(kept=(replace(record(), lends=public).sign(key(1)),)).lent_by(ALICE) == public
+    assert client(kept=(replace(record(), lends=local).sign(key(1)),)).lent_by(ALICE) is None
+    assert client().lent_by(ALICE) is None

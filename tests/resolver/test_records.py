@@ -302,3 +302,39 @@ def test_what_does_not_fit_goes_services_first_and_the_home_stays() -> None:
     assert fitted.relays == relays[:1]
     assert fitted.addresses == large.addresses[: len(fitted.addresses)]
     assert len(fitted.addresses) > 8
+
+
+LENT = BeaconUrl.parse(f"https://192.0.2.9:7443#{key(1).endpoint_id}")
+
+
+def test_the_relay_that_an_endpoint_lends_reads_back() -> None:
+    whole = replace(record(), relays=(HOME, LENT), lends=LENT)
+    assert EndpointRecord.from_packet(whole.sign(key(1))) == whole
+    assert f'"l={LENT}"' in str(DNSRecord.parse(whole.encode()).rr[0])
+
+
+def test_only_a_relay_of_its_own_is_lent_and_only_one() -> None:
+    texts = (
+        "https://eu1.example",
+        "junk",
+        f"https://eu1.example:8443#{key(2).endpoint_id}",
+        f"http://eu1.example:80#{key(1).endpoint_id}",
+        f"https://{'a' * 177}.example:7443#{key(1).endpoint_id}",
+    )
+    read = EndpointRecord.from_packet(signed_with(about("v=1", "exp=1", *(f"l={text}" for text in texts))))
+    assert read.lends is None
+    second = f"https://192.0.2.8:1#{key(1).endpoint_id}"
+    read = EndpointRecord.from_packet(signed_with(about("v=1", "exp=1", f"l={LENT}", f"l={second}")))
+    assert read.lends == LENT
+    for other in (HOME, replace(LENT, scheme="http"), replace(LENT, beacon_id=key(2).endpoint_id)):
+        with pytest.raises(ValueError, match="relay of its own"):
+            replace(record(), lends=other)
+
+
+def test_the_lent_relay_stays_in_a_record_that_is_full() -> None:
+    longest = BeaconUrl.parse(f"https://{'a' * 170}.example:7443#{key(1).endpoint_id}")
+    addresses = tuple(f"[2001:db8:1111:2222:3333:4444:5555:{number:x}]:65535" for number in range(16))
+    large = replace(record(addresses=addresses, nickname="n" * 64), relays=(LONG,), lends=longest)
+    fitted = large.fitted()
+    fitted.sign(key(1))
+    assert (fitted.relays, fitted.lends, fitted.nickname) == ((LONG,), longest, "n" * 64)
