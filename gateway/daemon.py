@@ -33,6 +33,8 @@ from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
 from gateway.held_vouchers import HeldVouchers
 from gateway.kept_records import KeptRecords
+from gateway.lenders import Lenders
+from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_record import own_record
@@ -155,7 +157,12 @@ class Daemon:
         )
         stack.callback(self._acceptor.close)
         await self._start_records(stack)
+        self._lending = await self._start_lending(stack)
         self._endpoint = await self._start_tunnels(stack)
+        if self._lending is not None:
+            self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
+        self._lenders = Lenders(self._records.lent_by, self._set_beacons)
+        self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._vouchers = await asyncio.to_thread(
             HeldVouchers,
             home,
@@ -218,6 +225,25 @@ class Daemon:
         stack.push_async_callback(self._records.close)
         self._publisher = Publisher(self._published_record, self._records.publish, random.random)
 
+    async def _start_lending(self, stack: contextlib.AsyncExitStack) -> Lending | None:
+        """Before the tunnels, so that they end first: peers are told goodbye by way of our own relay, too."""
+        settings = self._config.lend
+        if not settings.enabled:
+            return None
+        lending = Lending(
+            settings,
+            self._secret_key,
+            is_contact=self._contacts.is_contact,
+            addresses=self._config.tunnels.addresses,
+        )
+        await lending.start()
+        stack.push_async_callback(lending.close)
+        return lending
+
+    def _set_beacons(self) -> None:
+        """Be at home at a configured beacon, or at what contacts lend."""
+        self._endpoint.set_beacons(self._config.beacons.urls, self._lenders.relays)
+
     def _record_sources(self) -> tuple[RecordSource, ...]:
         settings = self._config.beacons
         beacons = tuple(dict.fromkeys((*settings.urls, *settings.records)))
@@ -238,6 +264,7 @@ class Daemon:
 
     def _record_learned(self, cached: CachedRecord) -> None:
         self._kept.keep(cached.packet)
+        self._lenders.learned(cached.packet.endpoint_id)
         self._endpoint.addresses_changed(cached.packet.endpoint_id)
 
     def _published_record(self) -> tuple[EndpointRecord, SignedPacket] | None:
@@ -251,12 +278,13 @@ class Daemon:
             addresses=self._config.tunnels.addresses,
             services=self._exposed.public(),
             relays=self._own_relays(),
+            lends=self._lending.url if self._lending is not None else None,
             now=time_now(),
             lifetime=RECORD_LIFETIME,
         )
 
     def _own_relays(self) -> tuple[BeaconUrl, ...]:
-        """Our beacons, our home first."""
+        """Where peers find us, our home first."""
         return self._endpoint.own_relays()
 
     def _home_changed(self) -> None:
@@ -428,6 +456,7 @@ class Daemon:
             own_relays=self._own_relays,
             reach=self._endpoint,
             vouchers=self._vouchers,
+            lending=self._lending,
             unpublished=lambda: self._publisher.failures,
         )
 
@@ -437,6 +466,9 @@ class Daemon:
         self._acceptor.recheck()
         self._publisher.changed()
         self._kept.contacts_changed()
+        self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
+        if self._lending is not None:
+            self._lending.recheck()
         self._directory.own_services_changed()
 
     def _own_addresses(self) -> tuple[Address, ...]:
@@ -508,7 +540,7 @@ class Daemon:
                 self.facade.apply_path_policies()
             if any(key.startswith("beacons.") for key in changed):
                 self._records.set_sources(self._record_sources())
-                self._endpoint.set_beacons(new.beacons.urls)
+                self._set_beacons()
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
             self._publisher.changed()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.exposed import ExposedServices
     from gateway.held_vouchers import HeldVouchers
     from gateway.home import Home
+    from gateway.lending import Lending
     from gateway.overlay_dialer import OverlayDialer
     from gateway.reach import Reach
     from gateway.remote_services import RemoteServices
@@ -70,6 +71,8 @@ class Parts:
     """What tells of paths and beacons; None where there is nothing of the kind."""
     vouchers: HeldVouchers | None = None
     """None where there is nobody to hand one in."""
+    lending: Lending | None = None
+    """The relay that we lend."""
 
 
 class Facade(ServiceAnswers, NameAnswers):
@@ -98,6 +101,7 @@ class Facade(ServiceAnswers, NameAnswers):
                 if tunnel.state is TunnelState.OPEN and tunnel.is_current
             ),
             beacons=tuple(map(beacon_report, parts.reach.relays())) if parts.reach is not None else (),
+            lending=parts.lending.report(self._name_of) if parts.lending is not None else None,
             loopback=parts.directory.loopback(),
             warnings=(
                 *parts.contacts.warnings,
@@ -115,7 +119,7 @@ class Facade(ServiceAnswers, NameAnswers):
             endpoint_id=str(tunnel.endpoint_id),
             petname=contact.petname if contact is not None else "",
             address=str(tunnel.address or ""),
-            path=path_word(tunnel.address, paths),
+            path=path_word(tunnel.address, paths, is_lent=self._is_lent),
             path_seconds=None if used is None else used.selected_for,
             rtt_ms=None if tunnel.rtt is None else tunnel.rtt * 1000,
             streams=tunnel.streams,

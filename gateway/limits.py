@@ -365,3 +365,12 @@ BEACON_LEAVING_SECONDS: Final = 2.0
 
 BEACON_SHUTDOWN_SECONDS: Final = 2.0
 """For requests and closing handshakes at the end."""
+
+LENT_RELAYS: Final = 8
+"""Relays lent by contacts that we fall back on: as many as beacons may be configured; each costs an attempt."""
+
+LEND_DRAIN_SECONDS: Final = 0.5
+"""What those at a relay that we lend get to look for another one: `overlay down` waits as long, if somebody is there."""
+
+LEND_NAMES: Final = 32
+"""Endpoints at a relay that we lend which `overlay status` names; beyond that it is the number that counts."""

@@ -9,7 +9,7 @@ from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.paths.candidates import Tier, tier_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tunnels.addresses import PathAddress
     from tunnels.identity import EndpointId
@@ -56,21 +56,37 @@ _WORDS: Final[dict[Tier, api.PathWord]] = {
 }
 
 
-def path_word(address: PathAddress | None, report: PathsReport | None = None) -> api.PathWord:
-    """What kind of path goes to this address; the report knows more than the address tells."""
+def _nobody(_: RelayAddress) -> bool:
+    return False
+
+
+def path_word(
+    address: PathAddress | None,
+    report: PathsReport | None = None,
+    *,
+    is_lent: Callable[[RelayAddress], bool] = _nobody,
+) -> api.PathWord:
+    """What kind of path goes to this address; the report knows more than the address tells.
+
+    `is_lent` tells whether a relay is a gateway's, lent to its contacts.
+    """
     if address is None:
         return "direct"
     known = next((path for path in (report.paths if report else ()) if path.address == address), None)
-    return _WORDS[known.tier if known is not None else tier_of(address)]
+    return _word(address, known.tier if known is not None else tier_of(address), is_lent)
+
+
+def _word(address: PathAddress, tier: Tier, is_lent: Callable[[RelayAddress], bool]) -> api.PathWord:
+    return "peer relay" if isinstance(address, RelayAddress) and is_lent(address) else _WORDS[tier]
 
 
 def via(address: PathAddress | None, word: str) -> str:
-    """A path for people: `relay eu1.example`, `203.0.113.9:41641 (direct)`, `192.0.2.9:7 (TURN)`."""
+    """A path for people: `relay eu1.example`, `peer relay 192.0.2.7:7443`, `203.0.113.9:41641 (direct)`, `192.0.2.9:7 (TURN)`."""
     match address:
         case None:
             return "no known path"
         case RelayAddress():
-            return str(address)
+            return f"{word} {address.beacon.authority}"
         case TurnAddress():
             return f"{address.peer} ({word})"
         case Address():
@@ -82,12 +98,12 @@ def selected(report: PathsReport | None) -> PathReport | None:
     return next((path for path in (report.paths if report else ()) if path.is_selected), None)
 
 
-def path_report(path: PathReport) -> api.PathReport:
+def path_report(path: PathReport, *, is_lent: Callable[[RelayAddress], bool] = _nobody) -> api.PathReport:
     """One path."""
     return api.PathReport(
         address=str(path.address),
         kind=_kind(path.kind),
-        path=_WORDS[path.tier],
+        path=_word(path.address, path.tier, is_lent),
         state=path.state.value,
         selected=path.is_selected,
         trusted=path.is_trusted,
@@ -104,10 +120,14 @@ def path_report(path: PathReport) -> api.PathReport:
     )
 
 
-def candidate_report(candidate: Candidate) -> api.CandidateReport:
+def candidate_report(
+    candidate: Candidate, *, is_lent: Callable[[RelayAddress], bool] = _nobody
+) -> api.CandidateReport:
     """One place where we told a peer that we are."""
     return api.CandidateReport(
-        address=str(candidate.address), kind=_kind(candidate.kind), path=_WORDS[candidate.tier]
+        address=str(candidate.address),
+        kind=_kind(candidate.kind),
+        path=_word(candidate.address, candidate.tier, is_lent),
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.facade import Parts
     from gateway.reach import PathsReport
     from resolver.records import EndpointRecord
+    from tunnels.addresses import RelayAddress
     from tunnels.identity import EndpointId
 
 
@@ -25,6 +26,19 @@ class Answers:
         """The paths of the connection with an endpoint."""
         return self.parts.reach.paths(endpoint_id) if self.parts.reach is not None else None
 
+    def _is_lent(self, relay: RelayAddress) -> bool:
+        """Whether the relay is a gateway's: ours, the peer's own, or a contact's."""
+        lender = relay.beacon.beacon_id
+        return lender is not None and (
+            lender in (self.parts.secret_key.endpoint_id, relay.endpoint_id)
+            or self.parts.contacts.is_contact(lender)
+        )
+
+    def _name_of(self, endpoint_id: EndpointId) -> str:
+        """Its petname, or the beginning of its id."""
+        contact = self.parts.contacts.book.find_id(endpoint_id)
+        return contact.petname if contact is not None else endpoint_id.short
+
     def _ticket(self, lifetime: float) -> tuple[EndpointRecord, str]:
         """Our record as of now, and as text."""
         parts = self.parts
@@ -34,6 +48,7 @@ class Answers:
             addresses=parts.own_addresses(),
             services=parts.exposed.public(),
             relays=parts.own_relays(),
+            lends=parts.lending.url if parts.lending is not None else None,
             now=time_now(),
             lifetime=lifetime,
         )

@@ -41,7 +41,7 @@ class NameAnswers(ContactAnswers):
             ) from None
         except TunnelError as error:
             raise DialError(Failure.OFFLINE, str(error)) from None
-        path = path_word(address, self._paths(endpoint_id))
+        path = path_word(address, self._paths(endpoint_id), is_lent=self._is_lent)
         return api.PingReport(
             name=request.name,
             endpoint_id=str(endpoint_id),
@@ -64,8 +64,10 @@ class NameAnswers(ContactAnswers):
             endpoint_id=str(endpoint_id),
             petname=contact.petname if contact is not None else "",
             policy=self.path_policy(endpoint_id).value,
-            own_candidates=tuple(map(candidate_report, report.own_candidates)),
-            paths=tuple(map(path_report, report.paths)),
+            own_candidates=tuple(
+                candidate_report(candidate, is_lent=self._is_lent) for candidate in report.own_candidates
+            ),
+            paths=tuple(path_report(path, is_lent=self._is_lent) for path in report.paths),
             decisions=tuple(trace_report(entry, now) for entry in report.trace),
         )
 

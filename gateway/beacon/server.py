@@ -73,15 +73,17 @@ class BeaconServer:
         pinned: bool = True,
         offers: Offers | None = None,
         access: Callable[[EndpointId], bool] = lambda _: True,
+        port_key: str = "[beacon] port or --port",
     ) -> None:
         """`stores` are closed by whoever opened them; without `tls` it speaks plain HTTP; `pinned` is whether its
-        URL has to hold its id, because nothing else proves who it is; `access` tells who may log in.
+        URL has to hold its id, because nothing else proves who it is; `access` tells who may log in, `port_key` where a person chooses the port.
         """
         self._config = config
         self._secret_key = secret_key
         self._stores = stores
         self.tls = tls
         self._pinned = pinned
+        self._port_key = port_key
         self._supervisor = Supervisor()
         self.hub = Hub(config.relay)
         self._charging = Charging(self.hub, self._stores.accounts, config.relay, self._supervisor, wall_clock)
@@ -202,7 +204,7 @@ class BeaconServer:
                 errno.EACCES: "that port needs a privilege (CAP_NET_BIND_SERVICE)",
             }.get(error.errno or 0, (error.strerror or str(error)).lower())
             raise ConfigurationError(
-                f"the beacon cannot listen on {ip} port {port}: {why}; choose another with [beacon] port or --port"
+                f"the beacon cannot listen on {ip} port {port}: {why}; choose another with {self._port_key}"
             ) from None
         self._servers.append(server)
 

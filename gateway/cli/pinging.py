@@ -87,7 +87,12 @@ def ping_command(
     if explain and run.paths is not None:
         _tell_paths(run.paths, name)
     output.say(_summary(run))
-    if count is None and not interrupted and run.replies[-1].path in ("TURN", "relay") and not explain:
+    if (
+        count is None
+        and not interrupted
+        and run.replies[-1].path in ("TURN", "peer relay", "relay")
+        and not explain
+    ):
         output.aside(f"No direct path yet; {session.command} ping {name} --explain tells what was tried.")
 
 

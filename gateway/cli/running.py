@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.control.api import BeaconReport, StatusReport
+    from gateway.control.api import BeaconReport, LendingReport, StatusReport
 
 _STOP_SECONDS: Final = 15.0
 """How long `down` waits for the daemon to end: it gives open streams a moment."""
@@ -116,6 +116,9 @@ def status_command(session: Session, *, as_json: bool) -> None:
     if report.beacons:
         _section("Beacons")
         output.table(("url", "state", "for", "sees us at", "in", "out", "notes"), _beacon_rows(report))
+    if report.lending:
+        _section("Lent relay")
+        output.pairs(_lending_rows(report.lending))
     if report.loopback:
         _section("Loopback addresses")
         output.table(("name", "address", "ports"), _loopback_rows(report))
@@ -234,6 +237,19 @@ def _beacon_rows(report: StatusReport) -> list[tuple[str, ...]]:
             "; ".join(_beacon_notes(beacon)),
         )
         for beacon in report.beacons
+    ]
+
+
+def _lending_rows(lending: LendingReport) -> list[tuple[str, str]]:
+    connected = f"{lending.connected} of {lending.most}"
+    if lending.endpoints:
+        more = ", …" if lending.connected > len(lending.endpoints) else ""
+        connected += f": {', '.join(lending.endpoints)}{more}"
+    return [
+        ("url", lending.url),
+        ("for", "everybody" if lending.to == "all" else "contacts"),
+        ("connected", connected),
+        ("relayed", output.amount(lending.relayed_bytes)),
     ]
 
 

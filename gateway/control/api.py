@@ -28,8 +28,8 @@ BeaconText: TypeAlias = Annotated[str, Meta(max_length=400)]
 TicketText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 """A record of 1000 bytes is about 1700 characters as text; more is no ticket."""
 
-PathWord: TypeAlias = Literal["LAN", "direct", "TURN", "relay"]
-"""How datagrams go: on a network of one's own, straight, by a TURN server, by a beacon's relay."""
+PathWord: TypeAlias = Literal["LAN", "direct", "TURN", "peer relay", "relay"]
+"""How datagrams go: on a network of one's own, straight, by a TURN server, by a relay that a gateway lends, by a beacon's."""
 
 AddressTexts: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)]
 
@@ -166,6 +166,21 @@ class BeaconReport(Report, frozen=True, kw_only=True):
     """Why it is not connected."""
 
 
+class LendingReport(Report, frozen=True, kw_only=True):
+    """The relay that this gateway lends."""
+
+    url: str
+    to: Literal["contacts", "all"]
+    """Who may use it."""
+    most: int
+    """How many may be connected at once."""
+    connected: int = 0
+    endpoints: tuple[str, ...] = ()
+    """Some or all of those who are connected: petnames, or the beginnings of ids."""
+    relayed_bytes: int = 0
+    """Since the start, our own included."""
+
+
 class StatusReport(Report, frozen=True, kw_only=True):
     """A snapshot of one gateway."""
 
@@ -186,6 +201,8 @@ class StatusReport(Report, frozen=True, kw_only=True):
     contacts: tuple[ContactReport, ...] = ()
     tunnels: tuple[TunnelReport, ...] = ()
     beacons: tuple[BeaconReport, ...] = ()
+    lending: LendingReport | None = None
+    """None where no relay is lent."""
     loopback: tuple[LoopbackReport, ...] = ()
     warnings: tuple[str, ...] = ()
 

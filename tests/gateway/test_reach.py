@@ -147,3 +147,18 @@ def test_a_beacon_without_a_quota_has_nothing_left_to_tell_and_one_that_failed_s
     assert beacon_report(beacon(Welcome(signature=bytes(64), observed="1.2.3.4:5"))).left_bytes is None
     report = beacon_report(beacon(None))
     assert (report.state, report.seconds, report.error) == ("waiting", None, "no answer in time")
+
+
+def test_a_relay_that_a_gateway_lends_is_told_apart_from_a_beacons() -> None:
+    lent = RelayAddress(BeaconUrl.parse(f"https://192.0.2.7:7443#{key(2).endpoint_id}"), key(1).endpoint_id)
+
+    def is_lent(relay: RelayAddress) -> bool:
+        return relay.beacon == lent.beacon
+
+    assert path_word(lent, is_lent=is_lent) == "peer relay"
+    assert path_word(RELAY, is_lent=is_lent) == "relay"
+    assert path_word(PUBLIC, is_lent=is_lent) == "direct"
+    assert via(lent, "peer relay") == "peer relay 192.0.2.7:7443"
+    assert path_report(path(lent, Tier.RELAY), is_lent=is_lent).path == "peer relay"
+    assert candidate_report(Candidate(lent, CandidateKind.RELAY), is_lent=is_lent).path == "peer relay"
+    assert candidate_report(Candidate(lent, CandidateKind.RELAY)).path == "relay"

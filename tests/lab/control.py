@@ -72,6 +72,14 @@ class FakeGateway:
                 ),
                 api.BeaconReport(url="https://us1.example", state="waiting", error="no answer in time"),
             ),
+            lending=api.LendingReport(
+                url="https://203.0.113.9:7443#me",
+                to="contacts",
+                most=64,
+                connected=3,
+                endpoints=("alice", "bob"),
+                relayed_bytes=1_500_000,
+            ),
             loopback=(
                 api.LoopbackReport(
                     name="web.alice.overlay",

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tests.lab.internet import Internet
     from tests.lab.networks import Home, Machine, Nat
 
-Kind = Literal["LAN", "direct", "TURN", "relay", "none"]
+Kind = Literal["LAN", "direct", "TURN", "peer relay", "relay", "none"]
 Side = Literal["alice", "bob"]
-_VIA = re.compile(r"\bvia (?:(relay) (\S+)|(\S+) \((LAN|direct|TURN)\b[^)]*\))")
+_VIA = re.compile(r"\bvia (?:((?:peer )?relay) (\S+)|(\S+) \((LAN|direct|TURN)\b[^)]*\))")
 DELAY = 0.01
 """Seconds that a packet takes from any machine to any other: a round trip of 20 ms directly, 40 ms by a relay."""
 

@@ -96,3 +96,12 @@ async def test_the_status_tells_of_beacons_and_of_how_tunnels_go(overlay: Overla
     assert home.endswith("1.5 MB left; 2.0 GB from vouchers")
     (other,) = [line for line in out.splitlines() if line.startswith("https://us1.example")]
     assert other.endswith("no answer in time")
+
+
+async def test_the_status_tells_of_the_relay_that_is_lent(overlay: Overlay) -> None:
+    out = (await overlay("status")).out
+    rows = [line.split() for line in out.partition("Lent relay")[2].splitlines()]
+    assert ["url", "https://203.0.113.9:7443#me"] in rows
+    assert ["for", "contacts"] in rows
+    assert ["connected", "3", "of", "64:", "alice,", "bob,", "…"] in rows
+    assert ["relayed", "1.5", "MB"] in rows
