@@ -7,6 +7,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
+from resolver.discovery.beacons import BeaconHttp
 from resolver.records import EndpointRecord
 from resolver.signed_packets import SignedPacket
 from tests.lab.gateways import OVERLAY, GatewayProcess, clean_environment, wait_until
@@ -113,7 +114,7 @@ async def test_who_does_not_want_to_be_found_is_not_published(tmp_path: Path) ->
 
 
 async def test_a_beacon_with_its_own_certificate_keeps_records_too(tmp_path: Path) -> None:
-    port, config = free_port(), tmp_path / "beacon.toml"
+    port, config, http = free_port(), tmp_path / "beacon.toml", BeaconHttp()
     await asyncio.to_thread(config.write_text, '[tls]\nmode = "self-signed"\n')
     beacon = await asyncio.create_subprocess_exec(
         *(OVERLAY, "--home", str(tmp_path / "beacon"), "beacon", "--config", str(config)),
@@ -135,6 +136,8 @@ async def test_a_beacon_with_its_own_certificate_keeps_records_too(tmp_path: Pat
         bob = with_beacon(tmp_path, "bob", there)
         try:
             await asyncio.gather(asyncio.to_thread(alice.start), asyncio.to_thread(bob.start))
+            while await http.find(there, EndpointId.parse(alice.id)) is None:  # noqa: ASYNC110 - the beacon has no event
+                await asyncio.sleep(0.05)  # else bob may meet her at the beacon before her record is there
             await asyncio.to_thread(bob.run, "contacts", "add", "alice", alice.id)
             await asyncio.to_thread(
                 wait_until, lambda: bob.run("ping", "alice", check=False).returncode == 0, 20
@@ -149,5 +152,6 @@ async def test_a_beacon_with_its_own_certificate_keeps_records_too(tmp_path: Pat
             await asyncio.to_thread(bob.kill)
             await asyncio.to_thread(alice.kill)
     finally:
+        await http.close()
         beacon.terminate()
         await beacon.wait()
