@@ -46,7 +46,7 @@ class Friends:
         self._stack = stack
         self.http = http
         self.contacts = {id_of(ALICE), id_of(BOB)}
-        self._kept: list[RelayClient] = []  # whatever nobody holds is closed
+        self.kept: list[RelayClient] = []  # whatever nobody holds is closed
 
     async def lend(self, **settings: Any) -> Lending:
         lending = Lending(
@@ -60,13 +60,13 @@ class Friends:
 
     async def come(self, lending: Lending, number: int) -> RelayClient:
         client = await connected(self.http, lending.url, number)
-        self._kept.append(client)
+        self.kept.append(client)
         return client
 
     async def try_to_come(self, lending: Lending, number: int) -> frames.FromBeacon:
         """What is said to somebody who does not get in."""
         client = await RelayClient.open(self.http, lending.url, number)
-        self._kept.append(client)
+        self.kept.append(client)
         with pytest.raises(AssertionError) as refused:
             await client.login()
         return refused.value.args[0]
@@ -93,7 +93,10 @@ async def friends() -> AsyncIterator[Friends]:
     async with contextlib.AsyncExitStack() as stack:
         connector = aiohttp.TCPConnector(limit=0, ssl=False)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        yield Friends(stack, http)
+        made = Friends(stack, http)
+        yield made
+        for client in made.kept:
+            await client.socket.close()
         await http.close()
 
 
@@ -172,6 +175,7 @@ async def test_its_owner_is_there_and_reached_under_the_url_that_others_know(fri
     owner.set_own(lending.url, lending.local_origin)
     await until(lambda: owner.home == lending.url)
     client = await RelayClient.open(friends.http, BeaconUrl.parse(lending.local_origin), ALICE)
+    friends.kept.append(client)
     client.url = lending.url
     await client.login()
     await client.send(FrameKind.DATA, id_of(0), b"\0\x05hello")
