@@ -23,7 +23,7 @@ from tunnels.errors import Offline, ProtocolViolation, TunnelClosed, TunnelLost,
 from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.incoming import IncomingConnections
 from tunnels.joined_transport import JoinedTransport, TransportOwner
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, is_private
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed, is_private
 from tunnels.paths.path_set import PathSet
 from tunnels.paths.probing import Bucket
 from tunnels.quic.certificates import make_certificate
@@ -399,6 +399,13 @@ class Endpoint(TunnelOwner, TransportOwner):
         may_connect = not isinstance(address, RelayAddress) or self._may_connect(address.endpoint_id)
         return self._transport.send(datagrams, address, urgent=urgent, may_connect=may_connect)
 
+    def _told_to(self, endpoint_id: EndpointId) -> tuple[Candidate, ...]:
+        """Our candidates as an endpoint may know them: a stranger has no business with our local addresses."""
+        own = self._transport.candidates
+        if self._may_connect(endpoint_id):
+            return own
+        return tuple(candidate for candidate in own if candidate.tier is not Tier.LAN)
+
     def _may_connect(self, endpoint_id: EndpointId) -> bool:
         """Whether we go to the beacons that an endpoint names; a stranger must not send us anywhere it likes."""
         remote = self._remotes.get(endpoint_id)
@@ -424,7 +431,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         if not self._may_connect(tunnel.remote_id):
             driver.paths.exchange.shared = self._strangers_pings
         driver.paths.set_policy(self._policy_of(tunnel.remote_id), now)
-        driver.paths.set_own_candidates(self._transport.candidates, now)
+        driver.paths.set_own_candidates(self._told_to(tunnel.remote_id), now)
         remote.opened(driver, now)
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
@@ -533,8 +540,9 @@ class Endpoint(TunnelOwner, TransportOwner):
 
     def candidates_changed(self) -> None:
         for driver in self._drivers:
-            if driver.is_usable:
-                driver.paths.set_own_candidates(self._transport.candidates, time.monotonic())
+            if driver.is_usable and driver.tunnel.remote_id is not None:
+                told = self._told_to(driver.tunnel.remote_id)
+                driver.paths.set_own_candidates(told, time.monotonic())
                 driver.schedule_flush()
                 self._use_turn(driver)
 

@@ -733,3 +733,15 @@ async def test_junk_in_the_shape_of_fragments_and_probes_disturbs_nothing(here):
     stream.received.clear()
     stream.transport.write(data)
     await until(lambda: stream.received == data)
+
+
+async def test_who_dials_tells_where_it_is_and_a_stranger_is_told_no_local_address(here):
+    alice, bob = here.start("alice"), here.start("bob")
+    here.accepts["bob"] = Echo
+    assert await echoes(here, "alice", "bob", b"hello")
+    (dialled,), (strangers,) = alice._drivers, bob._drivers
+    assert [candidate.address for candidate in dialled.paths.own_candidates] == list(alice.addresses)
+    assert strangers.paths.own_candidates == ()
+    bob._is_known = lambda endpoint_id: endpoint_id == alice.endpoint_id
+    bob.candidates_changed()
+    assert [candidate.address for candidate in strangers.paths.own_candidates] == list(bob.addresses)
