@@ -490,6 +490,18 @@ TURN_CHALLENGES: Final = 3
 TURN_PEERS: Final = 64
 """Peer addresses of one allocation: four peers with all their candidates."""
 
+TURN_RETRY: Final = 5.0
+TURN_RETRY_MAX: Final = 320.0
+TURN_RETRIES_COUNTED: Final = 6
+"""Seconds until a TURN server that refused an allocation, or lost one at once, is asked again; doubled each time, up to
+six times, plus chance up to as much again. One that is down gets three requests in a quarter of an hour."""
+
+TURN_LINGER: Final = 60.0
+"""Seconds an allocation is kept that no connection needs: a direct path that just came may go again."""
+
+TURN_LOOK: Final = 5.0
+"""Seconds between looks at which connections need an allocation, while one of them does."""
+
 TURN_HELD: Final = 32
 """Datagrams to one peer kept until its channel is there, which takes a round trip: a first flight."""
 

@@ -37,11 +37,23 @@ class FakeTurn:
     stale: bool = False
     """The existing allocation of an earlier run is in the way."""
     allocated: bool = False
+    forgot: bool = False
+    """It knows no allocation of ours, until there is another."""
     channels: dict[int, Address] = field(default_factory=dict)
     requests: list[tuple[Method, dict]] = field(default_factory=list)
     arrived: list[tuple[Address, bytes]] = field(default_factory=list)
     """What peers got."""
-    key: bytes = hashlib.md5(f"{USER}:{REALM}:{PASSWORD}".encode()).digest()
+    passwords: dict[str, str] = field(default_factory=lambda: {USER: PASSWORD})
+    owner: str = ""
+    """Whose the existing allocation is."""
+    key: bytes = b""
+    """Of whoever asked last."""
+
+    def forget(self) -> None:
+        """As a server does that was started anew, and to which a NAT shows us at another port."""
+        self.allocated = self.stale = False
+        self.forgot = True
+        self.channels.clear()
 
     def receive(self, datagram: bytes) -> bytes | None:
         """Its answer."""
@@ -53,24 +65,30 @@ class FakeTurn:
             self.arrived.append((self.channels[channel], datagram[4:]))
             return None
         request = stun.decode(datagram)
-        if not request.is_signed_with(self.key):
+        user = request.attributes.get("USERNAME", "")
+        self.key = hashlib.md5(f"{user}:{REALM}:{self.passwords.get(user)}".encode()).digest()
+        if user not in self.passwords or not request.is_signed_with(self.key):
             return self._answer(
                 request, {"ERROR-CODE": (401, ""), "REALM": REALM, "NONCE": b"nonce"}, key=None
             )
         self.requests.append((request.method, dict(request.attributes)))
         code = self.errors.get(request.method)
+        if self.forgot and request.method is not Method.ALLOCATE:
+            code = 437
         if code is not None:
             return self._answer(request, {"ERROR-CODE": (code, "go away\nforged log line")})
         match request.method:
             case Method.ALLOCATE:
                 if self.stale:
                     return self._answer(request, {"ERROR-CODE": (437, "")})
-                self.allocated = True
+                self.allocated, self.forgot, self.owner = True, False, user
                 relayed = {} if self.relayed is None else {"XOR-RELAYED-ADDRESS": self.relayed}
                 return self._answer(
                     request, {**relayed, "XOR-MAPPED-ADDRESS": MAPPED, "LIFETIME": self.lifetime}
                 )
             case Method.REFRESH:
+                if self.owner not in ("", user):
+                    return self._answer(request, {"ERROR-CODE": (441, "")})
                 if request.attributes["LIFETIME"] == 0:
                     self.allocated = self.stale = False
                     return self._answer(request, {"LIFETIME": 0})

@@ -12,7 +12,7 @@ from tunnels.nat import stun
 from tunnels.nat.stun import Class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from tunnels.nat.stun import Method, StunMessage
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     """Takes the answer, a response or an error, and the time; None when there was none."""
 
 UNAUTHORIZED: Final = 401
+MISMATCH: Final = 437
 STALE_NONCE: Final = 438
+WRONG_CREDENTIALS: Final = 441
 _CHALLENGES: Final = frozenset({UNAUTHORIZED, STALE_NONCE})
 
 
@@ -40,6 +42,7 @@ class _Transaction:
     next_at: float = inf
     """When it is sent again, or fails."""
     challenges: int = 0
+    unsigned: Collection[int] = ()
 
 
 class Transactions:
@@ -54,9 +57,29 @@ class Transactions:
         self._nonce: bytes | None = None
         self._under_way: dict[bytes, _Transaction] = {}
 
-    def begin(self, method: Method, attributes: Mapping[str, Any], done: Done, now: float) -> None:
-        """Make a request; it is sent by the next `datagrams_to_send`, and `done` is called once."""
-        self._start(_Transaction(method, attributes, done), now)
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """User name and password."""
+        return self._username, self._password
+
+    def set_credentials(self, username: str, password: str) -> None:
+        """Sign requests with these from now on; those under way as well, if they are begun anew."""
+        self._username, self._password = username, password
+
+    def begin(
+        self,
+        method: Method,
+        attributes: Mapping[str, Any],
+        done: Done,
+        now: float,
+        *,
+        unsigned: Collection[int] = (),
+    ) -> None:
+        """Make a request; it is sent by the next `datagrams_to_send`, and `done` is called once.
+
+        `unsigned`: the errors that are believed although they are not signed with our credentials.
+        """
+        self._start(_Transaction(method, attributes, done, unsigned=unsigned), now)
 
     def receive(self, message: StunMessage, now: float) -> bool:
         """Take an answer; whether it was one to a request of ours, and signed where it has to be."""
@@ -66,7 +89,14 @@ class Transactions:
         if message.kind not in (Class.RESPONSE, Class.ERROR):
             return False
         challenge = message.kind is Class.ERROR and message.error_code in _CHALLENGES
-        if transaction.key is not None and not challenge and not message.is_signed_with(transaction.key):
+        may_be_unsigned = message.kind is Class.ERROR and (
+            challenge or message.error_code in transaction.unsigned
+        )
+        if (
+            transaction.key is not None
+            and not may_be_unsigned
+            and not message.is_signed_with(transaction.key)
+        ):
             return False  # somebody else's, so go on waiting (§9.2.5)
         del self._under_way[message.transaction_id]
         if not (challenge and self._take_challenge(transaction, message, now)):

@@ -18,10 +18,10 @@ from tunnels.errors import ProtocolViolation
 from tunnels.nat import stun
 from tunnels.nat.channels import ChannelTable
 from tunnels.nat.stun import Class, Method
-from tunnels.nat.transactions import Transactions
+from tunnels.nat.transactions import MISMATCH, WRONG_CREDENTIALS, Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from ipaddress import IPv4Address, IPv6Address
 
     from tunnels.nat.channels import Channel
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 _UDP: Final = 17 << 24
 """REQUESTED-TRANSPORT: the protocol number, and three bytes of nothing."""
 
-_MISMATCH: Final = 437
+_TAKEN: Final = frozenset({MISMATCH, WRONG_CREDENTIALS})
+"""Something of ours is in the way."""
+
 _REASONS: Final = {
     401: "does not take our credentials",
     403: "forbids it",
-    _MISMATCH: "has no allocation of ours",
-    441: "has an allocation of ours with other credentials",
+    MISMATCH: "has no allocation of ours",
+    WRONG_CREDENTIALS: "has an allocation of ours with other credentials",
     486: "gives us no more allocations",
     508: "has no relay address left",
 }
@@ -72,6 +74,8 @@ class TurnClient:
         """Why it FAILED, in one line."""
         self._chance = chance
         self._credentials = (username, password)
+        self._made_with = self._credentials
+        """What the last allocation belongs to; only they can end it."""
         self._changed = False
         self._transactions = Transactions(username, password, chance)
         self._refresh_at = inf
@@ -95,7 +99,13 @@ class TurnClient:
         """Ask for an allocation, and forget the one there was: also after the network changed."""
         self._reset()
         self._become(TurnState.ALLOCATING)
-        self._request_allocation(self._allocated, now)
+        # coturn signs these with the credentials that it knows our port by, which may be others.
+        self._request_allocation(self._allocated, now, unsigned=_TAKEN)
+
+    def verify(self, now: float) -> None:
+        """Ask the server, while READY, whether it still has the allocation: our NAT may show us at another port now."""
+        if self._refresh_at < inf:
+            self._refresh_at = now
 
     def set_permitted(self, ips: Iterable[IPv4Address | IPv6Address], now: float) -> None:
         """Let these send to us before we sent to them, while READY; the permissions of others end by themselves.
@@ -193,19 +203,22 @@ class TurnClient:
         self.failure = f"the TURN server at {self.server} {why}"
         self._become(TurnState.FAILED)
 
-    def _request_allocation(self, done: Done, now: float) -> None:
+    def _request_allocation(self, done: Done, now: float, *, unsigned: Collection[int] = ()) -> None:
         attributes = {"REQUESTED-TRANSPORT": _UDP, "LIFETIME": limits.TURN_LIFETIME}
-        self._transactions.begin(Method.ALLOCATE, attributes, done, now)
+        self._transactions.begin(Method.ALLOCATE, attributes, done, now, unsigned=unsigned)
 
     def _allocated(self, answer: StunMessage | None, now: float) -> None:
-        if answer is not None and answer.error_code == _MISMATCH:
-            # An earlier run of ours had this port, and its allocation lives on: end it and ask once more.
+        if answer is not None and answer.error_code in _TAKEN:
+            # An earlier allocation of ours had this port, and lives on: end it and ask once more.
+            self._transactions.set_credentials(*self._made_with)
             self._transactions.begin(Method.REFRESH, {"LIFETIME": 0}, self._ended, now)
         else:
             self._allocated_at_last(answer, now)
 
     def _ended(self, answer: StunMessage | None, now: float) -> None:
-        del answer  # whatever it is, what comes of the next request counts
+        if answer is not None and answer.kind is Class.RESPONSE:
+            self._transactions.set_credentials(*self._credentials)
+        # Else there was none, and coturn knows the port by the old credentials all the same, for a minute.
         self._request_allocation(self._allocated_at_last, now)
 
     def _allocated_at_last(self, answer: StunMessage | None, now: float) -> None:
@@ -218,6 +231,7 @@ class TurnClient:
             return
         self.relayed = relayed
         self.mapped = answer.address("XOR-MAPPED-ADDRESS")
+        self._made_with = self._transactions.credentials
         self._refresh_after(answer, now)
         self._become(TurnState.READY)
 
@@ -248,7 +262,7 @@ class TurnClient:
 
     def _permission_answered(self, answer: StunMessage | None, now: float) -> None:
         del now
-        if answer is not None and answer.error_code == _MISMATCH:
+        if answer is not None and answer.error_code == MISMATCH:
             self._fail(_why(answer))
 
     # --- Channels -----------------------------------------------------------------------------------------
@@ -270,7 +284,7 @@ class TurnClient:
         self._transactions.begin(Method.CHANNEL_BIND, attributes, partial(self._bound, channel), now)
 
     def _bound(self, channel: Channel, answer: StunMessage | None, now: float) -> None:
-        if answer is not None and answer.error_code == _MISMATCH:
+        if answer is not None and answer.error_code == MISMATCH:
             self._fail(_why(answer))
         elif self._channels.get(channel.peer) is not channel:
             return  # forgotten meanwhile

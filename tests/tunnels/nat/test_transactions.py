@@ -23,9 +23,10 @@ class Asking:
         self.transactions = Transactions("bob", "secret", Random(1).randbytes)
         self.answers = []
 
-    def begin(self, now: float = 0.0) -> None:
+    def begin(self, now: float = 0.0, unsigned=()) -> None:
         self.transactions.begin(
-            Method.REFRESH, {"LIFETIME": 1}, lambda answer, _: self.answers.append(answer), now
+            *(Method.REFRESH, {"LIFETIME": 1}, lambda answer, _: self.answers.append(answer), now),
+            unsigned=unsigned,
         )
 
     def sent(self, now: float = 0.0):
@@ -150,3 +151,30 @@ def test_what_one_gives_up_when_it_fails_does_not_fail_too(asking):
     while transactions.get_timer() < float("inf"):
         transactions.datagrams_to_send(transactions.get_timer())
     assert asking.answers == [None]
+
+
+@pytest.mark.parametrize("code", [437, 441])
+def test_errors_that_are_signed_by_nobody_are_believed_only_where_it_was_said_so(asking, code):
+    asking.answer(asking.sent(), CHALLENGE, code=401)
+    request = asking.sent(1.0)
+    assert not asking.answer(request, code=code, key=b"another")
+    assert asking.answers == []
+    assert asking.answer(request, key=KEY)
+    asking.begin(1.0, unsigned=(437, 441))
+    request = asking.sent(1.0)
+    assert not asking.answer(request, code=500, key=b"another")
+    assert not asking.answer(request, key=b"another"), "a response has to be signed"
+    assert asking.answer(request, code=code, key=b"another")
+    assert [answer.error_code for answer in asking.answers] == [None, code]
+
+
+def test_other_credentials_sign_from_then_on(asking):
+    asking.answer(asking.sent(), CHALLENGE, code=401)
+    assert asking.sent(1.0).is_signed_with(KEY)
+    asking.transactions.give_up()
+    asking.transactions.set_credentials("alice", "hers")
+    assert asking.transactions.credentials == ("alice", "hers")
+    asking.begin(1.0)
+    request = asking.sent(1.0)
+    assert request.attributes["USERNAME"] == "alice"
+    assert request.is_signed_with(hashlib.md5(b"alice:realm:hers").digest())

@@ -238,7 +238,7 @@ def test_without_an_allocation_nothing_is_sent():
 @pytest.mark.parametrize(
     ("server", "says"),
     [
-        (FakeTurn(key=b"another"), "does not take our credentials"),
+        (FakeTurn(passwords={USER: "another"}), "does not take our credentials"),
         (FakeTurn(errors={Method.ALLOCATE: 486}), "gives us no more allocations"),
         (FakeTurn(errors={Method.ALLOCATE: 508}), "has no relay address left"),
         (FakeTurn(errors={Method.ALLOCATE: 599}), "refuses with error 599"),

@@ -112,8 +112,8 @@ async def on_a_socket(protocol, local=("127.0.0.1", 0)):
         await asyncio.wait_for(protocol.closed.wait(), 5)
 
 
-def credentials(server: Address, seconds: int = 600) -> tuple[str, str]:
-    endpoint_id = SecretKey(b"a" * 32).endpoint_id
+def credentials(server: Address, seconds: int = 600, whose: bytes = b"a") -> tuple[str, str]:
+    endpoint_id = SecretKey(whose * 32).endpoint_id
     said = TurnCredentials(server, SECRET, seconds).for_endpoint(endpoint_id, datetime.now(UTC).timestamp())
     return said.username, said.password
 
@@ -186,6 +186,29 @@ async def test_the_same_port_gets_an_allocation_again_after_a_crash(server):
     async with on_a_socket(Shell(server, *credentials(server)), port) as shell:
         shell.client.set_credentials(*credentials(server))
         assert await shell.allocate() is TurnState.READY, shell.client.failure
+
+
+async def test_newer_credentials_are_good_for_the_next_allocation_and_the_old_ones_end_the_last(server):
+    async with on_a_socket(Shell(server, *credentials(server))) as shell:
+        await shell.allocate()
+        shell.client.verify(shell.loop.time())
+        shell.client.set_credentials(*credentials(server, whose=b"b"))
+        assert await shell.allocate() is TurnState.READY, shell.client.failure
+
+
+async def test_shown_at_another_port_by_a_nat_we_get_another_allocation_even_with_newer_credentials(server):
+    shell = Shell(server, *credentials(server))
+    async with on_a_socket(shell):
+        await shell.allocate()
+        async with on_a_socket(shell):  # from here on it sends from another port
+            shell.client.verify(shell.loop.time())
+            shell.go_on()
+            while shell.client.state is TurnState.READY:
+                shell.changed.clear()
+                await asyncio.wait_for(shell.changed.wait(), 20)
+            assert shell.client.failure.endswith("has no allocation of ours")
+            shell.client.set_credentials(*credentials(server, whose=b"b"))
+            assert await shell.allocate() is TurnState.READY, shell.client.failure
 
 
 async def test_a_server_without_allocations_left_is_told_from_one_that_is_not_there(tmp_path):
