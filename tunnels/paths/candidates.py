@@ -94,6 +94,15 @@ def allowed(policy: PathPolicy, candidates: Iterable[Candidate]) -> tuple[Candid
     return tuple(candidate for candidate in candidates if is_allowed(policy, candidate.tier))
 
 
+def may_send(policy: PathPolicy, candidate: Candidate) -> bool:
+    """Whether we may send to a candidate of the peer's.
+
+    Its allocation is by way of others, so DIRECT_ONLY forbids it; and it is an address that the peer may have made up,
+    to which our own socket would show where we are, so RELAY_ONLY forbids it as well: our own allocation goes there.
+    """
+    return is_allowed(policy, candidate.tier) and is_allowed(policy, tier_of(candidate.address))
+
+
 @lru_cache(maxsize=1024)
 def tier_of(address: PathAddress) -> Tier:
     """The tier of a path to an address of which no more is known."""

@@ -1,7 +1,7 @@
 """Between a connection's packets and the datagrams on its paths. Sans-IO.
 
 Outgoing packets that are larger than a path carries become fragments, incoming fragments become packets. Probes find
-each path's size. A relay carries packets whole.
+each path's size. A relay carries packets whole; a TURN server carries datagrams, each four bytes larger on the way there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import RelayAddress
+from tunnels.addresses import RelayAddress, TurnAddress
+from tunnels.nat.channels import HEAD_BYTES
 from tunnels.paths.fragments import TAG_BYTES, Reassembler, split
 from tunnels.paths.mtu import NONCE_BYTES, PathMtu, encode_answer, encode_probe, nonce_of
 from tunnels.paths.probing import Bucket
@@ -51,7 +52,7 @@ class Carrier:
             if mtu is None:
                 if len(self._mtus) >= limits.MAX_PATHS:
                     del self._mtus[next(iter(self._mtus))]
-                mtu = self._mtus[address] = PathMtu()
+                mtu = self._mtus[address] = PathMtu(HEAD_BYTES if isinstance(address, TurnAddress) else 0)
             self._address, self._mtu = address, mtu
         return self._mtu
 

@@ -47,13 +47,15 @@ def nonce_of(message: bytes) -> bytes | None:
 class PathMtu:
     """The size of one path in the direction we send; `now` is the event loop's clock."""
 
-    __slots__ = ("_awaited", "_confirm_at", "_next_flight", "_refused", "_unanswered", "size")
+    __slots__ = ("_awaited", "_confirm_at", "_ladder", "_next_flight", "_refused", "_unanswered", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, overhead: int = 0) -> None:
+        """`overhead`: bytes that each datagram grows by on its way, so that the sizes tried are those of the wire."""
+        self._ladder = tuple(size - overhead for size in limits.MTU_LADDER)
         self.size = limits.MIN_PATH_MTU
         self._awaited: dict[bytes, int] = {}
         self._unanswered: dict[int, int] = {}  # size → probes of it in a row without an answer
-        self._refused = limits.MTU_LADDER[-1] + 1  # what our own interface does not carry
+        self._refused = self._ladder[-1] + 1  # what our own interface does not carry
         self._next_flight = 0.0
         self._confirm_at: float | None = None  # None while nothing of the size in use is sent
 
@@ -76,7 +78,7 @@ class PathMtu:
             self._next_flight = now + (wait if flight else limits.MTU_RAISE_AFTER)
             if not flight:
                 self._unanswered.clear()
-                self._refused = limits.MTU_LADDER[-1] + 1
+                self._refused = self._ladder[-1] + 1
         for size in sizes:
             self._unanswered[size] = self._unanswered.get(size, 0) + 1
         return sizes
@@ -85,7 +87,7 @@ class PathMtu:
         """Every size that is larger than the one in use and may still fit."""
         return tuple(
             size
-            for size in limits.MTU_LADDER
+            for size in self._ladder
             if self.size < size < self._refused and self._unanswered.get(size, 0) < limits.MTU_PROBES
         )
 

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 from tunnels import limits
 from tunnels.addresses import Address, BeaconUrl, PathAddress, RelayAddress, TurnAddress
 from tunnels.paths.attention import Attention
-from tunnels.paths.candidates import Candidate, PathPolicy, allowed, bounded, is_allowed, is_sane, tier_of
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, bounded, is_sane, may_send
 from tunnels.paths.checks import Offer, Ping, Pong, Sealer
 from tunnels.paths.exchange import Exchange, Strangers
 from tunnels.paths.offers import Offers
 from tunnels.paths.path import Path, PathState
-from tunnels.paths.reports import Doubted, Healed, PathEvent, PathReport, Switched
+from tunnels.paths.reports import Doubted, Healed, Offered, PathEvent, PathReport, Switched
 from tunnels.paths.selection import Choice, Selector
 from tunnels.paths.suspicion import Suspicion
 from tunnels.paths.table import PathTable, source
@@ -134,7 +134,12 @@ class PathSet:
 
     def allows(self, address: PathAddress) -> bool:
         """Whether anything may be sent there."""
-        return is_allowed(self._table.policy, tier_of(address))
+        return may_send(self._table.policy, self._source(address))
+
+    def _source(self, address: PathAddress) -> Candidate:
+        """The address that a datagram came from, as what the peer says that it is."""
+        relayed = Candidate(address, CandidateKind.RELAYED)
+        return relayed if relayed in self._offers.theirs else source(address)
 
     def sent(self, address: PathAddress, size: int, now: float) -> None:
         """Datagrams of so many bytes were sent there."""
@@ -172,7 +177,7 @@ class PathSet:
     def _stranger(self, address: PathAddress, now: float) -> None:
         """Somebody sent to the connection from an address that nobody named."""
         path = (
-            self._strangers.ask(source(address), now)
+            self._strangers.ask(self._source(address), now)
             if self.exchange.is_open and self.allows(address)
             else None
         )
@@ -307,7 +312,7 @@ class PathSet:
     def _adopt(self, address: PathAddress, now: float) -> Path | None:
         """The peer is where nobody said it was: a peer-reflexive candidate (RFC 8445 §7.3.1.3)."""
         named = frozenset(candidate.address for candidate in self._offers.theirs)
-        path = self._table.add(source(address), named, self._strangers.take(address))
+        path = self._table.add(self._source(address), named, self._strangers.take(address))
         if path is not None:
             self.trace.add(now, f"found {path.candidate}", "the peer was heard from there")
         return path
@@ -371,8 +376,10 @@ class PathSet:
         ]
         self.trace.add(now, "the peer may be reached at", ", ".join(map(str, sane)) or "nothing we may ask")
         named = {candidate.address for candidate in sane}
+        self._last_heard = None  # it may be one that the policy forbids, now that we know what it is
         self._table.withdraw(known.address for known in before if known.address not in named)
         self.add_candidates(sane, now)
+        self._events.append(Offered())
 
     # --- time -------------------------------------------------------------------------------------------
 

@@ -34,7 +34,12 @@ class Doubted:
     address: PathAddress
 
 
-PathEvent = Switched | Healed | Doubted
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The peer says that it may be reached at other places than before."""
+
+
+PathEvent = Switched | Healed | Doubted | Offered
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import PathAddress, RelayAddress
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed, bounded, is_allowed
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, bounded, may_send
 from tunnels.paths.path import Path, PathState
 from tunnels.paths.reports import PathReport
 from tunnels.paths.selection import rank
@@ -25,7 +25,8 @@ class PathTable:
         """As many of the candidates as the policy and the bounds allow."""
         self.policy = policy
         self._paths: dict[PathAddress, Path] = {
-            candidate.address: Path(candidate) for candidate in bounded(allowed(policy, candidates))
+            candidate.address: Path(candidate)
+            for candidate in bounded(one for one in candidates if may_send(policy, one))
         }
         self.selected: Path | None = None
         self.selected_at = now
@@ -51,12 +52,23 @@ class PathTable:
         `named`: the addresses that the peer calls its own; none of them makes room.
         """
         known = self._paths.get(candidate.address)
-        if known is not None or not is_allowed(self.policy, candidate.tier):
-            return known
+        if known is not None:
+            return self._known_as(known, candidate)
+        if not may_send(self.policy, candidate):
+            return None
         if len(self._paths) >= limits.MAX_PATHS and not self._make_room(named):
             return None
         made = self._paths[candidate.address] = path or Path(candidate)
         return made
+
+    def _known_as(self, path: Path, candidate: Candidate) -> Path | None:
+        """The path, of which the peer may say now that it is by way of its TURN server; None if that forbids it."""
+        if candidate.kind is CandidateKind.RELAYED:
+            path.candidate = candidate
+            if not may_send(self.policy, candidate):
+                self._keep_allowed()
+                return None
+        return path
 
     def _make_room(self, named: frozenset[PathAddress]) -> bool:
         for path in self:
@@ -80,8 +92,11 @@ class PathTable:
     def set_policy(self, policy: PathPolicy) -> None:
         """Forget what it forbids."""
         self.policy = policy
+        self._keep_allowed()
+
+    def _keep_allowed(self) -> None:
         self._paths = {
-            address: path for address, path in self._paths.items() if is_allowed(policy, path.candidate.tier)
+            address: path for address, path in self._paths.items() if may_send(self.policy, path.candidate)
         }
         if self.selected is not None and self.selected.address not in self._paths:
             self.selected = None

@@ -18,6 +18,7 @@ from tunnels.paths.candidates import (
     bounded,
     is_allowed,
     is_sane,
+    may_send,
 )
 
 HOST, RELAYED = CandidateKind.HOST, CandidateKind.RELAYED
@@ -125,3 +126,14 @@ def test_the_first_of_each_scope_are_kept_and_all_bounds_are_reached():
     per_scope = limits.MAX_CANDIDATES_PER_SCOPE
     assert kept == (*many[:per_scope], *many[29 : 29 + per_scope])
     assert len(kept) == limits.MAX_CANDIDATES
+
+
+@pytest.mark.parametrize("policy", PathPolicy)
+def test_the_peers_allocation_is_not_direct_and_may_be_made_up(policy):
+    theirs = Candidate(at("198.51.100.1"), RELAYED)
+    ours = Candidate(TURN, RELAYED)
+    assert may_send(policy, theirs) is (policy in (PathPolicy.AUTO, PathPolicy.NO_LAN))
+    assert may_send(policy, ours) is (policy is not PathPolicy.DIRECT_ONLY)
+    assert allowed(policy, [theirs]) == (() if policy is PathPolicy.DIRECT_ONLY else (theirs,)), (
+        "our own may be told of"
+    )

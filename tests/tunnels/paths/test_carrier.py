@@ -6,7 +6,8 @@ from random import Random
 
 from tests.lab.paths import relay_to
 from tunnels import limits
-from tunnels.addresses import Address
+from tunnels.addresses import Address, TurnAddress
+from tunnels.nat.channels import HEAD_BYTES
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.carrier import Carrier
 from tunnels.paths.fragments import FRAGMENT
@@ -137,3 +138,21 @@ def test_the_peers_probes_are_answered_within_a_rate():
     assert len([answer for answer in answers if answer]) == limits.PROBE_ANSWERS_PER_SECOND
     assert carried.probe_received(probe, NOW + 1) is not None
     assert carried.probe_received(probe[:12], NOW + 2) is None
+
+
+def test_by_turn_a_path_is_as_large_as_it_is_less_the_head_of_a_channel():
+    by_turn = TurnAddress(HERE, THERE)
+    carried = Carrier(PathSet((), now=NOW, chance=bytes, confirmed=by_turn), Random(1).randbytes)
+    carried.datagrams([SHORT], by_turn, NOW)
+    probes = carried.probes(NOW, 0.01)
+    assert [len(probe) + HEAD_BYTES for probe, _ in probes] == list(limits.MTU_LADDER)
+    for probe, size in probes:
+        assert len(probe) == size
+        if len(probe) + HEAD_BYTES <= 1472:
+            carried.answer_received(encode_answer(ID, nonce_of(probe)))
+    datagrams = carried.datagrams([LARGE, SHORT], by_turn, NOW)
+    assert max(map(len, datagrams)) + HEAD_BYTES <= 1472
+    assert len(datagrams) == 5
+    carried.refused(by_turn, NOW)
+    assert len(carried.datagrams([LARGE], by_turn, NOW)) == 5
+    assert carried.mtu.size == limits.MIN_PATH_MTU

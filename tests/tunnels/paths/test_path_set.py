@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.lab.paths import Pair, at, by_relay, direct, relay_to, running
+from tests.lab.paths import Link, Pair, at, by_relay, direct, relay_to, running
 from tunnels import limits
-from tunnels.addresses import RelayAddress
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
+from tunnels.addresses import RelayAddress, TurnAddress
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier
 from tunnels.paths.path_set import PathSet
+from tunnels.paths.reports import Offered
 
 NOW = 1000.0
 LAN, PUBLIC, ELSEWHERE = at("192.0.2.1"), at("192.0.2.2"), at("192.0.2.66")
@@ -185,6 +186,63 @@ def test_a_policy_is_kept_to(policy, expected):
     if policy is PathPolicy.RELAY_ONLY:
         assert {address for _, _, address in pair.alice.checks} == {relay_to("bob")}
         assert not pair.alice.paths.allows(at("203.0.113.2"))
+
+
+SERVER, ALLOCATION = at("198.51.100.9:3478"), at("198.51.100.9:50000")
+
+
+def by_bobs_allocation() -> Link:
+    """Alice sends to it as to anybody; of bob's she is the one whom he reaches by it."""
+    return Link({"alice": TurnAddress(SERVER, at("198.51.100.1")), "bob": ALLOCATION})
+
+
+def with_bobs_allocation() -> Pair:
+    """Both meet over the relay, and bob has a TURN server."""
+    pair = Pair(by_relay()).handshake()
+    pair.links.append(by_bobs_allocation())
+    own = (Candidate(ALLOCATION, CandidateKind.RELAYED), Candidate(relay_to("bob"), CandidateKind.RELAY))
+    pair.bob.paths.set_own_candidates(own, pair.now)
+    pair.flush(pair.bob)
+    return pair.run(10)
+
+
+def test_the_peers_allocation_is_better_than_a_relay_and_serves_both_directions():
+    pair = with_bobs_allocation()
+    assert pair.alice.paths.confirmed == ALLOCATION
+    assert pair.alice.paths.report(pair.now)[0].tier is Tier.TURN
+    assert pair.bob.paths.confirmed == TurnAddress(SERVER, at("198.51.100.1"))
+    assert Offered() in pair.alice.events
+    assert pair.alice.events.count(Offered()) == 1, "an offer that says nothing new is none"
+
+
+@pytest.mark.parametrize("policy", [PathPolicy.DIRECT_ONLY, PathPolicy.RELAY_ONLY])
+def test_neither_direct_only_nor_relay_only_sends_to_the_peers_allocation(policy):
+    pair = with_bobs_allocation()
+    assert pair.alice.paths.confirmed == ALLOCATION
+    pair.alice.paths.set_policy(policy, pair.now)
+    pair.alice.checks.clear()
+    pair.alice.paths.add_candidates(pair.alice.paths.peer_candidates, pair.now)
+    pair.run(10)
+    assert pair.alice.paths.confirmed == (relay_to("bob") if policy is PathPolicy.RELAY_ONLY else None)
+    assert not pair.alice.paths.allows(ALLOCATION)
+    assert ALLOCATION not in {address for _, _, address in pair.alice.checks}
+    assert ALLOCATION not in pair.alice.paths.addresses
+
+
+def test_direct_only_does_not_take_an_allocation_for_direct_that_is_heard_before_it_is_told_of():
+    pair = Pair(direct(), by_bobs_allocation()).handshake().run(3)
+    pair.alice.paths.set_policy(PathPolicy.DIRECT_ONLY, pair.now)
+    by_turn = TurnAddress(SERVER, at("198.51.100.1"))
+    pair.bob.paths.add_candidates([Candidate(by_turn, CandidateKind.RELAYED)], pair.now)
+    pair.flush(pair.bob)
+    pair.run(1)
+    assert ALLOCATION in pair.alice.paths.addresses, "nobody can tell yet"
+    own = (Candidate(ALLOCATION, CandidateKind.RELAYED), Candidate(at("203.0.113.2"), CandidateKind.HOST))
+    pair.bob.paths.set_own_candidates(own, pair.now)
+    pair.flush(pair.bob)
+    pair.run(10)
+    assert ALLOCATION not in pair.alice.paths.addresses
+    assert pair.alice.paths.confirmed == at("203.0.113.2")
 
 
 def test_a_policy_may_change_while_data_flows():

@@ -133,3 +133,16 @@ def test_the_report_has_the_selected_path_first_and_unknown_is_none():
     assert (third.address, third.rtt, third.min_rtt, third.answered_ago, third.heard_ago) == (
         OTHER.address, None, None, None, None,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "is_kept"), [(PathPolicy.AUTO, True), (PathPolicy.DIRECT_ONLY, False)])
+def test_what_seemed_direct_and_is_said_to_be_an_allocation_is_one(policy, is_kept):
+    paths = table(DIRECT, policy=policy)
+    paths.select(answer(paths.get(DIRECT.address)), NOW)
+    allocation = Candidate(DIRECT.address, CandidateKind.RELAYED)
+    path = paths.add(allocation)
+    assert (path is not None) is is_kept
+    assert (DIRECT.address in paths) is is_kept
+    assert (paths.selected is not None) is is_kept
+    if path is not None:
+        assert path.candidate.tier is Tier.TURN
