@@ -13,7 +13,7 @@ from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.events import CloseCode, TunnelState
 from tunnels.paths.carrier import Carrier
 from tunnels.paths.checks import Sealer
-from tunnels.paths.reports import Doubted, Healed, Switched
+from tunnels.paths.reports import Doubted, Healed, Offered, Switched
 from tunnels.streams import TunnelTransport
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class TunnelOwner:
 
     def path_doubted(self, driver: TunnelDriver) -> None:
         """The tunnel's path may be dead."""
+        raise NotImplementedError
+
+    def peer_offered(self, driver: TunnelDriver) -> None:
+        """The peer says that it may be reached at other places."""
         raise NotImplementedError
 
     def stream_opened(self, transport: TunnelTransport) -> None:
@@ -207,6 +211,8 @@ class TunnelDriver:
                     self._owner.path_doubted(self)
                 case Switched():
                     self._owner.path_changed(self)
+                case Offered():
+                    self._owner.peer_offered(self)
 
     @property
     def _is_awaited(self) -> bool:

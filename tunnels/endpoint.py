@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.addresses import Address, RelayAddress
 from tunnels.calling import Calls
 from tunnels.credit import WindowBudget
 from tunnels.dialer import Dialer
@@ -23,7 +23,7 @@ from tunnels.errors import Offline, ProtocolViolation, TunnelClosed, TunnelLost,
 from tunnels.events import CloseCode, TunnelEvents, TunnelState
 from tunnels.incoming import IncomingConnections
 from tunnels.joined_transport import JoinedTransport, TransportOwner
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed, is_private
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed
 from tunnels.paths.path_set import PathSet
 from tunnels.paths.probing import Bucket
 from tunnels.quic.certificates import make_certificate
@@ -32,6 +32,7 @@ from tunnels.reception import Reception
 from tunnels.remote import Connection
 from tunnels.transports.udp import buffer_advice
 from tunnels.tunnel import Tunnel
+from tunnels.turn_paths import TurnPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,6 +143,7 @@ class Endpoint(TunnelOwner, TransportOwner):
             spawn=spawn,
         )
         self._drivers: dict[TunnelDriver, None] = {}
+        self._turn_paths = TurnPaths(self._drivers.keys(), self._transport.gatherer)
         self.reception = Reception(self._first_packet, self._transport.gatherer.stun_received)
         self.incoming = IncomingConnections(
             self._drivers, accept=self._accept, dispose=self._dispose, send=self.send
@@ -187,6 +189,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         await asyncio.sleep(0)  # streams learn of it by callbacks of the next turn
         for driver in list(self._drivers):
             self._dispose(driver)
+        self._turn_paths.close()
         await self._transport.close()
 
     @property
@@ -269,6 +272,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         for driver in remote.drivers if remote is not None else ():
             driver.paths.set_policy(policy, time.monotonic())
             driver.schedule_flush()
+        self._turn_paths.look_soon()
 
     def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
         """Be at home at the first of these that works, or else at one that a peer `lent` us."""
@@ -433,6 +437,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         driver.paths.set_policy(self._policy_of(tunnel.remote_id), now)
         driver.paths.set_own_candidates(self._told_to(tunnel.remote_id), now)
         remote.opened(driver, now)
+        self._turn_paths.look_soon()
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
@@ -444,6 +449,7 @@ class Endpoint(TunnelOwner, TransportOwner):
             if isinstance(error, TunnelLost) and remote.current is None and _is_wanted(driver):
                 self._redial(remote)
         driver.dispose_later(lambda: self._dispose(driver))
+        self._turn_paths.look_soon()
 
     def tunnel_suspect(self, driver: TunnelDriver) -> None:
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
@@ -456,29 +462,13 @@ class Endpoint(TunnelOwner, TransportOwner):
             remote.recovered(driver)
 
     def path_changed(self, driver: TunnelDriver) -> None:
-        if isinstance(driver.paths.confirmed, RelayAddress) and driver.is_usable:
-            self._loop.call_later(limits.TURN_AFTER, self._use_turn, driver)
+        self._turn_paths.look_soon()
 
     def path_doubted(self, driver: TunnelDriver) -> None:
         self._transport.gatherer.refresh()
 
-    def _use_turn(self, driver: TunnelDriver) -> None:
-        """A path by TURN is better than one by a relay, where there is a server."""
-        if not driver.is_usable or not isinstance(driver.paths.confirmed, RelayAddress):
-            return
-        gatherer = self._transport.gatherer
-        gatherer.want_turn()
-        server = gatherer.turn_server
-        if server is None:
-            return
-        theirs = [candidate.address for candidate in driver.paths.peer_candidates]
-        by_turn = [
-            Candidate(TurnAddress(server, address), CandidateKind.RELAYED)
-            for address in theirs
-            if isinstance(address, Address) and not is_private(address)
-        ]
-        driver.paths.add_candidates(by_turn, time.monotonic())
-        driver.schedule_flush()
+    def peer_offered(self, driver: TunnelDriver) -> None:
+        self._turn_paths.look_soon()
 
     # --- TransportOwner ---------------------------------------------------------------------------------
 
@@ -544,7 +534,7 @@ class Endpoint(TunnelOwner, TransportOwner):
                 told = self._told_to(driver.tunnel.remote_id)
                 driver.paths.set_own_candidates(told, time.monotonic())
                 driver.schedule_flush()
-                self._use_turn(driver)
+        self._turn_paths.look_soon()
 
     def network_changed(self, why: str) -> None:
         for remote in self._remotes.values():

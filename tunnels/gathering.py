@@ -10,22 +10,33 @@ import asyncio
 import os
 import time
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tunnels import limits
-from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.addresses import Address, RelayAddress
 from tunnels.demux import KINDS, DatagramKind
+from tunnels.nat.allocation import Allocation
 from tunnels.nat.reflexive import ReflexiveAddresses
-from tunnels.nat.turn import TurnClient
 from tunnels.paths.candidates import Candidate, CandidateKind, bounded, is_sane
 from tunnels.transports.interfaces import advertised, interface_addresses, reachable_ips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Address, IPv6Address
 
-    from tunnels.addresses import BeaconUrl
+    from tunnels.addresses import BeaconUrl, TurnAddress
     from tunnels.identity import EndpointId
+    from tunnels.nat.allocation import TurnPlace
     from tunnels.relay.frames import TurnServer
+
+_ORDER: Final = (
+    CandidateKind.CONFIGURED,
+    CandidateKind.HOST,
+    CandidateKind.SERVER_REFLEXIVE,
+    CandidateKind.RELAYED,
+    CandidateKind.RELAY,
+)
+"""In which our candidates are told."""
 
 
 class Gatherer:
@@ -37,10 +48,13 @@ class Gatherer:
         configured: Iterable[Address],
         *,
         bound: Callable[[], tuple[Address, ...]],
-        send: Callable[[list[bytes], Address], object],
+        send: Callable[[list[bytes], Address], bool],
         on_change: Callable[[], None],
     ) -> None:
-        """`bound` are our sockets, `send` sends from them, `on_change` is called when `candidates` are other ones."""
+        """`bound` are our sockets, `send` sends from them, `on_change` is called when `candidates` are other ones.
+
+        `send` gives False for what is larger than the interface carries.
+        """
         self._endpoint_id = endpoint_id
         self._configured = tuple(configured)
         self._bound = bound
@@ -51,9 +65,9 @@ class Gatherer:
         self._relays: tuple[BeaconUrl, ...] = ()
         self._reflexive = ReflexiveAddresses(os.urandom)
         self._refreshed_at = -inf
-        self._turn_server: TurnServer | None = None
-        self._turn: TurnClient | None = None
+        self._allocation = Allocation(os.urandom)
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self.candidates: tuple[Candidate, ...] = ()
 
     def __repr__(self) -> str:
@@ -66,10 +80,10 @@ class Gatherer:
 
     def close(self) -> None:
         """Give the allocation back, and ask nobody any more."""
-        if self._turn is not None:
-            self._turn.close(time.monotonic())
-            self._transmit(time.monotonic())
-            self._turn = None
+        now = time.monotonic()
+        self._allocation.close(now)
+        self._transmit(now)
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -81,7 +95,7 @@ class Gatherer:
         now = time.monotonic()
         self._look()
         self._reflexive.network_changed(now)
-        self._drop_turn()
+        self._allocation.network_changed(now)
         self._progress(now)
         self._update()
 
@@ -99,17 +113,13 @@ class Gatherer:
         if turn is not None and _address(turn.address, with_loopback) is None:
             turn = None
         self._reflexive.set_servers(servers, now)
-        if turn is None or self._turn_server is None or turn.address != self._turn_server.address:
-            self._drop_turn()
-        self._turn_server = turn
+        self._allocation.set_server(turn, now)
         self._progress(now)
 
     def set_active(self, is_active: bool) -> None:
         """Whether some connection needs our addresses to stay fresh."""
         now = time.monotonic()
         self._reflexive.set_active(is_active, now)
-        if not is_active:
-            self._drop_turn()
         self._progress(now)
 
     def refresh(self) -> None:
@@ -118,32 +128,31 @@ class Gatherer:
         if now >= self._refreshed_at + limits.REFRESH_EVERY:
             self._refreshed_at = now
             self._reflexive.refresh(now)
+            self._allocation.verify(now)
             self._progress(now)
 
-    def want_turn(self) -> None:
-        """Some peer is reached by a relay only: get an allocation, if our beacon has a TURN server."""
-        server = self._turn_server
-        if (
-            self._turn is not None
-            or server is None
-            or (address := _address(server.address, with_loopback=True)) is None
-        ):
-            return
+    def want_turn(self, permitted: Iterable[IPv4Address | IPv6Address]) -> None:
+        """Some peer is reached by a relay only: get an allocation, if our beacon has a TURN server, and let these in."""
         now = time.monotonic()
-        self._turn = TurnClient(address, server.username, server.password, os.urandom)
-        self._turn.allocate(now)
+        self._allocation.want(permitted, now)
+        self._progress(now)
+
+    def release_turn(self) -> None:
+        """No peer is reached by way of others any more."""
+        now = time.monotonic()
+        self._allocation.release(now)
         self._progress(now)
 
     @property
-    def turn_server(self) -> Address | None:
-        """The server on which we have an allocation."""
-        return self._turn.server if self._turn is not None and self._turn.relayed is not None else None
+    def turn(self) -> TurnPlace | None:
+        """Where our allocation is; None while there is none."""
+        return self._allocation.place
 
     # --- datagrams --------------------------------------------------------------------------------------
 
     def asks_turn(self, address: Address) -> bool:
         """Whether that is the server that we have an allocation on, or want one."""
-        return self._turn is not None and address == self._turn.server
+        return address == self._allocation.server
 
     def is_turn(self, address: Address, datagram: bytes) -> bool:
         """Whether a datagram from there is for `turn_received`.
@@ -151,35 +160,26 @@ class Gatherer:
         A beacon may name any address as a TURN server's, a peer's too: as long as it did not give us an allocation,
         only STUN from there is not the peer's.
         """
-        turn = self._turn
-        return (
-            turn is not None
-            and address == turn.server
-            and (turn.relayed is not None or KINDS[datagram[0]] is DatagramKind.STUN)
+        return self.asks_turn(address) and (
+            self._allocation.relayed is not None or KINDS[datagram[0]] is DatagramKind.STUN
         )
 
-    def turn_received(self, datagram: bytes, now: float) -> tuple[bytes, TurnAddress] | None:
+    def turn_received(self, datagram: bytes, source: Address, now: float) -> tuple[bytes, TurnAddress] | None:
         """The peer's datagram in one that came from our TURN server; None if there is none in it."""
-        turn = self._turn
-        if turn is None or (datagram[:1] < b"\x04" and self.stun_received(datagram, turn.server, now)):
-            return None
-        found = turn.receive(datagram, now)
+        if datagram[:1] < b"\x04" and self.stun_received(datagram, source, now):
+            return None  # it is asked where it sees us, too
+        found = self._allocation.receive(datagram, now)
         if found is None:
             self._progress(now)
-            return None
-        return found[1], TurnAddress(turn.server, found[0])
+        return found
 
     def turn_send(self, datagrams: list[bytes], address: TurnAddress) -> bool:
-        """Send by way of our allocation; False if it is gone."""
-        turn = self._turn
-        if turn is None or turn.server != address.server:
-            return False
+        """Send by way of our allocation, without which they are lost; False as `send` has it."""
         now = time.monotonic()
-        ready = turn.send(address.peer, datagrams, now)
+        ready = self._allocation.send(address, datagrams, now)
         if ready:
-            self._send(ready, turn.server)
-        else:
-            self._progress(now)  # a channel is asked for
+            return self._send(ready, address.server)
+        self._progress(now)  # a channel is asked for
         return True
 
     def stun_received(self, datagram: bytes, source: Address, now: float) -> bool:
@@ -195,24 +195,17 @@ class Gatherer:
         found, defaults = interface_addresses()
         self._hosts = advertised(self._bound(), reachable_ips(found, defaults), ())
 
-    def _drop_turn(self) -> None:
-        if self._turn is not None:
-            self._turn.close(time.monotonic())
-            self._transmit(time.monotonic())
-            self._turn = None
-            self._update()
-
     def _progress(self, now: float) -> None:
         """Send what is due, and wait for what is next."""
+        if self._closed:
+            return
         self._transmit(now)
-        changed = self._reflexive.take_changed()
-        if self._turn is not None and self._turn.take_changed():
-            changed = True
-        if changed:
+        is_seen_elsewhere = self._reflexive.take_changed()
+        if is_seen_elsewhere:
+            self._allocation.verify(now)
+        if self._allocation.take_changed() or is_seen_elsewhere:
             self._update()
-        timers = [self._reflexive.get_timer()]
-        if self._turn is not None:
-            timers.append(self._turn.get_timer())
+        timers = (self._reflexive.get_timer(), self._allocation.get_timer())
         due = min((timer for timer in timers if timer is not None), default=None)
         if self._timer is not None:
             self._timer.cancel()
@@ -224,19 +217,24 @@ class Gatherer:
     def _transmit(self, now: float) -> None:
         for datagram, address in self._reflexive.datagrams_to_send(now):
             self._send([datagram], address)
-        if self._turn is not None:
-            for datagram in self._turn.datagrams_to_send(now):
-                self._send([datagram], self._turn.server)
+        for datagram, address in self._allocation.datagrams_to_send(now):
+            self._send([datagram], address)
 
     def _update(self) -> None:
-        own = [Candidate(address, CandidateKind.CONFIGURED) for address in self._configured]
-        own += [Candidate(address, CandidateKind.HOST) for address in self._hosts]
-        own += [Candidate(address, CandidateKind.SERVER_REFLEXIVE) for address in self._reflexive.addresses]
-        if self._turn is not None and self._turn.relayed is not None:
-            own.append(Candidate(self._turn.relayed, CandidateKind.RELAYED))
+        if self._closed:
+            return
+        hosts = [Candidate(address, CandidateKind.HOST) for address in self._hosts]
+        others = [Candidate(address, CandidateKind.CONFIGURED) for address in self._configured]
+        others += [
+            Candidate(address, CandidateKind.SERVER_REFLEXIVE) for address in self._reflexive.addresses
+        ]
+        if self._allocation.relayed is not None:
+            others.append(Candidate(self._allocation.relayed, CandidateKind.RELAYED))
         relays = [RelayAddress(beacon, self._endpoint_id) for beacon in self._relays]
-        own += [Candidate(address, CandidateKind.RELAY) for address in relays]
-        candidates = bounded(own)
+        others += [Candidate(address, CandidateKind.RELAY) for address in relays]
+        # A machine of many interfaces must not crowd out the few addresses by which strangers to its network reach it.
+        kept = bounded(others + hosts)
+        candidates = tuple(sorted(kept, key=lambda candidate: _ORDER.index(candidate.kind)))
         if candidates != self.candidates:
             self.candidates = candidates
             self._on_change()

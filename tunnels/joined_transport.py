@@ -146,7 +146,7 @@ class JoinedTransport:
     ) -> bool:
         """Put datagrams on the wire, or into bounded queues.
 
-        False if one is larger than the interface carries, or if the relay or the allocation is not there.
+        False if one is larger than the interface carries, or if the relay is not there.
         `may_connect`: whether a beacon to which we have no connection is worth one.
         """
         if isinstance(address, Address):
@@ -169,7 +169,7 @@ class JoinedTransport:
             came = burst[start : start + segment]
             if not self.gatherer.is_turn(address, came):
                 self._owner.burst_received(came, len(came), address, now)
-            elif (found := self.gatherer.turn_received(came, now)) is not None:
+            elif (found := self.gatherer.turn_received(came, address, now)) is not None:
                 datagram, by_turn = found
                 self._owner.burst_received(datagram, len(datagram), by_turn, now)
 

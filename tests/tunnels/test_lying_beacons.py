@@ -260,7 +260,7 @@ async def test_a_flood_of_a_beacons_leaves_no_trace_and_a_direct_tunnel_undistur
         assert alice.status()[0].address == bob.addresses[0]
         assert bob._transport.relays.home == beacon.url
         small(bob)
-        assert bob._transport.gatherer.turn_server is None
+        assert bob._transport.gatherer.turn is None
         await until(lambda: bob.incoming.handshakes.total <= limits.RETRY_ABOVE)
         nobody_else_learned(here, beacon)
 
@@ -339,9 +339,9 @@ async def test_servers_that_are_none_are_not_asked(text: str):
     turn = frames.TurnServer(address=text, username="\x1b" * 100, password="\0", seconds=2**53)
     async with LabBeacon(stun=(text,), turn=turn) as beacon, at_home(beacon) as here:
         alice = here.endpoints["alice"]
-        alice._transport.gatherer.want_turn()
-        assert alice._transport.gatherer.turn_server is None
-        assert alice._transport.gatherer._turn is None
+        alice._transport.gatherer.want_turn(())
+        assert alice._transport.gatherer.turn is None
+        assert alice._transport.gatherer._allocation.server is None
         assert not alice._transport.gatherer._reflexive._servers
         here.found[BOB] = here.endpoints["bob"].addresses
         await talk(here)
@@ -354,7 +354,7 @@ async def test_a_peers_address_as_turn_server_does_not_shut_the_direct_path():
         gatherer = alice._transport.gatherer
         server = frames.TurnServer(address=str(bob.addresses[0]), username="u", password="p", seconds=600)
         gatherer.set_servers((), server, with_loopback=True)
-        gatherer.want_turn()
+        gatherer.want_turn(())
         assert gatherer.asks_turn(bob.addresses[0])
         here.found[BOB] = bob.addresses
         await talk(here)
