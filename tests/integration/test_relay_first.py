@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +19,15 @@ from tests.lab.meetings import (
     steady_download,
     two_homes,
 )
+from tests.lab.transfers import MEGABYTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.lab.beacons_real import TurnProcess
+    from tests.lab.meetings import Meeting
+    from tests.lab.networks import Home, Nat
 
 pytestmark = [
     pytest.mark.needs("root", "ip", "nft", "conntrack", "tun", "curl"),
@@ -72,16 +83,62 @@ def test_between_symmetric_nats_the_relay_stays(tmp_path):
             assert meeting.path() == ("relay", meeting.beacons[0].machine.address)
 
 
+@contextlib.contextmanager
+def homes_with_coturn(place: Path, nat: Nat) -> Iterator[tuple[Meeting, TurnProcess, Home, Home]]:
+    """Alice and bob behind such NATs, and a beacon that has a TURN server."""
+    with a_meeting(place) as meeting, coturn(meeting.internet.server("coturn")) as turn:
+        meeting.add_beacon(meeting.internet.server("beacon"), turn.section)
+        homes = [meeting.internet.home(name, nat) for name in ("alice", "bob")]
+        meeting.start(*(home.host("laptop") for home in homes))
+        yield meeting, turn, *homes
+
+
 @pytest.mark.needs("turnserver")
 def test_between_symmetric_nats_coturn_relays_udp_where_the_beacon_has_one(tmp_path, figure):
-    with a_meeting(tmp_path) as meeting, coturn(meeting.internet.server("coturn")) as section:
-        meeting.add_beacon(meeting.internet.server("beacon"), section)
-        homes = [meeting.internet.home(name, "symmetric") for name in ("alice", "bob")]
-        meeting.start(*(home.host("laptop") for home in homes))
+    with homes_with_coturn(tmp_path, "symmetric") as (meeting, *_):
         meeting.first_byte()
         figure(meeting.wait_for_path("TURN", seconds=30), aim=3.0)
         with steady_download(meeting, "TURN"):
-            pass
+            before = meeting.beacons[0].metrics()["overlay_beacon_relayed_bytes_total"]
+        relayed = meeting.beacons[0].metrics()["overlay_beacon_relayed_bytes_total"] - before
+        assert relayed < MEGABYTE, "the beacon has no part in it"
+
+
+@pytest.mark.needs("turnserver")
+def test_where_coturn_is_started_anew_the_relay_takes_over_until_there_is_another_allocation(
+    tmp_path, figure
+):
+    with homes_with_coturn(tmp_path, "symmetric") as (meeting, turn, *_):
+        with steady_download(meeting, "TURN") as transfer:
+            turn.kill()
+            meeting.wait_for_path("relay", seconds=30)
+            figure(transfer.gap, aim=1.0, what="longest silence")
+            turn.start()
+            figure(meeting.wait_for_path("TURN", seconds=60), aim=20.0, what="TURN again")
+
+
+@pytest.mark.needs("turnserver")
+def test_where_nats_show_both_to_coturn_at_other_ports_the_download_goes_on_by_turn(tmp_path, figure):
+    with homes_with_coturn(tmp_path, "symmetric") as (meeting, _turn, alice, bob):
+        with steady_download(meeting, "TURN") as transfer:
+            for home in (alice, bob):
+                home.flush_mapping()
+            transfer.wait_for(MEGABYTE, MOST_SECONDS)
+            figure(meeting.wait_for_path("TURN", seconds=60), aim=5.0, what="TURN again")
+            transfer.wait_for(8 * MEGABYTE, MOST_SECONDS)
+            figure(transfer.gap, aim=1.0, what="longest silence")
+            assert meeting.wait_for_path("TURN", seconds=30) < 30
+
+
+@pytest.mark.needs("turnserver")
+def test_relay_only_may_use_coturn_and_direct_only_may_not(tmp_path):
+    with homes_with_coturn(tmp_path, "port-restricted") as (meeting, *_):
+        with steady_download(meeting, "direct"):
+            meeting.bob.run("contacts", "path", "alice", "relay-only")
+            meeting.wait_for_path("TURN", seconds=30)
+            meeting.bob.run("contacts", "path", "alice", "direct-only")
+            meeting.wait_for_path("direct", seconds=30)
+        assert "TURN" not in meeting.explained().partition("Paths to alice")[2]
 
 
 def test_customers_of_one_provider_without_hairpinning_keep_the_relay(tmp_path):

@@ -158,25 +158,47 @@ def redis(machine: Machine) -> Iterator[RedisProcess]:
         running.kill()
 
 
+class TurnProcess:
+    """A coturn on a machine; started anew, it knows no allocation any more."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def section(self) -> str:
+        """What stands in the beacon.toml of a beacon that gives credentials for it."""
+        return f'[turn]\nservers = ["{self.machine.address}:{TURN_PORT}"]\nsecret = "{TURN_SECRET}"\n'
+
+    def start(self) -> TurnProcess:
+        address = self.machine.address
+        self.process = subprocess.Popen(
+            self.machine.command(
+                *("turnserver", "-n", "--use-auth-secret", f"--static-auth-secret={TURN_SECRET}"),
+                *(f"--listening-ip={address}", f"--relay-ip={address}", f"--listening-port={TURN_PORT}"),
+                *("--realm=overlay", "--no-tls", "--no-dtls", "--no-cli"),
+                *("--log-file=stdout", "--pidfile=/dev/null"),
+            ),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: _listens(self.machine, TURN_PORT), what="coturn listens")
+        return self
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+        self.process = None
+
+
 @contextlib.contextmanager
-def coturn(machine: Machine) -> Iterator[str]:
-    """A TURN server; what stands in the beacon.toml of a beacon that gives credentials for it."""
-    process = subprocess.Popen(
-        machine.command(
-            *("turnserver", "-n", "--use-auth-secret", f"--static-auth-secret={TURN_SECRET}"),
-            *(f"--listening-ip={machine.address}", f"--relay-ip={machine.address}"),
-            *(f"--listening-port={TURN_PORT}", "--realm=overlay", "--no-tls", "--no-dtls", "--no-cli"),
-            *("--log-file=stdout", "--pidfile=/dev/null"),
-        ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def coturn(machine: Machine) -> Iterator[TurnProcess]:
+    running = TurnProcess(machine)
     try:
-        wait_until(lambda: _listens(machine, TURN_PORT), what="coturn listens")
-        yield f'[turn]\nservers = ["{machine.address}:{TURN_PORT}"]\nsecret = "{TURN_SECRET}"\n'
+        yield running.start()
     finally:
-        process.kill()
-        process.wait(20)
+        running.kill()
 
 
 def _listens(machine: Machine, port: int) -> bool:

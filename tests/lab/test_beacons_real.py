@@ -50,9 +50,8 @@ def test_a_redis_that_is_killed_and_started_again_is_empty(tmp_path):
 
 @pytest.mark.needs("turnserver")
 def test_coturn_answers_from_within_a_home():
-    with an_internet() as internet, coturn(internet.server("coturn")) as section:
+    with an_internet() as internet, coturn(internet.server("coturn")) as turn:
         laptop = internet.home("home").host("laptop")
-        server = section.partition('["')[2].partition(":")[0]
-        assert TURN_SECRET in section
-        said = laptop.run("turnutils_stunclient", "-p", str(TURN_PORT), server).stdout
+        assert TURN_SECRET in turn.section
+        said = laptop.run("turnutils_stunclient", "-p", str(TURN_PORT), turn.machine.address).stdout
         assert laptop.public_address in said
