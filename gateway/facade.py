@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from gateway.reach import Reach
     from gateway.remote_services import RemoteServices
     from resolver.client import ResolverClient
-    from tunnels.endpoint import Endpoint, TunnelStatus
+    from tunnels.endpoint import Endpoint
     from tunnels.identity import EndpointId, SecretKey
+    from tunnels.status import TunnelStatus
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ TESTED_ELSEWHERE = {
     "tunnels/driver.py": "the shell of a tunnel, tested with real sockets in tests/tunnels/test_endpoint.py",
     "tunnels/dialer.py": "tests/tunnels/test_endpoint.py, with real sockets",
     "tunnels/incoming.py": "tests/tunnels/test_attacks.py fills it, with real sockets",
+    "tunnels/status.py": "values only; what they tell is asked for in tests/tunnels/test_endpoint.py",
+    "tunnels/whereabouts.py": "tests/tunnels/test_endpoint.py, test_lying_peers.py and test_lying_beacons.py, with real sockets",
     "tunnels/reception.py": "tests/tunnels/test_endpoint.py and test_attacks.py, with real sockets",
     "tunnels/events.py": "names and a protocol only; tests/tunnels/test_tunnel.py",
     "tunnels/relay/status.py": "values only; tests/tunnels/transports/test_relayed.py",

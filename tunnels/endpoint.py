@@ -14,35 +14,31 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress
-from tunnels.calling import Calls
 from tunnels.credit import WindowBudget
 from tunnels.dialer import Dialer
 from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
-from tunnels.errors import Offline, ProtocolViolation, TunnelClosed, TunnelLost, Unreachable
-from tunnels.events import CloseCode, TunnelEvents, TunnelState
+from tunnels.errors import TunnelClosed, TunnelLost, Unreachable
+from tunnels.events import CloseCode, TunnelEvents
 from tunnels.incoming import IncomingConnections
-from tunnels.joined_transport import JoinedTransport, TransportOwner
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
 from tunnels.paths.path_set import PathSet
-from tunnels.paths.probing import Bucket
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
 from tunnels.reception import Reception
 from tunnels.remote import Connection
+from tunnels.status import PathsReport, TunnelStatus
 from tunnels.transports.udp import buffer_advice
 from tunnels.tunnel import Tunnel
-from tunnels.turn_paths import TurnPaths
+from tunnels.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.dialer import FindAddresses, Spawn
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId, SecretKey
-    from tunnels.paths.reports import PathReport
-    from tunnels.paths.trace import TraceEntry
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
@@ -68,40 +64,7 @@ class EndpointSettings:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelStatus:
-    """One connection, for people."""
-
-    endpoint_id: EndpointId
-    state: TunnelState
-    is_client: bool
-    """Whether we dialled."""
-    is_current: bool
-    """Whether new streams go on it."""
-    address: PathAddress | None
-    """The path in use."""
-    rtt: float | None
-    """Seconds."""
-    streams: int
-    bytes_received: int
-    bytes_sent: int
-    age: float | None
-    """Seconds since it opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class PathsReport:
-    """The paths of one connection, for people."""
-
-    paths: tuple[PathReport, ...]
-    """The selected one first."""
-    own_candidates: tuple[Candidate, ...]
-    """What the peer was told of us."""
-    trace: tuple[TraceEntry, ...]
-    """What was decided, and why, the oldest first."""
-
-
-class Endpoint(TunnelOwner, TransportOwner):
+class Endpoint(TunnelOwner):
     """Everything tunnels does for one identity on the running event loop."""
 
     def __init__(
@@ -124,46 +87,40 @@ class Endpoint(TunnelOwner, TransportOwner):
         self.endpoint_id = secret_key.endpoint_id
         self._secret_key = secret_key
         self._settings = settings
-        self._find_addresses = find_addresses
         self._accept_stream = accept_stream
-        self._policy_of = policy_of
-        self._is_known = is_known
-        self._home_changed = home_changed
-        self._told_relays: tuple[BeaconUrl, ...] = settings.beacons
         self._loop = asyncio.get_running_loop()
         self._factory = make_factory(settings.engine)
         self._certificate = make_certificate(secret_key)
         self._incarnation = secrets.token_bytes(8)
-        self._transport = JoinedTransport(
-            self,
+        self._drivers: dict[TunnelDriver, None] = {}
+        self._remotes: dict[EndpointId, Remote] = {}
+        self.reception = Reception(self._first_packet)
+        self._whereabouts = Whereabouts(
             secret_key,
+            self._drivers,
+            self._remotes,
+            receive=self.reception.burst,
+            find_addresses=find_addresses,
+            policy_of=policy_of,
+            is_known=is_known,
+            home_changed=home_changed,
+            spawn=spawn,
             configured=settings.addresses,
             proxy=settings.beacon_proxy,
             version=settings.version,
-            spawn=spawn,
         )
-        self._drivers: dict[TunnelDriver, None] = {}
-        self._turn_paths = TurnPaths(self._drivers.keys(), self._transport.gatherer)
-        self.reception = Reception(self._first_packet, self._transport.gatherer.stun_received)
+        self._transport = self._whereabouts.transport
+        self.reception.stun = self._transport.gatherer.stun_received
         self.incoming = IncomingConnections(
             self._drivers, accept=self._accept, dispose=self._dispose, send=self.send
         )
         self._dialer = Dialer(
-            find_addresses=self._candidates_of,
+            find_addresses=self._whereabouts.candidates_of,
             begin=self._begin,
             spawn=spawn,
             connect_timeout=settings.connect_timeout,
         )
-        self._calls = Calls(
-            secret_key,
-            send_message=self._transport.relays.send_message,
-            send=self._transport.send,
-            clock=time.time,  # noqa: TID251 - a call is from one clock to another
-        )
-        self._spawn = spawn
-        self._remotes: dict[EndpointId, Remote] = {}
         self._budget = WindowBudget()
-        self._strangers_pings = Bucket(limits.STRANGERS_PINGS_PER_SECOND)
         self._opened = 0
         self._closing = False
 
@@ -174,7 +131,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         """Bind the sockets; ConfigurationError says what is in the way."""
         self._transport.start(self._settings.bind, self._settings.port)
         warm_up(self._settings.engine)
-        self._transport.set_beacons(self._settings.beacons)
+        self._whereabouts.set_beacons(self._settings.beacons)
 
     async def close(self) -> None:
         """Close every connection, tell the peers, release the sockets."""
@@ -189,7 +146,7 @@ class Endpoint(TunnelOwner, TransportOwner):
         await asyncio.sleep(0)  # streams learn of it by callbacks of the next turn
         for driver in list(self._drivers):
             self._dispose(driver)
-        self._turn_paths.close()
+        self._whereabouts.turn_paths.close()
         await self._transport.close()
 
     @property
@@ -241,15 +198,7 @@ class Endpoint(TunnelOwner, TransportOwner):
 
     def addresses_changed(self, endpoint_id: EndpointId) -> None:
         """There is news of where the endpoint is: the next attempt need not wait."""
-        remote = self._remotes.get(endpoint_id)
-        if remote is not None:
-            remote.backoff.reset()
-            if remote.dial is not None:
-                self._spawn(self._find_more(endpoint_id), f"addresses of {endpoint_id.short}")
-
-    async def _find_more(self, endpoint_id: EndpointId) -> None:
-        found = await self._candidates_of(endpoint_id)
-        self._learned(endpoint_id, [Candidate(address, CandidateKind.CONFIGURED) for address in found])
+        self._whereabouts.addresses_changed(endpoint_id)
 
     def disconnect(self, endpoint_id: EndpointId, reason: str) -> None:
         """Close every connection with the endpoint."""
@@ -268,21 +217,15 @@ class Endpoint(TunnelOwner, TransportOwner):
 
     def set_policy(self, endpoint_id: EndpointId, policy: PathPolicy) -> None:
         """Use only such paths to the endpoint from now on; `policy_of` says the same to later connections."""
-        remote = self._remotes.get(endpoint_id)
-        for driver in remote.drivers if remote is not None else ():
-            driver.paths.set_policy(policy, time.monotonic())
-            driver.schedule_flush()
-        self._turn_paths.look_soon()
+        self._whereabouts.set_policy(endpoint_id, policy)
 
     def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
         """Be at home at the first of these that works, or else at one that a peer `lent` us."""
-        self._transport.set_beacons(urls, lent)
-        self._tell_home()
+        self._whereabouts.set_beacons(urls, lent)
 
     def set_own_relay(self, url: BeaconUrl, at: str) -> None:
         """We lend a relay that others know by `url`: be there, too, by its origin `at` on this machine."""
-        self._transport.set_own_relay(url, at)
-        self._tell_home()
+        self._whereabouts.set_own_relay(url, at)
 
     def relays(self) -> tuple[RelayStatus, ...]:
         """Our beacons in their order, then those of peers that we are connected to."""
@@ -329,26 +272,16 @@ class Endpoint(TunnelOwner, TransportOwner):
         self._remotes[endpoint_id] = remote  # the last in the dict is the latest touched
         return remote
 
-    async def _candidates_of(self, endpoint_id: EndpointId) -> Sequence[PathAddress]:
-        """Where to dial: what is known, or, of somebody who told no relay, our own home."""
-        found: tuple[PathAddress, ...] = tuple(await self._find_addresses(endpoint_id))
-        home = self._transport.relays.home
-        if home is not None and not any(isinstance(address, RelayAddress) for address in found):
-            found = (*found, RelayAddress(home, endpoint_id))
-        return tuple(dict.fromkeys(found))
-
     def _begin(self, remote: Remote, addresses: tuple[PathAddress, ...], timeout: float) -> TunnelDriver:
         engine = self._factory.client(self._certificate, self._settings.idle_timeout)
         candidates = [Candidate(address, CandidateKind.CONFIGURED) for address in addresses]
-        policy = self._policy_of(remote.endpoint_id)
+        policy = self._whereabouts.policy_of(remote.endpoint_id)
         paths = PathSet(candidates, now=time.monotonic(), chance=secrets.token_bytes, policy=policy)
         remote.was_dialled = True
         driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
         remote.drivers.append(driver)
-        relays = [address for address in addresses if isinstance(address, RelayAddress)]
-        if relays and not any(paths.allows(address) for address in relays):
-            own = allowed(policy, self._transport.candidates)
-            self._calls.call(remote.endpoint_id, (address.beacon for address in relays), own)
+        if not any(paths.allows(address) for address in addresses if isinstance(address, RelayAddress)):
+            self._whereabouts.call(remote.endpoint_id, addresses)
         driver.schedule_flush()
         return driver
 
@@ -377,9 +310,6 @@ class Endpoint(TunnelOwner, TransportOwner):
 
     # --- datagrams in -----------------------------------------------------------------------------------
 
-    def burst_received(self, burst: bytes, segment: int, address: PathAddress, now: float) -> None:
-        self.reception.burst(burst, segment, address, now)
-
     def _first_packet(self, datagram: bytes, address: PathAddress, now: float) -> None:
         if self._closing or not self.incoming.first_packet(datagram, address, now):
             self.reception.unknown += 1
@@ -400,20 +330,10 @@ class Endpoint(TunnelOwner, TransportOwner):
     # --- TunnelOwner ------------------------------------------------------------------------------------
 
     def send(self, datagrams: list[bytes], address: PathAddress, *, urgent: bool = False) -> bool:
-        may_connect = not isinstance(address, RelayAddress) or self._may_connect(address.endpoint_id)
+        may_connect = not isinstance(address, RelayAddress) or self._whereabouts.is_trusted(
+            address.endpoint_id
+        )
         return self._transport.send(datagrams, address, urgent=urgent, may_connect=may_connect)
-
-    def _told_to(self, endpoint_id: EndpointId) -> tuple[Candidate, ...]:
-        """Our candidates as an endpoint may know them: a stranger has no business with our local addresses."""
-        own = self._transport.candidates
-        if self._may_connect(endpoint_id):
-            return own
-        return tuple(candidate for candidate in own if candidate.tier is not Tier.LAN)
-
-    def _may_connect(self, endpoint_id: EndpointId) -> bool:
-        """Whether we go to the beacons that an endpoint names; a stranger must not send us anywhere it likes."""
-        remote = self._remotes.get(endpoint_id)
-        return (remote is not None and remote.was_dialled) or self._is_known(endpoint_id)
 
     def add_connection_id(self, connection_id: bytes, driver: TunnelDriver) -> None:
         self.reception.add(connection_id, driver)
@@ -431,13 +351,8 @@ class Endpoint(TunnelOwner, TransportOwner):
         client = self.endpoint_id if tunnel.is_client else tunnel.remote_id
         self._opened += 1
         driver.connection = Connection(client, tunnel.incarnation, self._opened)
-        now = time.monotonic()
-        if not self._may_connect(tunnel.remote_id):
-            driver.paths.exchange.shared = self._strangers_pings
-        driver.paths.set_policy(self._policy_of(tunnel.remote_id), now)
-        driver.paths.set_own_candidates(self._told_to(tunnel.remote_id), now)
-        remote.opened(driver, now)
-        self._turn_paths.look_soon()
+        self._whereabouts.opened(driver, tunnel.remote_id)
+        remote.opened(driver, time.monotonic())
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
@@ -449,7 +364,7 @@ class Endpoint(TunnelOwner, TransportOwner):
             if isinstance(error, TunnelLost) and remote.current is None and _is_wanted(driver):
                 self._redial(remote)
         driver.dispose_later(lambda: self._dispose(driver))
-        self._turn_paths.look_soon()
+        self._whereabouts.turn_paths.look_soon()
 
     def tunnel_suspect(self, driver: TunnelDriver) -> None:
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
@@ -462,86 +377,13 @@ class Endpoint(TunnelOwner, TransportOwner):
             remote.recovered(driver)
 
     def path_changed(self, driver: TunnelDriver) -> None:
-        self._turn_paths.look_soon()
+        self._whereabouts.turn_paths.look_soon()
 
     def path_doubted(self, driver: TunnelDriver) -> None:
         self._transport.gatherer.refresh()
 
     def peer_offered(self, driver: TunnelDriver) -> None:
-        self._turn_paths.look_soon()
-
-    # --- TransportOwner ---------------------------------------------------------------------------------
-
-    def message_received(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
-        if not self._may_connect(sender):  # strangers cannot make us send anything
-            self.reception.unknown += 1
-            return
-        try:
-            self._called(sender, body, beacon)
-        except ProtocolViolation:
-            self.reception.unknown += 1
-
-    def _called(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
-        own = allowed(self._policy_of(sender), self._transport.candidates)
-        with_loopback = any(isinstance(one.address, Address) and one.address.ip.is_loopback for one in own)
-        call, candidates = self._calls.received(sender, body, with_loopback=with_loopback)
-        if not call.is_answer:
-            self._calls.open_towards(sender, candidates)
-            self._calls.call(sender, (beacon,), own, is_answer=True)
-            return
-        self._learned(sender, candidates)
-
-    def _learned(self, endpoint_id: EndpointId, candidates: Sequence[Candidate]) -> None:
-        """It may be there, too: handshakes that are under way go there at once."""
-        remote = self._remotes.get(endpoint_id)
-        for driver in tuple(remote.drivers) if remote is not None else ():
-            driver.try_also(candidates)
-
-    def peer_absent(self, address: RelayAddress) -> None:
-        self._path_failed(address)
-
-    def _path_failed(self, address: RelayAddress) -> None:
-        """The peer is not at that relay, or the relay is not there."""
-        remote = self._remotes.get(address.endpoint_id)
-        now = time.monotonic()
-        for driver in tuple(remote.drivers) if remote is not None else ():
-            driver.paths.failed(address, now)
-            driver.schedule_flush()
-            if driver.tunnel.state is TunnelState.HANDSHAKE and driver.paths.is_hopeless(now):
-                relays = ", ".join(one.beacon.authority for one in driver.paths.relays)
-                driver.close(
-                    CloseCode.DONE,
-                    Offline(f"{address.endpoint_id.short} is not at {relays}; is its gateway running?"),
-                )
-
-    def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
-        for driver in tuple(self._drivers):
-            driver.paths.beacon_changed(beacon, time.monotonic(), is_up=is_up)
-            driver.schedule_flush()
-        self._tell_home()
-
-    def _tell_home(self) -> None:
-        relays = self.own_relays()
-        if relays != self._told_relays:
-            self._told_relays = relays
-            for endpoint_id in tuple(self._remotes):  # our home may be theirs: see `_candidates_of`
-                self.addresses_changed(endpoint_id)
-            self._home_changed()
-
-    def candidates_changed(self) -> None:
-        for driver in self._drivers:
-            if driver.is_usable and driver.tunnel.remote_id is not None:
-                told = self._told_to(driver.tunnel.remote_id)
-                driver.paths.set_own_candidates(told, time.monotonic())
-                driver.schedule_flush()
-        self._turn_paths.look_soon()
-
-    def network_changed(self, why: str) -> None:
-        for remote in self._remotes.values():
-            remote.backoff.reset()
-        for driver in self._drivers:
-            driver.paths.network_changed(time.monotonic())
-            driver.schedule_flush()
+        self._whereabouts.turn_paths.look_soon()
 
     def _redial(self, remote: Remote) -> None:
         if not self._closing:

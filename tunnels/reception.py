@@ -22,15 +22,11 @@ if TYPE_CHECKING:
 class Reception:
     """The connection ids in use, and whose they are; passes on what comes and counts what is nobody's."""
 
-    def __init__(
-        self,
-        first_packet: Callable[[bytes, PathAddress, float], None],
-        stun: Callable[[bytes, Address, float], bool],
-    ) -> None:
-        """`first_packet` gets packets with long headers of connections that are not known, `stun` STUN messages; it says
-        whether somebody had asked."""
+    def __init__(self, first_packet: Callable[[bytes, PathAddress, float], None]) -> None:
+        """`first_packet` gets packets with long headers of connections that are not known."""
         self._first_packet = first_packet
-        self._stun = stun
+        self.stun: Callable[[bytes, Address, float], bool] = lambda *_: False
+        """Takes STUN messages, and says whether somebody had asked."""
         self.by_connection_id: dict[bytes, TunnelDriver] = {}
         self.unknown = 0
         """Datagrams that were for nobody."""
@@ -60,7 +56,7 @@ class Reception:
                 start = stop
                 continue
             if kind is DatagramKind.STUN:
-                known = isinstance(address, Address) and self._stun(burst[start:stop], address, now)
+                known = isinstance(address, Address) and self.stun(burst[start:stop], address, now)
                 self.unknown += not known
                 start = stop
                 continue

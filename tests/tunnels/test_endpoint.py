@@ -742,6 +742,6 @@ async def test_who_dials_tells_where_it_is_and_a_stranger_is_told_no_local_addre
     (dialled,), (strangers,) = alice._drivers, bob._drivers
     assert [candidate.address for candidate in dialled.paths.own_candidates] == list(alice.addresses)
     assert strangers.paths.own_candidates == ()
-    bob._is_known = lambda endpoint_id: endpoint_id == alice.endpoint_id
-    bob.candidates_changed()
+    bob._whereabouts._is_known = lambda endpoint_id: endpoint_id == alice.endpoint_id
+    bob._whereabouts.candidates_changed()
     assert [candidate.address for candidate in strangers.paths.own_candidates] == list(bob.addresses)

@@ -122,8 +122,8 @@ async def test_a_beacon_that_begins_to_lie_is_left_for_a_direct_path(deed: Deed)
         for endpoint, peer in ((here.endpoints["alice"], BOB), (here.endpoints["bob"], ALICE)):
             endpoint.set_policy(peer, PathPolicy.AUTO)
         for endpoint in here.endpoints.values():
-            endpoint.network_changed("the test says so")
-            endpoint.candidates_changed()
+            endpoint._whereabouts.network_changed("the test says so")
+            endpoint._whereabouts.candidates_changed()
         await talk(here)
         assert isinstance(here.endpoints["alice"].status()[0].address, Address)
         nobody_else_learned(here, beacon)

@@ -88,7 +88,7 @@ async def test_a_peer_that_names_others_makes_us_send_them_a_few_pings_and_no_mo
 
 
 async def test_strangers_together_make_us_send_others_no_more_than_a_few(here):
-    here.endpoints["bob"]._strangers_pings._rate = 20
+    here.endpoints["bob"]._whereabouts._strangers_pings._rate = 20
     with Attacker("127.0.0.77") as victim, Attacker("127.0.0.78") as other:
         loop = asyncio.get_running_loop()
         begun = loop.time()

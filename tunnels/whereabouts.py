@@ -1,0 +1,227 @@
+"""Where peers may be and where they are told that we are: what transports, beacons and peers tell, for all connections."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tunnels import limits
+from tunnels.addresses import Address, RelayAddress
+from tunnels.calling import Calls
+from tunnels.errors import Offline, ProtocolViolation
+from tunnels.events import CloseCode, TunnelState
+from tunnels.joined_transport import JoinedTransport, TransportOwner
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed
+from tunnels.paths.probing import Bucket
+from tunnels.turn_paths import TurnPaths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tunnels.addresses import BeaconUrl, PathAddress
+    from tunnels.dialer import FindAddresses, Spawn
+    from tunnels.dialing import Remote
+    from tunnels.driver import TunnelDriver
+    from tunnels.identity import EndpointId, SecretKey
+
+
+class Whereabouts(TransportOwner):
+    """Knows who may know what, and passes news on to the connections that they concern."""
+
+    def __init__(
+        self,
+        secret_key: SecretKey,
+        drivers: dict[TunnelDriver, None],
+        remotes: dict[EndpointId, Remote],
+        *,
+        receive: Callable[[bytes, int, PathAddress, float], None],
+        find_addresses: FindAddresses,
+        policy_of: Callable[[EndpointId], PathPolicy],
+        is_known: Callable[[EndpointId], bool],
+        home_changed: Callable[[], None],
+        spawn: Spawn,
+        configured: Iterable[Address] = (),
+        proxy: str | None = None,
+        version: str = "",
+    ) -> None:
+        """`drivers` and `remotes` as they come and go; `receive` takes datagrams; the rest is as `Endpoint` has it."""
+        self._drivers = drivers
+        self._remotes = remotes
+        self._receive = receive
+        self._find_addresses = find_addresses
+        self._is_known = is_known
+        self._home_changed = home_changed
+        self._spawn = spawn
+        self._told_relays: tuple[BeaconUrl, ...] | None = None
+        self._strangers_pings = Bucket(limits.STRANGERS_PINGS_PER_SECOND)
+        self.policy_of = policy_of
+        self.refused = 0
+        """Messages that were nothing of ours, or from nobody we know."""
+        self.transport = JoinedTransport(
+            self, secret_key, configured=configured, proxy=proxy, version=version, spawn=spawn
+        )
+        self.turn_paths = TurnPaths(drivers.keys(), self.transport.gatherer)
+        self._calls = Calls(
+            secret_key,
+            send_message=self.transport.relays.send_message,
+            send=self.transport.send,
+            clock=time.time,  # noqa: TID251 - a call is from one clock to another
+        )
+
+    def __repr__(self) -> str:
+        return f"<Whereabouts at home at {self.transport.relays.home}>"
+
+    # --- who may know and do what -----------------------------------------------------------------------
+
+    def is_trusted(self, endpoint_id: EndpointId) -> bool:
+        """Whether we go to the beacons that an endpoint names; a stranger must not send us anywhere it likes."""
+        remote = self._remotes.get(endpoint_id)
+        return (remote is not None and remote.was_dialled) or self._is_known(endpoint_id)
+
+    def told_to(self, endpoint_id: EndpointId) -> tuple[Candidate, ...]:
+        """Our candidates as an endpoint may know them: a stranger has no business with our local addresses."""
+        own = self.transport.candidates
+        if self.is_trusted(endpoint_id):
+            return own
+        return tuple(candidate for candidate in own if candidate.tier is not Tier.LAN)
+
+    def opened(self, driver: TunnelDriver, endpoint_id: EndpointId) -> None:
+        """A connection with this endpoint is open: it is told where we are."""
+        now = time.monotonic()
+        if not self.is_trusted(endpoint_id):
+            driver.paths.exchange.shared = self._strangers_pings
+        driver.paths.set_policy(self.policy_of(endpoint_id), now)
+        driver.paths.set_own_candidates(self.told_to(endpoint_id), now)
+        self.turn_paths.look_soon()
+
+    def set_policy(self, endpoint_id: EndpointId, policy: PathPolicy) -> None:
+        """Use only such paths to the endpoint from now on."""
+        for driver in self._drivers_of(endpoint_id):
+            driver.paths.set_policy(policy, time.monotonic())
+            driver.schedule_flush()
+        self.turn_paths.look_soon()
+
+    # --- where peers may be -----------------------------------------------------------------------------
+
+    async def candidates_of(self, endpoint_id: EndpointId) -> Sequence[PathAddress]:
+        """Where to dial: what is known, or, of somebody who told no relay, our own home."""
+        found: tuple[PathAddress, ...] = tuple(await self._find_addresses(endpoint_id))
+        home = self.transport.relays.home
+        if home is not None and not any(isinstance(address, RelayAddress) for address in found):
+            found = (*found, RelayAddress(home, endpoint_id))
+        return tuple(dict.fromkeys(found))
+
+    def call(self, endpoint_id: EndpointId, addresses: Iterable[PathAddress]) -> None:
+        """We dial it, by no relay: have its relays tell it from where, so that its NAT lets us in."""
+        beacons = [address.beacon for address in addresses if isinstance(address, RelayAddress)]
+        self._calls.call(
+            endpoint_id, beacons, allowed(self.policy_of(endpoint_id), self.transport.candidates)
+        )
+
+    def addresses_changed(self, endpoint_id: EndpointId) -> None:
+        """There is news of where the endpoint is: the next attempt need not wait, and one under way goes there, too."""
+        remote = self._remotes.get(endpoint_id)
+        if remote is not None:
+            remote.backoff.reset()
+            if remote.dial is not None:
+                self._spawn(self._find_more(endpoint_id), f"addresses of {endpoint_id.short}")
+
+    async def _find_more(self, endpoint_id: EndpointId) -> None:
+        found = await self.candidates_of(endpoint_id)
+        self._learned(endpoint_id, [Candidate(address, CandidateKind.CONFIGURED) for address in found])
+
+    def _learned(self, endpoint_id: EndpointId, candidates: Sequence[Candidate]) -> None:
+        """It may be there, too: handshakes that are under way go there at once."""
+        for driver in self._drivers_of(endpoint_id):
+            driver.try_also(candidates)
+
+    def _drivers_of(self, endpoint_id: EndpointId) -> tuple[TunnelDriver, ...]:
+        remote = self._remotes.get(endpoint_id)
+        return tuple(remote.drivers) if remote is not None else ()
+
+    # --- our beacons ------------------------------------------------------------------------------------
+
+    def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
+        """Be at home at the first of these that works, or else at one that a peer `lent` us."""
+        self.transport.set_beacons(urls, lent)
+        self._tell_home()
+
+    def set_own_relay(self, url: BeaconUrl, at: str) -> None:
+        """We lend a relay that others know by `url`: be there, too, by its origin `at` on this machine."""
+        self.transport.set_own_relay(url, at)
+        self._tell_home()
+
+    def _tell_home(self) -> None:
+        relays = self.transport.own_relays()
+        if self._told_relays is None:
+            self._told_relays = relays  # what was configured is no news
+        if relays != self._told_relays:
+            self._told_relays = relays
+            for endpoint_id in tuple(self._remotes):  # our home may be theirs: see `candidates_of`
+                self.addresses_changed(endpoint_id)
+            self._home_changed()
+
+    # --- TransportOwner ---------------------------------------------------------------------------------
+
+    def burst_received(self, burst: bytes, segment: int, address: PathAddress, now: float) -> None:
+        self._receive(burst, segment, address, now)
+
+    def message_received(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
+        if not self.is_trusted(sender):  # strangers cannot make us send anything
+            self.refused += 1
+            return
+        try:
+            self._called(sender, body, beacon)
+        except ProtocolViolation:
+            self.refused += 1
+
+    def _called(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
+        own = allowed(self.policy_of(sender), self.transport.candidates)
+        with_loopback = any(isinstance(one.address, Address) and one.address.ip.is_loopback for one in own)
+        call, candidates = self._calls.received(sender, body, with_loopback=with_loopback)
+        if call.is_answer:
+            self._learned(sender, candidates)
+        else:
+            self._calls.open_towards(sender, candidates)
+            self._calls.call(sender, (beacon,), own, is_answer=True)
+
+    def peer_absent(self, address: RelayAddress) -> None:
+        for driver in self._drivers_of(address.endpoint_id):
+            driver.paths.failed(address, time.monotonic())
+            driver.schedule_flush()
+            self._give_up_if_hopeless(driver)
+
+    def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
+        for driver in tuple(self._drivers):
+            driver.paths.beacon_changed(beacon, time.monotonic(), is_up=is_up)
+            driver.schedule_flush()
+            if not is_up:
+                self._give_up_if_hopeless(driver)
+        self._tell_home()
+
+    def _give_up_if_hopeless(self, driver: TunnelDriver) -> None:
+        """A handshake by relays only, at none of which the peer is, or which are not there, need not be waited for."""
+        tunnel = driver.tunnel
+        if (
+            tunnel.state is TunnelState.HANDSHAKE
+            and tunnel.remote_id is not None
+            and driver.paths.relays
+            and driver.paths.is_hopeless(time.monotonic())
+        ):
+            relays = ", ".join(address.beacon.authority for address in driver.paths.relays)
+            reason = f"{tunnel.remote_id.short} is not at {relays}; is its gateway running?"
+            driver.close(CloseCode.DONE, Offline(reason))
+
+    def candidates_changed(self) -> None:
+        for driver in self._drivers:
+            if driver.is_usable and driver.tunnel.remote_id is not None:
+                driver.paths.set_own_candidates(self.told_to(driver.tunnel.remote_id), time.monotonic())
+                driver.schedule_flush()
+        self.turn_paths.look_soon()
+
+    def network_changed(self, why: str) -> None:
+        for remote in self._remotes.values():
+            remote.backoff.reset()
+        for driver in self._drivers:
+            driver.paths.network_changed(time.monotonic())
+            driver.schedule_flush()
