@@ -262,10 +262,10 @@ async def test_a_search_for_addresses_that_hangs_or_crashes_keeps_nobody_waiting
         raise ZeroDivisionError
 
     alice = here.start("alice", connect_timeout=0.2)
-    alice._find_addresses = hang
+    alice._whereabouts._find_addresses = hang
     with pytest.raises(Unreachable, match="took too long"):
         await alice.connect(key_of("bob").endpoint_id)
-    alice._find_addresses = crash
+    alice._whereabouts._find_addresses = crash
     with pytest.raises(Unreachable, match="given up"):
         await alice.connect(key_of("carol").endpoint_id)
     gc.collect()
