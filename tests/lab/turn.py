@@ -137,23 +137,42 @@ async def coturn(directory: Path, *lines: str, port: int) -> AsyncIterator[Addre
         *lines,
     )
     configuration.write_text("\n".join((*common, "")), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        "turnserver",
-        "-c",
-        str(configuration),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    process = await _started(configuration, port)
     try:
-        await wait_until_it_answers(port)
         yield Address.of("127.0.0.1", port)
     finally:
-        process.terminate()
+        await _ended(process)
+
+
+async def _started(configuration: Path, port: int) -> asyncio.subprocess.Process:
+    """Coturn, once it answers; now and then it starts and never does, and is started again."""
+    for attempt in range(3):
+        process = await asyncio.create_subprocess_exec(
+            "turnserver",
+            "-c",
+            str(configuration),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            await wait_until_it_answers(port)
+        except AssertionError:
+            await _ended(process)
+            if attempt == 2:
+                raise
+        else:
+            return process
+    raise AssertionError
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 5)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 class _Probe(asyncio.DatagramProtocol):
@@ -166,7 +185,7 @@ class _Probe(asyncio.DatagramProtocol):
 
 async def wait_until_it_answers(port: int) -> None:
     """Ask from a new port each time: a source that coturn hears of while it starts is never answered."""
-    for _ in range(100):
+    for _ in range(50):
         transport, probe = await asyncio.get_running_loop().create_datagram_endpoint(
             _Probe, local_addr=("127.0.0.1", 0)
         )
