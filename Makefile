@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that run tests: more of them wait for networks than for processors.
+JOBS ?= 2
 
 .PHONY: help demo test check format bench setup packages clean
 
@@ -36,7 +38,7 @@ format: setup
 	$(BIN)/ruff format .
 
 test: setup packages check
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(TESTS)
 
 bench: setup
 	$(BIN)/python scripts/bench.py $(BENCH)

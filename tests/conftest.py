@@ -45,6 +45,10 @@ NEEDS = {
 }
 
 
+FIGURE = "figure"
+"""The property of a report that holds what its test measured; see `tests/integration/conftest.py`."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*what): skip, saying why, unless the machine has all of these")
 
@@ -72,3 +76,19 @@ def no_blocking_calls() -> Iterator[None]:
     """A blocking call of ours on the event loop raises BlockingError."""
     with blockbuster_ctx(scanned_modules=["gateway", "resolver", "tunnels"]):
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    kept = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == FIGURE
+    ]
+    if kept:
+        terminalreporter.section("measured, in seconds")
+    for each in kept:
+        late = "" if each["seconds"] <= each["aim"] else "  <- later than aimed at"
+        terminalreporter.write_line(f"{each['seconds']:8.3f}  (aim {each['aim']:g})  {each['what']}{late}")

@@ -11,47 +11,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import FIGURE
 from tests.lab.worlds import World, alice_and_bob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-_FIGURE = "figure"
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Keep what a test measured: `figure(seconds, aim=1.0)`, and `what` if a test measures several things.
 
-    They are shown after the run, and added to the file that OVERLAY_FIGURES names, a JSON object on each line. Aims are
+    They are shown after the run, and added to the file that OVERLAYFIGURES names, a JSON object on each line. Aims are
     not asserted: how busy the machine is decides too much.
     """
 
     def keep(seconds: float, *, aim: float, what: str = "") -> None:
         name = request.node.name.removeprefix("test_") + (f": {what}" if what else "")
         kept = {"what": name, "seconds": round(seconds, 3), "aim": aim}
-        request.node.user_properties.append((_FIGURE, kept))
-        if path := os.environ.get("OVERLAY_FIGURES"):
+        request.node.user_properties.append((FIGURE, kept))
+        if path := os.environ.get("OVERLAYFIGURES"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(kept) + "\n")
 
     return keep
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    kept = [
-        value
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for name, value in report.user_properties
-        if name == _FIGURE
-    ]
-    if kept:
-        terminalreporter.section("measured, in seconds")
-    for each in kept:
-        late = "" if each["seconds"] <= each["aim"] else "  <- later than aimed at"
-        terminalreporter.write_line(f"{each['seconds']:8.3f}  (aim {each['aim']:g})  {each['what']}{late}")
 
 
 @pytest.fixture(scope="module")
