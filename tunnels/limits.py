@@ -248,6 +248,9 @@ STANDBY_PATHS: Final = 4
 MAX_PATHS: Final = 32
 """Paths of one connection: the peer's candidates, twice, since NATs give new addresses to old ones."""
 
+AMPLIFICATION: Final = 3
+"""What a server may send to an address for each byte from there before it knows who that is (RFC 9000 §8.1)."""
+
 MAX_STRANGERS: Final = 4
 STRANGER_PINGS_PER_SECOND: Final = 4
 """Addresses that unauthenticated datagrams came from and that are being asked, and pings to them: whoever forges sources

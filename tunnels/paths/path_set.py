@@ -167,7 +167,7 @@ class PathSet:
         selected = self._table.selected
         if path is selected:
             self._selected_heard_at = now
-        elif not self._attention.is_heard and (
+        elif not (self._attention.is_heard or self._answers_everywhere) and (
             selected is None or now - self._selected_heard_at > limits.PATH_SILENT_AFTER
         ):
             self._switch(

@@ -113,8 +113,16 @@ class PathTable:
         return tuple(path.address for path in self if path.held_until <= now) or tuple(self._paths)
 
     def heard(self) -> tuple[PathAddress, ...]:
-        """Wherever something came from, the selected path first."""
-        return _addresses(self.selected, *(path for path in self if path.heard_at > -inf))
+        """Wherever something came from, the selected path first, which is QUIC's to bound; the others as RFC 9000 §8.1 does.
+
+        Until the client is known, any address may be forged, and its owner is not to get more than a little.
+        """
+        others = (
+            path
+            for path in self
+            if path.heard_at > -inf and path.bytes_sent < limits.AMPLIFICATION * path.bytes_received
+        )
+        return _addresses(self.selected, *others)
 
     def doubtful(self, now: float) -> tuple[PathAddress, ...]:
         """While the selected path is not trusted: it, the relay, and the best that is; or all that worked lately."""

@@ -7,6 +7,7 @@ from tunnels import limits
 from tunnels.addresses import BeaconUrl
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.checks import Ping
+from tunnels.paths.path_set import PathSet
 
 
 def state(pair: Pair) -> list:
@@ -25,6 +26,24 @@ def test_replayed_reflected_and_forged_checks_move_nothing_and_are_not_answered(
     assert pair.bob.paths.checks_to_send() == []
     assert state(pair) == before
     assert {report.address for report in pair.bob.paths.report(pair.now)} == known
+
+
+def test_a_handshake_from_forged_sources_makes_a_server_send_no_more_there_than_three_times_what_came():
+    attacker, victims = at("192.0.2.66"), [at(f"192.0.2.1:{port}") for port in (1, 2, 3)]
+    paths = PathSet((), now=0.0, chance=bytes, confirmed=attacker)
+    paths.heard(attacker, 0.0, 1200)
+    for victim in victims:
+        paths.add_candidates([Candidate(victim, CandidateKind.PEER_REFLEXIVE)], 0.0)
+        paths.heard(victim, 0.0, 40)
+    sent = dict.fromkeys([attacker, *victims], 0)
+    for second in range(5):
+        paths.heard(victims[0], second + limits.PATH_SILENT_AFTER, 40)
+        for address in paths.destinations(float(second)):
+            paths.sent(address, 1200, float(second))
+            sent[address] += 1200
+    assert sent[attacker] == 5 * 1200
+    assert all(sent[victim] <= 1200 for victim in victims)
+    assert paths.confirmed == attacker
 
 
 def test_ten_thousand_unknown_sources_cost_a_few_pings_and_move_nothing():

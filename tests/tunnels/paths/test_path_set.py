@@ -61,7 +61,7 @@ def test_a_server_answers_where_its_client_was_heard_everywhere_until_it_knows_t
     assert paths.destinations(NOW) == (PUBLIC,)
     paths.add_candidates([Candidate(LAN, CandidateKind.PEER_REFLEXIVE)], NOW)
     assert paths.destinations(NOW) == (PUBLIC,)
-    paths.heard(LAN, NOW)
+    paths.heard(LAN, NOW, 1200)
     paths.add_candidates([Candidate(ELSEWHERE, CandidateKind.PEER_REFLEXIVE)], NOW)
     assert paths.destinations(NOW) == (PUBLIC, LAN)
 
