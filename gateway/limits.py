@@ -320,6 +320,10 @@ BEACON_WRITE_HIGH: Final = 64 * 1024
 """Bytes in a connection's write buffer from which frames for it are queued: two frames, so that what must be first waits
 for no more."""
 
+BEACON_WRITE_MOST: Final = 4 * BEACON_WRITE_HIGH
+"""The same from which whoever still asks is cut off: pongs and answers are not queued, and never come near it while they
+are read."""
+
 BEACON_QUEUE_BYTES: Final = 1024 * 1024
 """Bytes queued for one slow receiver: 100 ms of 10 MB/s. More would only make what is in it old."""
 

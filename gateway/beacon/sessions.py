@@ -26,6 +26,7 @@ from gateway.limits import (
     BEACON_STORE_SECONDS,
     BEACON_SWEEP_EVERY,
     BEACON_WRITE_HIGH,
+    BEACON_WRITE_MOST,
 )
 from tunnels.errors import ProtocolViolation, WrongIdentity
 from tunnels.identity import EndpointId
@@ -93,6 +94,9 @@ class Connection(Session):
         aiohttp's own way is a coroutine that may wait, and it would need a task for each receiver.
         """
         if self._transport.is_closing():
+            return
+        if head != _BINARY and self._transport.get_write_buffer_size() > BEACON_WRITE_MOST:
+            self._transport.abort()  # it asks and asks, and reads no answer
             return
         size = len(payload)
         if size < 126:

@@ -382,6 +382,24 @@ async def test_a_receiver_that_does_not_read_costs_a_bounded_amount_and_nobody_e
     assert (await slow.receive())[2] == b"again"
 
 
+@pytest.mark.parametrize("asks", ["pings", "questions"])
+async def test_whoever_asks_and_asks_and_reads_no_answer_is_cut_off(world, asks: str) -> None:
+    server = await world.beacon()
+    a = await world.client(server, 1)
+    session = server.hub.find(a.endpoint_id)
+    a.socket._reader._protocol.pause_reading()
+    question = frames.encode_text(frames.Who(ids=()))
+
+    async def ask() -> None:
+        for _ in range(400_000):
+            await (a.socket.ping(bytes(125)) if asks == "pings" else a.socket.send_str(question))
+            assert session._transport.get_write_buffer_size() < 512 * 1024
+
+    with pytest.raises(ConnectionError):
+        await ask()
+    await until(lambda: len(server.hub) == 0)
+
+
 async def test_a_flood_from_one_leaves_others_served(world) -> None:
     server = await world.beacon(relay=RelaySettings(bytes_per_second=100_000))
     flooder, a, b = [await world.client(server, n) for n in (1, 2, 3)]
