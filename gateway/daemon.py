@@ -158,11 +158,6 @@ class Daemon:
         stack.callback(self._acceptor.close)
         await self._start_records(stack)
         self._lending = await self._start_lending(stack)
-        self._endpoint = await self._start_tunnels(stack)
-        if self._lending is not None:
-            self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
-        self._lenders = Lenders(self._records.lent_by, self._set_beacons)
-        self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._vouchers = await asyncio.to_thread(
             HeldVouchers,
             home,
@@ -171,6 +166,11 @@ class Daemon:
             connected=self._connected_beacons,
             clock=time_now,
         )
+        await self._start_tunnels(stack)
+        if self._lending is not None:
+            self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
+        self._lenders = Lenders(self._records.lent_by, self._set_beacons)
+        self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
         self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
         stack.callback(self._dialer.close)
@@ -288,7 +288,7 @@ class Daemon:
         return self._endpoint.own_relays()
 
     def _home_changed(self) -> None:
-        """Peers are to find us at another beacon now, and what is ours there may be had."""
+        """We are at home, or peers are to find us at another beacon: vouchers may be wanted there."""
         self._publisher.changed()
         self._spawn(self._offer_vouchers(), "hand in vouchers")
 
@@ -307,7 +307,7 @@ class Daemon:
     def _path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
         return self._contacts.path_policy(endpoint_id, self._config.tunnels.path_policy)
 
-    async def _start_tunnels(self, stack: contextlib.AsyncExitStack) -> Endpoint:
+    async def _start_tunnels(self, stack: contextlib.AsyncExitStack) -> None:
         """Bind the UDP sockets; a port that was free to choose is kept for the next start."""
         settings, home = self._config.tunnels, self._home
         kept = 0 if settings.port else await asyncio.to_thread(home.load_state, _PORT_STATE, int, int)
@@ -343,13 +343,13 @@ class Daemon:
             if settings.port or not kept:
                 raise
             endpoint = make(0)  # the port of last time is taken; any other will do
+        self._endpoint = endpoint
         stack.push_async_callback(endpoint.close)
         for advice in endpoint.advice():
             _logger.info("%s", advice)
         port = endpoint.addresses[0].port
         if not settings.port and port != kept:
             await asyncio.to_thread(home.save_state, _PORT_STATE, port)
-        return endpoint
 
     async def _start_names(self, stack: contextlib.AsyncExitStack) -> None:
         self._remote_services = await asyncio.to_thread(

@@ -82,7 +82,8 @@ class Endpoint(TunnelOwner):
         """`find_addresses` is asked when an endpoint is dialled; `spawn` runs a task and reports its crash.
 
         `policy_of` tells which paths may be used to an endpoint, `is_known` whose beacons may be connected to when it
-        was not dialled from here; `home_changed` is called when peers are to find us at another beacon.
+        was not dialled from here; `home_changed` is called when peers are to find us at another beacon, and when we are
+        at home again.
         """
         self.endpoint_id = secret_key.endpoint_id
         self._secret_key = secret_key

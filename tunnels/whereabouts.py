@@ -52,6 +52,7 @@ class Whereabouts(TransportOwner):
         self._is_known = is_known
         self._home_changed = home_changed
         self._spawn = spawn
+        self._told_home: BeaconUrl | None = None
         self._told_relays: tuple[BeaconUrl, ...] | None = None
         self._strangers_pings = Bucket(limits.STRANGERS_PINGS_PER_SECOND)
         self.policy_of = policy_of
@@ -152,11 +153,13 @@ class Whereabouts(TransportOwner):
         self._tell_home()
 
     def _tell_home(self) -> None:
-        relays = self.transport.own_relays()
+        home, relays = self.transport.relays.home, self.transport.own_relays()
         if self._told_relays is None:
             self._told_relays = relays  # what was configured is no news
-        if relays != self._told_relays:
-            self._told_relays = relays
+        is_there = home is not None and home != self._told_home
+        is_other = relays != self._told_relays
+        self._told_home, self._told_relays = home, relays
+        if is_there or is_other:
             for endpoint_id in tuple(self._remotes):  # our home may be theirs: see `candidates_of`
                 self.addresses_changed(endpoint_id)
             self._home_changed()

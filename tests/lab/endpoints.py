@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tunnels.endpoint import Endpoint, EndpointSettings
@@ -110,6 +111,8 @@ class Lab:
         """Which paths an endpoint of that name may use, to anybody; any, unless told otherwise."""
         self.has_contacts: set[str] = set()
         """The names of those to whom everybody is a contact."""
+        self.home_changes: Counter[str] = Counter()
+        """How often an endpoint of that name told of its home."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.problems: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: self.problems.append(context))
@@ -141,6 +144,7 @@ class Lab:
             spawn=self.spawn,
             policy_of=lambda _: self.policies.get(name, PathPolicy.AUTO),
             is_known=lambda _: name in self.has_contacts,
+            home_changed=lambda: self.home_changes.update([name]),
         )
         endpoint.start()
         self.endpoints[name] = endpoint

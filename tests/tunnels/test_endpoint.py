@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from tests.lab.beacons import LabBeacon
 from tests.lab.endpoints import Echo, Lab, Peer, key_of, lab, until
 from tunnels import limits
 from tunnels.addresses import Address
@@ -745,3 +746,14 @@ async def test_who_dials_tells_where_it_is_and_a_stranger_is_told_no_local_addre
     bob._whereabouts._is_known = lambda endpoint_id: endpoint_id == alice.endpoint_id
     bob._whereabouts.candidates_changed()
     assert [candidate.address for candidate in strangers.paths.own_candidates] == list(bob.addresses)
+
+
+# --- at home --------------------------------------------------------------------------------------------------
+
+
+async def test_being_at_home_is_told_though_it_is_where_one_was_to_be():
+    async with LabBeacon() as beacon, lab() as here:
+        here.start("alice", beacons=(beacon.url,))
+        await until(lambda: here.home_changes["alice"] == 1)
+        beacon.cut()
+        await until(lambda: here.home_changes["alice"] == 2)
