@@ -526,9 +526,10 @@ NETLINK_BUFFER: Final = 64 * 1024
 NETLINK_READS: Final = 64
 """Bytes of one read, and reads in one turn of the event loop: a router that learns a full table makes no more of it."""
 
-SLEEP_TICK: Final = 1.0
+SLEEP_TICK: Final = 5.0
 SLEEP_NOTICED: Final = 3.0
-"""Seconds between looks at the clocks, and beyond them until it counts as a sleep: no busy event loop is that late."""
+"""Seconds between looks at the clocks, and beyond them until it counts as a sleep: no busy event loop is that late. One
+that was stopped looks at once, and one whose machine slept when the kernel tells of a network, which most wake to."""
 
 # --- Sealed messages -----------------------------------------------------------------------------------------
 

@@ -71,16 +71,16 @@ class Snapshot:
 
 
 class SleepDetector:
-    """Tells that this machine, or this process, stood still. Sans-IO: fed with two clocks once a second."""
+    """Tells that this machine, or this process, stood still. Sans-IO: fed with two clocks every `limits.SLEEP_TICK`, or sooner."""
 
     def __init__(self, clocks: Clocks) -> None:
         self._last = clocks
 
     def look(self, clocks: Clocks) -> float:
         """Seconds it stood still since the last look; 0 for less than `limits.SLEEP_NOTICED`."""
-        passed = max(now - before for now, before in zip(clocks, self._last, strict=True))
+        passed, really = (now - before for now, before in zip(clocks, self._last, strict=True))
         self._last = clocks
-        still = passed - limits.SLEEP_TICK
+        still = max(passed - limits.SLEEP_TICK, really - passed)  # stopped, or asleep
         return still if still > limits.SLEEP_NOTICED else 0.0
 
 
@@ -138,6 +138,8 @@ class NetworkWatch:
         except OSError as error:
             if error.errno != errno.ENOBUFS:  # more came than fits, so a change certainly did
                 self._close_socket()
+        if self._has_slept():
+            return
         if self._look_timer is None:
             # A large routing table takes long to read, and changes all the time.
             wait = max(limits.NETWORK_SETTLES, limits.NETWORK_LOOK_SHARE * self._look_cost)
@@ -154,12 +156,20 @@ class NetworkWatch:
 
     def _tick(self) -> None:
         self._tick_timer = self._loop.call_later(limits.SLEEP_TICK, self._tick)
+        if (
+            not self._has_slept()
+            and self._socket is None
+            and self._loop.time() - self._looked_at >= limits.NETWORK_POLL
+        ):
+            self._look()
+
+    def _has_slept(self) -> bool:
+        """Whether it has, which is told then."""
         still = self._sleep.look(self._clocks())
         if still:
             self._snapshot = self._take()
             self._on_change(f"this machine or the gateway stood still for {still:.0f} s")
-        elif self._socket is None and self._loop.time() - self._looked_at >= limits.NETWORK_POLL:
-            self._look()
+        return bool(still)
 
 
 def _sources() -> tuple[str, ...]:

@@ -62,14 +62,14 @@ def test_a_snapshot_can_be_taken_here():
 
 def test_a_tick_in_time_and_one_that_is_a_little_late_are_no_sleep():
     detector = SleepDetector((0.0, 1000.0))
-    assert detector.look((1.0, 1001.0)) == 0
-    assert detector.look((4.5, 1004.5)) == 0
+    assert detector.look((5.0, 1005.0)) == 0
+    assert detector.look((12.5, 1012.5)) == 0
 
 
 def test_a_stopped_process_is_seen_by_the_loops_clock():
     detector = SleepDetector((0.0, 1000.0))
-    assert detector.look((61.0, 1061.0)) == pytest.approx(60.0)
-    assert detector.look((62.0, 1062.0)) == 0
+    assert detector.look((65.0, 1065.0)) == pytest.approx(60.0)
+    assert detector.look((66.0, 1066.0)) == 0
 
 
 def test_a_sleeping_machine_is_seen_by_the_clock_that_goes_on():
@@ -183,6 +183,14 @@ async def test_a_sleep_is_told_though_the_addresses_are_the_same(machine, monkey
     here.clocks = (0.01, 60.01)
     await here.hears_something()
     assert here.said == ["this machine or the gateway stood still for 60 s"]
+
+
+async def test_a_machine_that_wakes_to_a_network_is_seen_before_the_next_tick(machine):
+    here = machine()
+    here.clocks = (1.0, 8.0)
+    here.kernel.send(b"a link is up")
+    await here.hears_something()
+    assert here.said == ["this machine or the gateway stood still for 7 s"]
 
 
 async def test_after_close_nothing_is_told(machine):
