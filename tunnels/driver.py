@@ -15,6 +15,7 @@ from tunnels.paths.carrier import Carrier
 from tunnels.paths.checks import Sealer
 from tunnels.paths.reports import Doubted, Healed, Offered, Switched
 from tunnels.streams import TunnelTransport
+from tunnels.tunnel import KEEPALIVE_UID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -406,6 +407,9 @@ class TunnelDriver:
             transport.datagram_received(data)
 
     def ping_acknowledged(self, uid: int) -> None:
+        if uid == KEEPALIVE_UID:
+            self.paths.acknowledged(self.tunnel.kept_alive_at, time.monotonic())
+            return
         waiting = self._pings.get(uid)
         if waiting is not None and not waiting.done():
             waiting.set_result(time.perf_counter())

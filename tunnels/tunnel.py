@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from tunnels.quic.engine import Engine
 
 CONTROL_STREAM: Final = 0
+KEEPALIVE_UID: Final = 0
+"""Of the pings that keep a quiet connection alive; those of callers have others."""
+
 _DATAGRAM_ID_BYTES: Final = 4
 MAX_DATAGRAM: Final = limits.MAX_DATAGRAM_FRAME - _DATAGRAM_ID_BYTES
 
@@ -237,7 +240,7 @@ class Tunnel:
             if self.unused_for(now) >= limits.UNUSED_TIMEOUT:
                 self.close(CloseCode.DONE, TunnelClosed("the connection was not used any more"))
             else:
-                self._engine.send_ping(0)
+                self._engine.send_ping(KEEPALIVE_UID)
 
     def is_suspect(self, now: float) -> bool:
         """Whether the peer left so many probes unanswered that a fresh connection is worth trying."""
@@ -255,6 +258,11 @@ class Tunnel:
     def poke(self) -> None:
         """The peer seems to be there again: probe now rather than when the backed-off timer says."""
         self._engine.poke()
+
+    @property
+    def kept_alive_at(self) -> float:
+        """When the last keepalive was sent; its acknowledgement is told as that of a ping of `KEEPALIVE_UID`."""
+        return self._last_kept_alive
 
     @property
     def channel_binding(self) -> bytes:

@@ -73,6 +73,11 @@ class Attention:
         self._maintain_at = now
         return True
 
+    def acknowledged(self, now: float) -> None:
+        """QUIC's own keepalive was answered on the selected path: while nothing else is to be kept, no ping is needed."""
+        if not self.is_active(now) and self._maintain_at < inf and self._table.standby(now) is None:
+            self._maintain_at = now + limits.PING_IDLE * (1 + limits.PING_JITTER)
+
     def ask_all(self, now: float, why: str, *, anew: bool = True) -> None:
         """Begin a round on every path, and soon again while nothing direct works.
 

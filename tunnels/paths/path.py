@@ -237,6 +237,15 @@ class Path:
         self._note(0)
         self._move(PathInput.ANSWERED, now)
 
+    def acknowledged(self, sent_at: float, now: float) -> None:
+        """The peer acknowledged a datagram sent then, by this path alone: as good as a pong, but that it ends no doubt."""
+        if self.is_doubted:
+            return
+        self.proven_at = max(self.proven_at, sent_at)
+        self.answered_at = now
+        while self._awaited and self._awaited[0] <= sent_at:
+            self._awaited.popleft()
+
     def lost(self) -> None:
         """A ping of its got no answer in all the time there was; it counts if any ever got one."""
         if self.answered_at > -inf:

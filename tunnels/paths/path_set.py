@@ -62,6 +62,7 @@ class PathSet:
         self._events: list[PathEvent] = []
         self._last_heard: Path | None = None
         self._selected_heard_at = now
+        self._sent_beside_at = -inf  # when data last went by another path than the selected one
         self._answers_everywhere = confirmed is not None  # a server, during the handshake
         self._due = inf
         self._destinations: tuple[PathAddress, ...] = ()
@@ -130,6 +131,8 @@ class PathSet:
             return self._table.spread(now), now + limits.DOUBT_LOOK_EVERY
         if selected.is_trusted(now):
             return (selected.address,), selected.trusted_until
+        if not (self._attention.is_active(now) or selected.is_doubted) and selected.has_consent(now):
+            return (selected.address,), selected.answered_at + limits.PATH_CONSENT  # QUIC's keepalives
         return self._table.doubtful(now), now + limits.DOUBT_LOOK_EVERY
 
     def allows(self, address: PathAddress) -> bool:
@@ -146,8 +149,21 @@ class PathSet:
         path = self._table.selected
         if path is None or path.address is not address:
             path = self._table.get(address)
+            self._sent_beside_at = now
         if path is not None:
             path.sent(size, now)
+
+    def acknowledged(self, sent_at: float, now: float) -> None:
+        """The peer acknowledged a keepalive of the connection that was sent then; by which path, if by one only, is known."""
+        selected = self._table.selected
+        if (
+            selected is not None
+            and self._attention.is_heard
+            and sent_at > max(self._sent_beside_at, self._table.selected_at)
+        ):
+            selected.acknowledged(sent_at, now)
+            self._attention.acknowledged(now)
+            self._plan(now)
 
     def used(self, now: float) -> None:
         """Data flows: the paths are looked after more often for a while, and at once if they were not lately."""

@@ -265,3 +265,52 @@ def test_lan_addresses_are_not_told_to_a_contact_without_lan():
     own = [Candidate(at("192.168.1.2"), CandidateKind.HOST), Candidate(PUBLIC, CandidateKind.HOST)]
     paths.set_own_candidates(own, NOW)
     assert paths.own_candidates == (own[1],)
+
+
+# --- beside QUIC's keepalives ---------------------------------------------------------------------------------
+
+
+def keepalives(pair: Pair, *, answered: bool, minutes: int = 3) -> int:
+    """Both ends send QUIC's keepalives and nothing else, which are acknowledged or not; how many checks went out meanwhile."""
+    pair.run(limits.ACTIVE_FOR + 2 * limits.PING_IDLE)
+    before = [len(end.checks) for end in pair.ends.values()]
+    for _ in range(4 * minutes):
+        for end in pair.ends.values():
+            sent_at = pair.now
+            for address in end.paths.destinations(pair.now):
+                end.paths.sent(address, 33, pair.now)
+            if answered:
+                end.paths.acknowledged(sent_at, pair.now + 0.01)
+        pair.run(15.0)
+    return sum(len(end.checks) - had for end, had in zip(pair.ends.values(), before, strict=True))
+
+
+def test_while_keepalives_are_acknowledged_an_idle_path_needs_no_pings_and_is_alone():
+    pair = (
+        Pair(direct(), Link({"alice": at("10.0.0.1"), "bob": at("10.0.0.2")}, delay=0.002))
+        .handshake()
+        .run(10)
+    )
+    assert keepalives(pair, answered=True) == 0
+    for end in pair.ends.values():
+        assert end.paths.destinations(pair.now) == (end.paths.confirmed,)
+    assert keepalives(pair, answered=False) > 8
+
+
+def test_with_a_relay_beside_it_both_are_kept_open_by_pings():
+    pair = Pair(direct(), by_relay()).handshake().run(10)
+    assert keepalives(pair, answered=True) > 8
+
+
+def test_an_acknowledgement_says_nothing_of_a_path_in_doubt_or_of_what_went_by_several():
+    pair = Pair(direct(), by_relay()).handshake().run(10)
+    paths = pair.alice.paths
+    paths.suspect(pair.now, limits.DISTRUST_PROBES, is_awaited=True)
+    paths.acknowledged(pair.now + 0.1, pair.now + 0.2)
+    assert len(paths.destinations(pair.now + 0.2)) == 2
+    pair.run(3)
+    assert len(paths.destinations(pair.now)) == 1
+    heard = paths.report(pair.now + 20)[0].answered_ago
+    paths.sent(relay_to("bob"), 33, pair.now + 1)
+    paths.acknowledged(pair.now + 0.5, pair.now + 19)
+    assert paths.report(pair.now + 20)[0].answered_ago == heard
