@@ -81,7 +81,6 @@ class KeptRecords:
         self._unsaved = True
         if self._saving is None:
             self._saving = self._spawn(self._save_soon(), "save records")
-            self._saving.add_done_callback(self._saved)
 
     async def close(self) -> None:
         """Write what is not written yet."""
@@ -91,13 +90,13 @@ class KeptRecords:
         if self._unsaved:
             await self._save()
 
-    def _saved(self, _: asyncio.Task[None]) -> None:
-        self._saving = None
-
     async def _save_soon(self) -> None:
-        while self._unsaved:
-            await asyncio.sleep(KEPT_RECORDS_SAVE_SECONDS)
-            await self._save()
+        try:
+            while self._unsaved:
+                await asyncio.sleep(KEPT_RECORDS_SAVE_SECONDS)
+                await self._save()
+        finally:
+            self._saving = None  # at once: what comes before the task is done is saved by the next one
 
     async def _save(self) -> None:
         self._packets = {

@@ -125,3 +125,24 @@ async def test_who_is_forgotten_leaves_the_disk(world: World, monkeypatch: pytes
     records.contacts_changed()
     await world.task
     assert await asyncio.to_thread(world.home.state_file("records").read_text) == "[]\n"
+
+
+async def test_what_comes_just_as_a_save_ends_is_saved_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_records, "KEPT_RECORDS_SAVE_SECONDS", 0.0)
+    records = await world.open()
+    save = records._save
+
+    async def save_and_be_told() -> None:
+        await save()
+        monkeypatch.setattr(records, "_save", save)
+        asyncio.get_running_loop().call_soon(records.keep, NEW)
+
+    monkeypatch.setattr(records, "_save", save_and_be_told)
+    records.keep(OLD)
+    first = world.task
+    await first
+    assert world.task is not first
+    await world.task
+    assert (await world.open()).get(ALICE) == NEW
