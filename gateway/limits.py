@@ -364,9 +364,6 @@ absent. 8 MB at most."""
 BEACON_STORE_SECONDS: Final = 2.0
 """For one answer of the database."""
 
-BEACON_LEAVING_SECONDS: Final = 2.0
-"""Between saying that we leave and closing: gateways find another home meanwhile."""
-
 BEACON_SHUTDOWN_SECONDS: Final = 2.0
 """For requests and closing handshakes at the end."""
 

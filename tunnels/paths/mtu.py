@@ -24,7 +24,6 @@ ANSWER: Final = 0x22
 """First bytes; RFC 9443 gives them to DTLS, which is not spoken here."""
 
 NONCE_BYTES: Final = 8
-PROBE_HEADER_BYTES: Final = 9 + NONCE_BYTES
 _NONCE: Final = slice(9, 9 + NONCE_BYTES)
 
 
