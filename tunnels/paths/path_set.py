@@ -57,6 +57,7 @@ class PathSet:
         self._attention = Attention(self._table, self.trace, chance)
         self._selector = Selector()
         self._offers = Offers()
+        self._own: tuple[Candidate, ...] = ()  # also those that the policy keeps from the peer
         self._suspicion = Suspicion()
         self._strangers = Strangers()
         self._events: list[PathEvent] = []
@@ -275,7 +276,9 @@ class PathSet:
 
     def set_own_candidates(self, own: Iterable[Candidate], now: float) -> None:
         """We may be reached here now; the peer is told what the policy lets it know."""
-        if self._offers.set_own(bounded(allowed(self.policy, own)), now) and self.exchange.sealer is not None:
+        self._own = tuple(own)
+        told = bounded(allowed(self.policy, self._own))
+        if self._offers.set_own(told, now) and self.exchange.sealer is not None:
             self._attention.ask_all(now, "our candidates changed")
             self._act(now)
 
@@ -290,13 +293,14 @@ class PathSet:
         self._act(now)
 
     def set_policy(self, policy: PathPolicy, now: float) -> None:
-        """Use only such paths from now on."""
+        """Use only such paths from now on: those that the peer told of and the policy forbade till now are there again."""
         if policy is self.policy:
             return
         self._table.set_policy(policy)
         self._last_heard = None
         self._strangers.clear()
-        self._offers.set_own(allowed(policy, self._offers.own), now)
+        self._offers.set_own(bounded(allowed(policy, self._own)), now)
+        self.add_candidates(self._sane_theirs(), now)
         if self.exchange.sealer is not None:
             self._attention.ask_all(now, f"the policy is {policy.value}")
         self._act(now)
@@ -376,13 +380,23 @@ class PathSet:
             self.exchange.send(answer, self.destinations(now))
         if self._offers.theirs == before:
             return
+        sane = self._sane_theirs()
+        self.trace.add(now, "the peer may be reached at", ", ".join(map(str, sane)) or "nothing we may ask")
+        named = {candidate.address for candidate in sane}
+        self._last_heard = None  # it may be one that the policy forbids, now that we know what it is
+        self._table.withdraw(known.address for known in before if known.address not in named)
+        self.add_candidates(sane, now)
+        self._events.append(Offered())
+
+    def _sane_theirs(self) -> list[Candidate]:
+        """Where the peer may be reached, as it last told, without what nobody may be asked at."""
         ours = (
             *(path.address for path in self._table),
             *(candidate.address for candidate in self._offers.own),
         )
         local_ip = any(isinstance(address, Address) and address.ip.is_loopback for address in ours)
         local_relay = any(isinstance(address, RelayAddress) and address.beacon.is_local for address in ours)
-        sane = [
+        return [
             candidate
             for candidate in bounded(self._offers.theirs)
             if is_sane(
@@ -390,12 +404,6 @@ class PathSet:
                 with_loopback=local_relay if isinstance(candidate.address, RelayAddress) else local_ip,
             )
         ]
-        self.trace.add(now, "the peer may be reached at", ", ".join(map(str, sane)) or "nothing we may ask")
-        named = {candidate.address for candidate in sane}
-        self._last_heard = None  # it may be one that the policy forbids, now that we know what it is
-        self._table.withdraw(known.address for known in before if known.address not in named)
-        self.add_candidates(sane, now)
-        self._events.append(Offered())
 
     # --- time -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.lab.paths import Link, Pair, at, by_relay, direct, relay_to, running
 from tunnels import limits
 from tunnels.addresses import RelayAddress, TurnAddress
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed
 from tunnels.paths.path_set import PathSet
 from tunnels.paths.reports import Offered
 
@@ -257,6 +257,33 @@ def test_a_policy_may_change_while_data_flows():
         pair.run(10)
         assert isinstance(pair.alice.paths.confirmed, RelayAddress) is (policy is PathPolicy.RELAY_ONLY)
         assert flow.gap(since) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("narrow", "other"),
+    [
+        (PathPolicy.RELAY_ONLY, PathPolicy.DIRECT_ONLY),
+        (PathPolicy.DIRECT_ONLY, PathPolicy.RELAY_ONLY),
+        (PathPolicy.DIRECT_ONLY, PathPolicy.AUTO),
+    ],
+)
+def test_paths_that_one_policy_forbade_are_there_again_under_the_next(narrow, other):
+    pair = Pair(by_relay(), direct()).handshake()
+    own = {
+        name: (Candidate(at(ip), CandidateKind.HOST), Candidate(relay_to(name), CandidateKind.RELAY))
+        for name, ip in (("alice", "203.0.113.1"), ("bob", "203.0.113.2"))
+    }
+    for name, end in pair.ends.items():
+        end.paths.set_own_candidates(own[name], pair.now)
+        pair.flush(end)
+    pair.run(5)
+    for policy in (narrow, other):
+        pair.alice.paths.set_policy(policy, pair.now)
+        pair.flush(pair.alice)
+        pair.run(3)
+    assert isinstance(pair.alice.paths.confirmed, RelayAddress) is (other is PathPolicy.RELAY_ONLY)
+    assert pair.alice.paths.own_candidates == allowed(other, own["alice"])
+    assert pair.bob.paths.peer_candidates == allowed(other, own["alice"])
 
 
 def test_lan_addresses_are_not_told_to_a_contact_without_lan():
