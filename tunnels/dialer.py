@@ -29,13 +29,21 @@ class Dialer:
     """Dials remotes, at most once each at a time."""
 
     def __init__(
-        self, *, find_addresses: FindAddresses, begin: Begin, spawn: Spawn, connect_timeout: float
+        self,
+        *,
+        find_addresses: FindAddresses,
+        begin: Begin,
+        spawn: Spawn,
+        connect_timeout: float,
+        problem: Callable[[], str] = lambda: "",
     ) -> None:
-        """`begin` starts a handshake with a remote at addresses, which may take so many seconds."""
+        """`begin` starts a handshake with a remote at addresses, which may take so many seconds; `problem` tells why
+        addresses may not have been found, if this machine is to blame."""
         self._find_addresses = find_addresses
         self._begin = begin
         self._spawn = spawn
         self._connect_timeout = connect_timeout
+        self._problem = problem
 
     async def connect(self, remote: Remote) -> TunnelDriver:
         """The remote's connection, or the next one to open; TunnelError says why there is none."""
@@ -70,6 +78,8 @@ class Dialer:
                 candidates = tuple(await self._find_addresses(remote.endpoint_id))
         except TimeoutError:
             return Unreachable(f"looking for the addresses of {name} took too long; is this machine online?")
+        if not candidates and (problem := self._problem()):
+            return Unreachable(f"no address of {name} is known, and {problem}")
         if not candidates:
             return Unreachable(
                 f"no address of {name} is known; ask its owner for a new ticket, then: overlay join TICKET"

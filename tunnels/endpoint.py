@@ -120,6 +120,7 @@ class Endpoint(TunnelOwner):
             begin=self._begin,
             spawn=spawn,
             connect_timeout=settings.connect_timeout,
+            problem=self._transport.beacon_problem,
         )
         self._budget = WindowBudget()
         self._opened = 0

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from tunnels import limits
 from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.gathering import Gatherer
 from tunnels.transports.network import NetworkWatch
@@ -70,6 +71,8 @@ class JoinedTransport:
         self._udp = UdpTransport(self._udp_burst)
         self._beacons: tuple[BeaconUrl, ...] = ()
         self._own_relay: BeaconUrl | None = None
+        self._logged_home: BeaconUrl | None = None
+        self._logged_errors: dict[BeaconUrl, str] = {}
         self.relays = RelayTransport(
             secret_key,
             on_datagrams=self._relayed,
@@ -135,6 +138,13 @@ class JoinedTransport:
         present = (self.relays.home, self._own_relay)
         return tuple(dict.fromkeys((*(url for url in present if url is not None), *self._beacons)))
 
+    def beacon_problem(self) -> str:
+        """Why we are at home nowhere, though beacons are configured; empty if there is no such problem."""
+        if self.relays.home is not None or not self._beacons:
+            return ""
+        url = self._beacons[0]
+        return f"our beacon {url.authority} is not connected: {self._error_of(url) or 'not yet'}"
+
     def status(self) -> tuple[RelayStatus, ...]:
         """Our beacons, and those of peers that we are connected to."""
         return self.relays.status()
@@ -182,8 +192,27 @@ class JoinedTransport:
 
     def _relay_state(self, url: BeaconUrl, state: RelayState) -> None:
         self._tell_relays()
+        self._log_beacon(url)
         if state is not RelayState.CONNECTING:
             self._owner.beacon_changed(url, is_up=state is RelayState.CONNECTED)
+
+    def _error_of(self, url: BeaconUrl) -> str:
+        return next((status.error for status in self.relays.status() if status.url == url), "")
+
+    def _log_beacon(self, url: BeaconUrl) -> None:
+        """Tell a person who is at home where, and why not, each once."""
+        home, error = self.relays.home, self._error_of(url)
+        if home != self._logged_home:
+            self._logged_home = home
+            if home is None:
+                _logger.warning("no beacon is connected; others find us by other ways only")
+            else:
+                _logger.info("at home at the beacon %s", home.authority)
+        if error and self._logged_errors.get(url) != error and url in self._beacons:
+            _logger.warning("beacon %s: %s", url.authority, error)
+        self._logged_errors[url] = error
+        if len(self._logged_errors) > limits.BEACONS_REMEMBERED:
+            del self._logged_errors[next(iter(self._logged_errors))]
 
     def _tell_relays(self) -> None:
         home = next((status for status in self.relays.status() if status.is_home), None)

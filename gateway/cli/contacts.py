@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, get_args
 
 import click
+import msgspec
 
 from gateway.cli import output
 from gateway.cli.app import Group, Session, pass_session
@@ -89,7 +90,8 @@ def rename_contact(session: Session, *, name: str, new_name: str, as_json: bool)
     _tell(report, f"{name} is now {report.petname}; undo: {undo}", as_json=as_json)
 
 
-_POLICIES: Final = get_args(PathPolicyName)
+_DEFAULT: Final = "default"
+_POLICIES: Final = (*get_args(PathPolicyName), _DEFAULT)
 
 
 @contacts_command.command("path")
@@ -97,7 +99,7 @@ _POLICIES: Final = get_args(PathPolicyName)
 @click.argument("policy", type=click.Choice(_POLICIES))
 @output.json_option
 @pass_session
-def choose_path(session: Session, *, name: str, policy: PathPolicyName, as_json: bool) -> None:
+def choose_path(session: Session, *, name: str, policy: str, as_json: bool) -> None:
     """Choose which paths may be used to NAME.
 
     \b
@@ -105,11 +107,13 @@ def choose_path(session: Session, *, name: str, policy: PathPolicyName, as_json:
     direct-only  never by way of others
     relay-only   only by way of others, so that NAME does not learn our addresses
     no-lan       everything but private addresses, which NAME is not told
+    default      what [tunnels] path_policy says, now and when it changes
     """
     client = session.client()
     before = next((known.path_policy for known in client.contacts() if known.petname == name.lower()), "")
-    report = client.set_path_policy(name, PathPolicyRequest(policy=policy))
-    undo = f"{session.command} contacts path {report.petname} {before or 'auto'}"
+    request = msgspec.convert({"policy": "" if policy == _DEFAULT else policy}, PathPolicyRequest)
+    report = client.set_path_policy(name, request)
+    undo = f"{session.command} contacts path {report.petname} {before or _DEFAULT}"
     _tell(report, f"Paths to {report.petname}: {policy}; undo: {undo}", as_json=as_json)
 
 

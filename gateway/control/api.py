@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from gateway.config.settings import PathPolicyName, ServiceSettings  # noqa: TC001 - msgspec reads the annotations
+from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec reads the annotations
 
 API_VERSION: Final = 1
 """The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
@@ -243,7 +243,8 @@ class RenameContactRequest(Request, frozen=True, kw_only=True):
 class PathPolicyRequest(Request, frozen=True, kw_only=True):
     """Choose which paths may be used to a contact."""
 
-    policy: PathPolicyName
+    policy: Literal["", "auto", "direct-only", "relay-only", "no-lan"]
+    """Empty: what [tunnels] path_policy says."""
 
 
 class TicketRequest(Request, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import pytest
 from tests.lab.beacons import LabBeacon
 from tests.lab.endpoints import Echo, Lab, Peer, key_of, lab, until
 from tunnels import limits
-from tunnels.addresses import Address
+from tunnels.addresses import Address, BeaconUrl
 from tunnels.demux import KINDS, DatagramKind
 from tunnels.errors import (
     ConfigurationError,
@@ -757,3 +757,14 @@ async def test_being_at_home_is_told_though_it_is_where_one_was_to_be():
         await until(lambda: here.home_changes["alice"] == 1)
         beacon.cut()
         await until(lambda: here.home_changes["alice"] == 2)
+
+
+async def test_where_our_beacon_cannot_be_had_that_is_why_nobody_is_found(here, caplog):
+    with caplog.at_level("INFO"):
+        alice = here.start("alice", beacons=(BeaconUrl.parse("http://127.0.0.1:1"),))
+        await until(lambda: alice.relays()[0].error)
+        with pytest.raises(Unreachable, match=r"our beacon 127.0.0.1:1 is not connected: Connection refused"):
+            await alice.connect(key_of("somebody").endpoint_id)
+    assert next(record.message for record in caplog.records if "127.0.0.1:1" in record.message).startswith(
+        "beacon 127.0.0.1:1: "
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -35,6 +36,9 @@ def why_not(error: aiohttp.ClientError | OSError, beacon: BeaconUrl) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    text = getattr(error, "verify_message", None)
+    if text is None and isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        text = os.strerror(error.errno)  # asyncio's own words for it hold an address
+    text = text or getattr(error, "strerror", None) or str(error)
     line = " ".join(str(text or type(error).__name__).split())[:200]
     return "".join(character if character.isprintable() else "?" for character in line)

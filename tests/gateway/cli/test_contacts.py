@@ -55,11 +55,12 @@ async def test_which_paths_may_be_used_is_chosen_with_an_undo(overlay: Overlay) 
     done = await overlay("contacts", "path", "alice", "relay-only")
     assert done.code == 0
     assert done.out.startswith("Paths to alice: relay-only; undo: overlay ")
-    assert done.out.endswith("contacts path alice auto\n")
+    assert done.out.endswith("contacts path alice default\n"), "nothing was chosen for alice before"
     assert "relay-only" in (await overlay("contacts", "ls")).out
     done = await overlay("contacts", "path", "alice", "no-lan")
     assert done.out.endswith("contacts path alice relay-only\n")
     assert (await overlay("contacts", "path", "alice", "auto", "--json")).json["path_policy"] == "auto"
+    assert (await overlay("contacts", "path", "alice", "default", "--json")).json["path_policy"] == ""
 
 
 async def test_only_policies_there_are_and_only_contacts(overlay: Overlay) -> None:
