@@ -502,6 +502,9 @@ six times, plus chance up to as much again. One that is down gets three requests
 TURN_LINGER: Final = 60.0
 """Seconds an allocation is kept that no connection needs: a direct path that just came may go again."""
 
+TURN_LOOK_GAP: Final = 0.1
+"""Seconds between looks at all connections at least: a peer that changes its mind all the time makes no more of them."""
+
 TURN_LOOK: Final = 5.0
 """Seconds between looks at which connections need an allocation, while one of them does."""
 

@@ -46,6 +46,8 @@ class TurnPaths:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._looked_at = -inf
+        self._due = inf  # when `_timer` is; uvloop's do not say
         self._place: TurnPlace | None = None
         """The allocation as it was last."""
         self._tried: dict[TunnelDriver, tuple[Address, ...]] = {}
@@ -61,7 +63,10 @@ class TurnPaths:
 
     def look_soon(self) -> None:
         """Something changed: a path, the peer's candidates, the allocation, a connection came or went."""
-        self._wait(0.0)
+        now = time.monotonic()
+        due = max(now, self._looked_at + limits.TURN_LOOK_GAP)
+        if self._timer is None or due < self._due:
+            self._wait(due - now)
 
     # --- inside -----------------------------------------------------------------------------------------
 
@@ -69,6 +74,7 @@ class TurnPaths:
         self._cancel()
         if self._closed:
             return
+        self._due = time.monotonic() + seconds
         self._timer = self._loop.call_later(seconds, self._look)
 
     def _cancel(self) -> None:
@@ -77,7 +83,7 @@ class TurnPaths:
             self._timer = None
 
     def _look(self) -> None:
-        now = time.monotonic()
+        now = self._looked_at = time.monotonic()
         self._timer = None
         waits = {driver: _needed_in(driver, now) for driver in self._drivers}
         peers = {

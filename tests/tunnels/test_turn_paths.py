@@ -225,3 +225,15 @@ async def test_closed_it_looks_no_more(allocation):
     paths.look_soon()
     await asyncio.sleep(0.05)
     assert not allocation.wanted
+
+
+async def test_news_without_end_makes_no_more_looks_than_there_are_gaps_and_puts_none_off(allocation):
+    driver = FakeDriver(PUBLIC)
+    paths = await looked([driver], allocation)
+    looks, began = allocation.released, asyncio.get_running_loop().time()
+    while allocation.released < looks + 3:
+        paths.look_soon()
+        await asyncio.sleep(0)
+    passed = asyncio.get_running_loop().time() - began
+    assert passed > 2 * limits.TURN_LOOK_GAP
+    paths.close()
