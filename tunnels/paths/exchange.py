@@ -70,7 +70,7 @@ class Exchange:
         path.round.sent(now)
 
     def may_answer(self, now: float) -> bool:
-        """Whether one more ping of the peer's is answered."""
+        """Whether one more ping or offer of the peer's is answered."""
         return self._pongs.take(now)
 
     def ping_of(self, pong: Pong) -> tuple[Path, float] | None:

@@ -376,7 +376,7 @@ class PathSet:
     def _offered(self, offer: Offer, sequence: int, now: float) -> None:
         before = self._offers.theirs
         answer = self._offers.received(offer, sequence)
-        if answer is not None:
+        if answer is not None and self.exchange.may_answer(now):
             self.exchange.send(answer, self.destinations(now))
         if self._offers.theirs == before:
             return

@@ -6,7 +6,7 @@ from tests.lab.paths import Pair, at, by_relay, direct, relay_to, running
 from tunnels import limits
 from tunnels.addresses import BeaconUrl
 from tunnels.paths.candidates import Candidate, CandidateKind
-from tunnels.paths.checks import Ping
+from tunnels.paths.checks import Offer, Ping
 from tunnels.paths.path_set import PathSet
 
 
@@ -116,6 +116,18 @@ def test_a_peer_cannot_send_us_to_relays_on_our_own_machine():
     pair.flush(pair.bob)
     pair.run(10)
     assert {to for _, _, to in pair.alice.checks} == {relay_to("bob"), relays[-1]}
+
+
+def test_offers_without_end_get_no_more_answers_than_pings_do():
+    pair, _ = running(by_relay(), direct())
+    bob, alice = pair.bob.paths, pair.alice.paths
+    bob.checks_to_send()
+    for number in range(1000):
+        offer = Offer(1000 + number, is_answer=False, candidates=())
+        alice.exchange.send(offer, [at("203.0.113.2")])
+        for check, _ in alice.checks_to_send():
+            bob.check_received(check, at("198.51.100.1"), pair.now)
+    assert 0 < len(bob.checks_to_send()) <= limits.PONGS_PER_SECOND + 2
 
 
 def test_a_peer_that_offers_victims_without_end_costs_each_a_few_pings():
