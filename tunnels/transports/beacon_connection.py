@@ -94,6 +94,7 @@ class BeaconConnection:
         self._loop = asyncio.get_running_loop()
         self._liveness = Liveness(self._loop.time())
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0  # uvloop's do not say, where they were due at once
         self._deadline: asyncio.Timeout | None = None
         self._end: str | None = None
         self.own_ip: IPv4Address | IPv6Address | None = None
@@ -302,9 +303,10 @@ class BeaconConnection:
         """Look again in time; a timer that comes too early only looks."""
         when = self._liveness.get_timer()
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_due <= when:
                 return
             self._timer.cancel()
+        self._timer_due = when
         self._timer = self._loop.call_at(when, self._timed)
 
     def _timed(self) -> None:

@@ -609,7 +609,9 @@ async def test_leaving_is_heard_once(quick):
 
 async def test_a_beacon_that_claims_anothers_id_ends_no_connection_to_that_one(quick, monkeypatch):
     """The claim stands in its first frame; the proof, which it has not, comes last."""
-    monkeypatch.setattr(limits, "BEACON_UNUSED", 60.0)  # it is not used while the liar is tried again and again
+    monkeypatch.setattr(
+        limits, "BEACON_UNUSED", 60.0
+    )  # it is not used while the liar is tried again and again
     async with LabBeacon(201) as honest, LabBeacon(202) as liar, Gateway(2, honest) as bob:
         await bob.at_home()
         liar.claims = honest.claims
@@ -690,3 +692,16 @@ async def test_the_relay_that_we_lend_is_asked_without_the_proxy_and_is_home_whe
         alice.transport.network_changed()
         await asyncio.sleep(0.1)
         assert len(own.logins) == 1, "our own machine is on every network"
+
+
+async def test_a_look_that_is_due_at_once_may_be_asked_for_again():
+    """Of what is due at once uvloop gives a handle that does not say when."""
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        connection = alice.transport._connections.get(beacon.url)
+        connection._liveness._ask_at = asyncio.get_running_loop().time()
+        for _ in range(3):
+            connection._arm()
+        await until(lambda: connection._liveness._asked_at >= connection.since)
+        await asyncio.sleep(0.1)
+        assert connection.is_up
