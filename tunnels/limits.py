@@ -465,6 +465,66 @@ REFLECTOR_SOURCES: Final = 16_384
 REFLECTOR_ROUTABLE: Final = 30.0
 """Seconds for which a source's proof is good that it receives what is sent to it; gateways ask again within them."""
 
+PROBE_SERVERS: Final = 4
+"""STUN servers of one family that a measurement asks: the two ips and two ports of a beacon's."""
+
+PROBE_SOCKETS: Final = 8
+"""Sockets that it opens for each family: enough mappings to tell random ports from ports in order."""
+
+PROBE_SENDS: Final = 3
+PROBE_SENDS_LATER: Final = 2
+PROBE_RESEND: Final = 0.1
+"""How often each server is asked at first, and each question later; seconds in between, if round trips are not longer."""
+
+PROBE_UNKNOWN_ROUND_TRIP: Final = 0.4
+"""Seconds that a round trip counts as before one was measured: asking a far server again too soon uses up what it allows us."""
+
+PROBE_PAUSE: Final = 0.3
+"""Seconds in which others may make mappings: three show at ten a second, and all is over within a second."""
+
+PROBE_GIVE_UP: Final = 3.0
+"""Seconds without any answer at which UDP counts as blocked, as in Tailscale's netcheck."""
+
+PROBE_DATAGRAMS: Final = 40
+"""Datagrams that a measurement sends in one family at most. Without losses it sends 27 or fewer, as a reflector answers
+30 at once and ten a second (`REFLECTOR_BURST`)."""
+
+HAIRPIN_TTL: Final = 6
+"""Routers that a datagram to our own outside address may pass: up to a provider's NAT, and not to anybody else whose
+address a server that lies gave us."""
+
+EXTERNAL_IPS: Final = 4
+"""Outside ips that are told: pools of providers' NATs have more, and change them anyway."""
+
+ALLOCATION_SAMPLES: Final = 4
+ALLOCATION_PRESERVED: Final = 2
+ALLOCATION_MOSTLY: Final = 0.75
+"""Mappings from which the choice of ports is told; so few if all are the sockets' own, which chance hardly does; and the
+share of those that suffices, as some other machine may have had a port before us."""
+
+BLOCK_SAMPLES: Final = 6
+BLOCK_MOST: Final = 4096
+"""Ports of a block at most, as providers give to one customer, and mappings that show one: six random ones of all ports
+lie that close once in 170 000 times."""
+
+PARITY_SAMPLES: Final = 8
+"""Mappings that show that parity is kept: chance does so once in 256 times."""
+
+DELTA_MOST: Final = 64
+"""Ports from one mapping to the next, in the middle, at which they still count as given out in order."""
+
+NOISE_SECONDS: Final = 0.2
+"""Over which mappings of others are counted at least; less would tell of single ones."""
+
+NETCHECK_EVERY: Final = 5.0
+"""Seconds between measurements at least, whoever asks: what a reflector allows one household is there again then."""
+
+NETCHECK_KEPT: Final = 600.0
+"""Seconds for which a measurement is believed by those who do not ask for a new one."""
+
+NETCHECK_SERVERS_WAIT: Final = 5.0
+"""Seconds that a measurement waits for a beacon to be connected, which tells of its STUN servers."""
+
 TURN_LIFETIME: Final = 600
 """Seconds of an allocation that are asked for (the default of RFC 8656 §3.2)."""
 
