@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tunnels.dialer import FindAddresses, Spawn
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId, SecretKey
+    from tunnels.nat.report import NetworkReport
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
@@ -236,6 +237,13 @@ class Endpoint(TunnelOwner):
     def own_relays(self) -> tuple[BeaconUrl, ...]:
         """Our beacons, our home first: what our record tells."""
         return self._transport.own_relays()
+
+    async def network_report(self, max_age: float = limits.NETCHECK_KEPT) -> NetworkReport:
+        """How this network lets us be reached, measured if what is known is older than so many seconds.
+
+        Unreachable if there is no STUN server to be asked, or the network does not stay the same for a second.
+        """
+        return await self._transport.network_check.report(max_age)
 
     async def redeem(self, voucher: str, beacon: BeaconUrl) -> str:
         """Hand a voucher in at a beacon; its receipt, as text. Unreachable, with the beacon's reason."""

@@ -62,6 +62,8 @@ class Gatherer:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._hosts: tuple[Address, ...] = ()
+        self.local_ips: frozenset[IPv4Address | IPv6Address] = frozenset()
+        """Every address of this machine."""
         self._relays: tuple[BeaconUrl, ...] = ()
         self._reflexive = ReflexiveAddresses(os.urandom)
         self._refreshed_at = -inf
@@ -148,6 +150,21 @@ class Gatherer:
         """Where our allocation is; None while there is none."""
         return self._allocation.place
 
+    # --- what is seen of us -----------------------------------------------------------------------------
+
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """The STUN servers that are asked, those of our home beacon in its order."""
+        return self._reflexive.servers
+
+    def sightings(self) -> dict[Address, Address]:
+        """Where each STUN server sees the tunnels' socket, of those that answered."""
+        return self._reflexive.sightings()
+
+    def has_address(self, version: int) -> bool:
+        """Whether other machines may know us by an address of this IP version."""
+        return any(host.ip.version == version for host in self._hosts)
+
     # --- datagrams --------------------------------------------------------------------------------------
 
     def asks_turn(self, address: Address) -> bool:
@@ -194,6 +211,7 @@ class Gatherer:
     def _look(self) -> None:
         found, defaults = interface_addresses()
         self._hosts = advertised(self._bound(), reachable_ips(found, defaults), ())
+        self.local_ips = frozenset(entry.ip for entry in found)
 
     def _progress(self, now: float) -> None:
         """Send what is due, and wait for what is next."""

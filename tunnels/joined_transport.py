@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.gathering import Gatherer
+from tunnels.network_check import NetworkCheck
 from tunnels.transports.network import NetworkWatch
 from tunnels.transports.relayed import RelayState, RelayTransport
 from tunnels.transports.udp import UdpTransport, source_address
@@ -90,6 +91,7 @@ class JoinedTransport:
             send=self._udp.send,
             on_change=owner.candidates_changed,
         )
+        self.network_check = NetworkCheck(self.gatherer)
         self._watch: NetworkWatch | None = None
 
     def start(self, hosts: Sequence[str], port: int) -> None:
@@ -224,4 +226,5 @@ class JoinedTransport:
         _logger.info("the network changed: %s", why)
         self.relays.network_changed()
         self.gatherer.network_changed()
+        self.network_check.network_changed()
         self._owner.network_changed(why)

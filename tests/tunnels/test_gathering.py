@@ -363,3 +363,13 @@ async def test_candidates_are_bounded_and_the_relays_among_them(world):
     await until(lambda: REFLEXIVE in world.candidates())
     assert len(world.gatherer.candidates) <= limits.MAX_CANDIDATES
     assert len(world.candidates()[CandidateKind.RELAY]) <= limits.MAX_CANDIDATES_PER_SCOPE
+
+
+async def test_it_tells_which_servers_see_us_where_and_what_addresses_we_have(world):
+    world.gatherer.set_servers([*map(str, STUN), "127.0.0.1:3478"], None)
+    await until(lambda: len(world.gatherer.sightings()) == 2)
+    assert world.gatherer.servers == STUN
+    assert world.gatherer.sightings() == dict.fromkeys(STUN, MAPPED)
+    assert world.gatherer.local_ips == {HOME.ip}
+    assert world.gatherer.has_address(4)
+    assert not world.gatherer.has_address(6)

@@ -189,6 +189,15 @@ class ReflexiveAddresses:
             found += ranked[: limits.STUN_ADDRESSES]
         return tuple(found)
 
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """Those that are asked, in the order in which they were given."""
+        return tuple(self._servers)
+
+    def sightings(self) -> dict[Address, Address]:
+        """Where each server saw us last, of those that did."""
+        return {address: server.seen for address, server in self._servers.items() if server.seen is not None}
+
     def varies(self, version: int) -> bool | None:
         """Whether the NAT's mapping varies with the destination, for IP version 4 or 6; None while fewer than two answered."""
         counts = self._counts(version)

@@ -58,6 +58,8 @@ def test_every_server_is_asked_at_once_and_tells_where_it_sees_us():
     assert machine.get_timer() == 0.0
     exchange(machine, 0.0, one=SEEN, two=SEEN)
     assert machine.addresses == (SEEN,)
+    assert machine.servers == (ONE, TWO)
+    assert machine.sightings() == {ONE: SEEN, TWO: SEEN}
     assert machine.varies(4) is False
     assert machine.varies(6) is None
     assert machine.take_changed()
