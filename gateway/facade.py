@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import gateway as package
 from gateway.answers.base import time_now
 from gateway.answers.names import NameAnswers
+from gateway.answers.network import NetworkAnswers
 from gateway.answers.services import ServiceAnswers
 from gateway.control import api
 from gateway.errors import UsageError
@@ -76,7 +77,7 @@ class Parts:
     """The relay that we lend."""
 
 
-class Facade(ServiceAnswers, NameAnswers):
+class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 
     # --- status -----------------------------------------------------------------------------------------

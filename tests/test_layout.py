@@ -45,6 +45,7 @@ TESTED_ELSEWHERE = {
     "gateway/answers/base.py": "what the rooms beside it share",
     "gateway/answers/contacts.py": "as the facade: tests/integration",
     "gateway/answers/names.py": "as the facade: tests/integration",
+    "gateway/answers/network.py": "as the facade: tests/integration/test_netcheck.py",
     "gateway/answers/services.py": "as the facade: tests/integration",
     "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }

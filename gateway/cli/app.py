@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "join": "tickets",
     "vouchers": "vouchers",
     "ping": "pinging",
+    "netcheck": "netcheck",
     "resolve": "names",
     "config": "configuration",
     "beacon": "beacon",

@@ -6,12 +6,15 @@ a caller in the same process and one at the other end of the socket see the same
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec reads the annotations
+
+if TYPE_CHECKING:
+    from gateway.control.netcheck import NetcheckReport, NetcheckRequest
 
 API_VERSION: Final = 1
 """The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
@@ -490,6 +493,9 @@ class Gateway(Protocol):
 
     async def paths(self, name: str) -> PathsReport:
         """Why datagrams to an endpoint go where they go; DialError when no tunnel with it is up."""
+
+    async def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
+        """How the network lets us be reached; GatewayError when nobody can be asked."""
 
     async def resolve(self, request: ResolveRequest) -> ResolveReport:
         """What a name stands for; DialError with UNKNOWN_NAME when it does not exist."""

@@ -19,12 +19,14 @@ import msgspec
 import gateway as package
 from gateway.control import api
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
+from gateway.control.netcheck import NetcheckReport
 from gateway.errors import GatewayError, NotRunning
 from gateway.limits import CONTROL_REPLY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.control.netcheck import NetcheckRequest
     from gateway.home import Home
 
 T = TypeVar("T")
@@ -100,6 +102,10 @@ class ControlClient:
     def paths(self, name: str) -> api.PathsReport:
         """See `Gateway.paths`."""
         return self._call("GET", f"/paths/{quote(name, safe='')}", api.PathsReport)
+
+    def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
+        """See `Gateway.netcheck`."""
+        return self._call("POST", "/netcheck", NetcheckReport, request)
 
     def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
         """See `Gateway.resolve`."""

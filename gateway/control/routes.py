@@ -14,6 +14,7 @@ from aiohttp import web
 import gateway as package
 from gateway.control import api
 from gateway.control.errors import ErrorReply, reply_of
+from gateway.control.netcheck import NetcheckRequest
 from gateway.errors import GatewayError, UsageError
 from gateway.limits import CONTROL_BODY_BYTES, CONTROL_BODY_SECONDS, CONTROL_LOG_LINES
 from gateway.logs import LogTail
@@ -84,6 +85,9 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def paths_to(request: web.Request) -> web.Response:
         return _answer(await gateway.paths(request.match_info["name"]))
 
+    async def netcheck(request: web.Request) -> web.Response:
+        return _answer(await gateway.netcheck(await _body(request, NetcheckRequest)))
+
     async def resolve(request: web.Request) -> web.Response:
         return _answer(await gateway.resolve(await _body(request, api.ResolveRequest)))
 
@@ -114,6 +118,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("POST", "/vouchers", add_voucher),
         ("POST", "/ping", ping),
         ("GET", "/paths/{name}", paths_to),
+        ("POST", "/netcheck", netcheck),
         ("POST", "/resolve", resolve),
         ("POST", "/reload", reload),
         ("POST", "/down", down),

@@ -10,9 +10,10 @@ import msgspec
 
 from gateway.config import ServiceSettings
 from gateway.control import api
+from gateway.control.netcheck import FamilyNetworkReport, FindingReport, NetcheckReport, NetcheckRequest
 from gateway.control.server import ControlServer
 from gateway.dialing import DialError, Failure
-from gateway.errors import ConfigurationError, UsageError
+from gateway.errors import ConfigurationError, GatewayError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +35,8 @@ class FakeGateway:
         self.asked_down = asyncio.Event()
         self.configuration_is_wrong = False
         self.held: list[api.VoucherReport] = []
+        self.udp_blocked: bool | None = False
+        """What a measurement finds; None: there is nobody to ask."""
         self.pings = 0
         self.relayed_pings = 0
         """How many pings go by relay before the path is direct."""
@@ -226,6 +229,21 @@ class FakeGateway:
                 ),
             ),
             decisions=tuple(decisions[: max(1, self.pings - self.relayed_pings + 1)]),
+        )
+
+    async def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
+        if self.udp_blocked is None:
+            raise GatewayError(
+                "netcheck: this gateway knows no beacon; name one with: overlay up --beacon URL"
+            )
+        return NetcheckReport(
+            udp_blocked=self.udp_blocked,
+            ipv4=FamilyNetworkReport(has_address=True, mapping="endpoint-independent", span=(1024, 2047)),
+            ipv6=FamilyNetworkReport(has_address=False),
+            seconds=0.42,
+            age=request.max_age / 2,
+            findings=(FindingReport(what="IPv4 mapping", value="endpoint-independent", meaning="good"),),
+            remedies=("forward UDP 41641",),
         )
 
     async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
