@@ -679,3 +679,62 @@ QUIC_CONNECTION_WINDOW: Final = 96 * 1024 * 1024
 
 KEY_FILE_BYTES: Final = 4096
 """Largest key file that is read: one line of 80 characters, and room for stray white space."""
+
+# --- Port mappings ---------------------------------------------------------------------------------------------
+
+PORTMAP_LIFETIME: Final = 7200
+"""Seconds that a router is asked to keep a mapping (RFC 6886 §3.3 recommends it): if we vanish, it is soon gone."""
+
+PORTMAP_SENDS: Final = 5
+PORTMAP_RESEND: Final = 0.25
+"""Requests until a router counts as silent, and seconds until the second one, doubled each time (RFC 6886 §3.1): 7.75 s
+in all. RFC 6887 waits for 3 s at first, which is for servers far away."""
+
+PORTMAP_NEXT: Final = 0.25
+"""Seconds after which the next protocol is tried: a router answers within a few milliseconds."""
+
+UPNP_AFTER: Final = 0.75
+"""Seconds after which UPnP is tried: it costs a multicast and several HTTP requests."""
+
+UPNP_WAIT: Final = 20.0
+"""Seconds that finding the router by UPnP and mapping a port there may take in all."""
+
+UPNP_SEARCH: Final = 2.0
+"""Seconds that a router has to answer an SSDP search; it is asked with MX 1."""
+
+UPNP_REQUEST: Final = 5.0
+UPNP_BODY: Final = 256 * 1024
+"""Seconds and bytes of one HTTP answer: descriptions have up to 50 KB, and slow routers need seconds."""
+
+UPNP_ANSWERS: Final = 16
+"""Answers to a search that are looked at: a router gives one for each of its services."""
+
+UPNP_ABSENT: Final = "not tried: its library is not installed (pip install 'overlay-gateway[upnp]')"
+
+PORTMAP_RETRY: Final = 600.0
+PORTMAP_RETRY_MOST: Final = 3600.0
+"""Seconds after which a router that refused, or was silent, is asked again: somebody may have changed its settings.
+It may ask for more, up to an hour."""
+
+PORTMAP_LEAST_WAIT: Final = 30.0
+"""Seconds between renewals at least, whatever lifetimes a router gives (RFC 6887 §11.2.1 has 4 s)."""
+
+PORTMAP_CHECK: Final = 30.0
+"""Seconds between questions to the router because a path broke."""
+
+PORTMAP_LEAST_PORT: Final = 1024
+"""Ports below are services': nobody runs a gateway there, and a wildcard is 0."""
+
+PORTMAP_FIRST_RANDOM: Final = 20_000
+PORTMAP_RANDOM: Final = 20_000
+"""The ports that are asked for where the first mapping led nowhere: below those that systems give out by themselves."""
+
+DIAL_BACK_TRIES: Final = 3
+DIAL_BACK_WAIT: Final = 1.0
+"""Datagrams that a beacon is asked to send before a mapping counts as dead, and seconds that each is waited for."""
+
+DIAL_BACK_AGAIN: Final = 600.0
+"""Seconds after which a mapping is tried again: routers list and renew dead ones."""
+
+DIAL_BACK_REPLACE: Final = 2
+"""How often a mapping that lets nothing in is given back and asked for anew before it is left alone."""
