@@ -11,7 +11,7 @@ COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY resolver resolver
 COPY tunnels tunnels
-RUN python -m venv /opt/overlay && /opt/overlay/bin/pip install --no-cache-dir '.[redis]'
+RUN python -m venv /opt/overlay && /opt/overlay/bin/pip install --no-cache-dir '.[redis,upnp]'
 
 FROM python:3.13-slim
 RUN useradd --system --home-dir /var/lib/overlay --create-home overlay

@@ -1,0 +1,228 @@
+"""A port mapping at our router, on the sockets of this machine: PCP and NAT-PMP by one of ours, UPnP by `igd`. ⚡"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+from typing import TYPE_CHECKING, Any
+
+from tunnels import limits
+from tunnels.errors import Unreachable
+from tunnels.nat.mapping_messages import ROUTER_PORT
+from tunnels.nat.portmap import PortMap, is_behind_nat
+from tunnels.transports.igd import Igd, is_installed
+from tunnels.transports.interfaces import default_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tunnels.addresses import Address
+    from tunnels.nat.portmap import Errand, Mapping
+
+    Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+_DATAGRAM = 2048
+_READS_PER_TURN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The one behind our default route."""
+
+    ip: IPv4Address
+    own_ip: IPv4Address
+    """What it knows us by."""
+
+
+def find_router() -> Router | None:
+    """Our router, if we have a private address there; where ours is public there is nothing to map."""
+    for route in default_routes():
+        try:
+            gateway = ip_address(route.gateway)
+        except ValueError:
+            continue
+        if not isinstance(gateway, IPv4Address):
+            continue
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
+            probe.connect((str(gateway), ROUTER_PORT))
+            own_ip = IPv4Address(probe.getsockname()[0])
+            if is_behind_nat(own_ip):
+                return Router(gateway, own_ip)
+    return None
+
+
+class PortMapping:
+    """Keeps the port of the tunnels mapped from `start` to `close`, at whatever router there is."""
+
+    def __init__(
+        self,
+        *,
+        bound: Callable[[], tuple[Address, ...]],
+        on_change: Callable[[], None],
+        spawn: Spawn,
+        find: Callable[[], Router | None] = find_router,
+        has_upnp: Callable[[], bool] = is_installed,
+    ) -> None:
+        """`bound` are our sockets; `on_change` is called when `mapping` is another one."""
+        self._bound = bound
+        self._on_change = on_change
+        self._spawn = spawn
+        self._find = find
+        self._has_upnp = has_upnp
+        self._loop = asyncio.get_running_loop()
+        self._sock: socket.socket | None = None
+        self._map: PortMap | None = None
+        self._igd: Igd | None = None
+        self._port = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._errands: asyncio.Task[None] | None = None
+        self.router: Router | None = None
+
+    def __repr__(self) -> str:
+        return f"<PortMapping {self.mapping or self.problem or 'not there yet'}>"
+
+    @property
+    def mapping(self) -> Mapping | None:
+        """What there is now."""
+        return self._map.mapping if self._map is not None else None
+
+    @property
+    def problem(self) -> str:
+        """Why there is none, for people; empty while there is one, or may be soon."""
+        if self._map is None:
+            return "no router of a private network stands before this machine"
+        return self._map.problem
+
+    def start(self) -> None:
+        """Look for a router, and ask it; the sockets are bound."""
+        router = self._find()
+        port = next((a.port for a in self._bound() if router is not None and _hears(a, router.own_ip)), 0)
+        if router is None or not port:
+            return
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.connect((str(router.ip), ROUTER_PORT))  # what others send is not heard
+        except OSError:
+            sock.close()
+            return
+        self._sock, self.router, self._port = sock, router, port
+        self._igd = Igd(router.ip, router.own_ip)
+        has_upnp = self._has_upnp()
+        self._map = PortMap(router.own_ip, port, os.urandom, self._loop.time(), has_upnp=has_upnp)
+        self._loop.add_reader(sock, self._readable)
+        self._progress()
+
+    def network_changed(self) -> None:
+        """Begin anew, if our router or our address there is another one, or may be."""
+        if self._map is not None and self._find() == self.router:
+            self._map.check(self._loop.time())
+            self._progress()
+            return
+        had = self.mapping is not None
+        self._leave()
+        self.start()
+        if had:
+            self._on_change()
+
+    def check(self) -> None:
+        """Something is amiss with our addresses."""
+        if self._map is not None:
+            self._map.check(self._loop.time())
+            self._progress()
+
+    def replace(self) -> None:
+        """The mapping leads nowhere: get another one."""
+        if self._map is not None:
+            self._map.replace(self._loop.time())
+            self._progress()
+
+    async def close(self) -> None:
+        """Give the mapping back, as far as the router takes it within seconds."""
+        self._leave()
+        if self._errands is not None:
+            await asyncio.wait([self._errands], timeout=limits.UPNP_REQUEST)
+            self._errands.cancel()
+
+    # --- within -----------------------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """Give back what is there, as far as one datagram does it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._map is not None:
+            self._map.close()
+            self._transmit()
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+        self._sock = self._map = self.router = None
+
+    def _readable(self) -> None:
+        for _ in range(_READS_PER_TURN):
+            if self._sock is None or self._map is None:
+                return
+            try:
+                datagram = self._sock.recv(_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError:  # the router has no such port
+                continue
+            self._map.receive(datagram, self._loop.time())
+        self._progress()
+
+    def _progress(self) -> None:
+        """Send what is due, run errands, and wait for what is next."""
+        if self._map is None:
+            return
+        self._transmit()
+        if self._map.take_changed():
+            self._on_change()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._map.get_timer()
+        if due is not None:
+            when = max(due, self._loop.time() + limits.TIMER_RESOLUTION)
+            self._timer = self._loop.call_at(when, self._progress)
+
+    def _transmit(self) -> None:
+        if self._map is None or self._sock is None:
+            return
+        for datagram in self._map.datagrams_to_send(self._loop.time()):
+            with contextlib.suppress(OSError):  # no route now; it is sent again
+                self._sock.send(datagram)
+        if self._errands is None or self._errands.done():
+            errand = self._map.take_errand()
+            if errand is not None and self._igd is not None:
+                run = self._run(self._map, self._igd, self._port, errand)
+                self._errands = self._spawn(run, "port mapping by UPnP")
+
+    async def _run(self, asked: PortMap, igd: Igd, port: int, errand: Errand | None) -> None:
+        """One errand after the other, for the map that asked for them."""
+        while errand is not None:
+            try:
+                if errand.seconds:
+                    async with asyncio.timeout(limits.UPNP_WAIT):
+                        granted = await igd.add(errand.external_port, port, errand.seconds)
+                    asked.granted(*granted, self._loop.time())
+                else:
+                    await igd.remove(errand.external_port)
+            except TimeoutError:
+                asked.refused("it does not answer in time", self._loop.time())
+            except Unreachable as error:
+                asked.refused(str(error), self._loop.time())
+            errand = asked.take_errand()
+        if asked is self._map:
+            self._loop.call_soon(self._progress)
+
+
+def _hears(bound: Address, own_ip: IPv4Address) -> bool:
+    """Whether what the router sends on to that ip comes to this socket."""
+    return bound.ip == own_ip or (bound.ip.version == 4 and bound.ip.is_unspecified)
