@@ -15,7 +15,9 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from gateway.beacon.dialing_back import BackDialler
 from gateway.beacon.embedded import open_embedded
+from gateway.beacon.knocking import KnockingSockets
 from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.reflector import StunServer
 from gateway.beacon.running import stun_ips
@@ -88,6 +90,9 @@ class Lending:
             if stun is not None:
                 stack.callback(stun.close)
                 self._offers.stun = stun.addresses
+                sockets = KnockingSockets()
+                stack.callback(sockets.close)
+                self._offers.dialler = BackDialler(sockets.send)
             stack.push_async_callback(self._server.leave)
             self._open = stack.pop_all()
         _logger.info("lending a relay to %s at %s", self._settings.to, self.url.authority)

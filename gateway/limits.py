@@ -375,3 +375,14 @@ LEND_DRAIN_SECONDS: Final = 0.5
 
 LEND_NAMES: Final = 32
 """Endpoints at a relay that we lend which `overlay status` names; beyond that it is the number that counts."""
+
+# --- A beacon's datagrams to ports that gateways say are open -----------------------------------------------------------
+
+DIAL_BACKS_PER_SECOND: Final = 0.5
+DIAL_BACK_BURST: Final = 12
+"""For one IPv4 address or IPv6 /56: a gateway asks three times, and again for each of two other ports; four behind one
+address may begin at once."""
+
+DIAL_BACKS_PER_SECOND_ALL: Final = 200.0
+DIAL_BACKS_BURST: Final = 1000
+"""For all together: 20 bytes each, so 4 KB/s at most; a thousand gateways that come back at once are served at once."""

@@ -9,6 +9,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.beacon.dialing_back import BackDialler
     from gateway.beacon.stores import Balance
     from tunnels.identity import EndpointId
     from tunnels.relay.frames import TurnServer
@@ -33,6 +34,10 @@ class Offers(Protocol):
     def relays(self) -> bool:
         """Whether datagrams are relayed."""
 
+    @property
+    def dialler(self) -> BackDialler | None:
+        """What tries ports that gateways say are open; None where that is not offered."""
+
     def turn(self, endpoint_id: EndpointId) -> TurnServer | None:
         """Credentials for this endpoint, if there is a TURN server."""
 
@@ -49,6 +54,7 @@ class ConfiguredOffers:
         policy: str = "",
         relays: bool = True,
         stun: tuple[str, ...] = (),
+        dialler: BackDialler | None = None,
         turn: Callable[[EndpointId], TurnServer | None] | None = None,
         redeem: Callable[[EndpointId, str], Awaitable[tuple[str, Balance]]] | None = None,
     ) -> None:
@@ -56,6 +62,7 @@ class ConfiguredOffers:
         self.policy = policy
         self.relays = relays
         self.stun = stun
+        self.dialler = dialler
         self._turn = turn
         self._redeem = redeem
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import logs
+from gateway.beacon.dialing_back import BackDialler
 from gateway.beacon.embedded import open_embedded
+from gateway.beacon.knocking import KnockingSockets
 from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.redeeming import VoucherDesk
 from gateway.beacon.reflector import StunServer
@@ -82,6 +84,11 @@ async def _start(
     stun = _start_stun(config)
     if stun is not None:
         stack.callback(stun.close)
+    dialler = None
+    if config.stun.enabled:
+        sockets = KnockingSockets()
+        stack.callback(sockets.close)
+        dialler = BackDialler(sockets.send)
     server = BeaconServer(
         config,
         secret_key,
@@ -92,6 +99,7 @@ async def _start(
             policy=config.beacon.policy,
             relays=config.relay.enabled,
             stun=stun.addresses if stun is not None else (),
+            dialler=dialler,
             turn=turn_of(config.turn),
             redeem=VoucherDesk(secret_key, config.vouchers.issuers, stores.accounts, wall_clock).redeem
             if config.vouchers.issuers

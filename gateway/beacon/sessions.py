@@ -104,6 +104,11 @@ class Connection(Session):
         else:
             self._transport.writelines((struct.pack(">BBH", head, 126, size), payload))
 
+    @property
+    def observed(self) -> str:
+        """The `ip:port` that it comes from."""
+        return observed(self._transport.get_extra_info("peername"))
+
     def say(self, said: frames.FromBeacon) -> None:
         """A text frame."""
         self.write(frames.encode_text(said).encode(), _TEXT)
@@ -246,6 +251,7 @@ class Sessions:
                 limits=self._hub.limits_of(balance),
                 policy=self._offers.policy,
                 relays=self._offers.relays,
+                dials_back=self._offers.dialler is not None,
             )
         )
         replaced = self._hub.join(connection)
@@ -357,6 +363,8 @@ class Sessions:
                 connection.say(frames.Online(ids=await self._who(said.ids)))
             case frames.TurnPlease():
                 connection.say(frames.Turn(turn=self._offers.turn(connection.endpoint_id)))
+            case frames.DialBack():
+                connection.say(frames.Dialled(sent=self._dial_back(connection, said)))
             case frames.Redeem():
                 await self._redeem(connection, said.voucher)
 
@@ -373,6 +381,12 @@ class Sessions:
             except (StoreUnavailable, TimeoutError):
                 pass  # those that are here are an answer too
         return tuple(str(endpoint_id) for endpoint_id in ids if endpoint_id in here)
+
+    def _dial_back(self, connection: Connection, asked: frames.DialBack) -> bool:
+        dialler = self._offers.dialler
+        return dialler is not None and dialler.dial_back(
+            connection.observed, connection.client, asked.port, asked.nonce, self._now()
+        )
 
     async def _redeem(self, connection: Connection, voucher: str) -> None:
         try:

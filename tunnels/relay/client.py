@@ -69,6 +69,7 @@ RelayEvent = (
     | EndpointAbsent
     | frames.Online
     | frames.Turn
+    | frames.Dialled
     | frames.Receipt
     | frames.Refused
     | frames.Leaving

@@ -141,6 +141,13 @@ class TurnPlease(_Said, frozen=True, kw_only=True, tag="turn"):
     """New TURN credentials: those of the welcome run out."""
 
 
+class DialBack(_Said, frozen=True, kw_only=True, tag="dial-back"):
+    """Send a datagram with this nonce to that UDP port, at the ip that you see this connection come from."""
+
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    nonce: Annotated[bytes, Meta(min_length=12, max_length=12)]
+
+
 class Challenge(_Said, frozen=True, kw_only=True, tag="challenge"):
     """The beacon's first frame."""
 
@@ -187,6 +194,8 @@ class Welcome(_Said, frozen=True, kw_only=True, tag="welcome"):
     """The owner's words, one line."""
     relays: bool = True
     """Whether it relays datagrams, or only passes messages on."""
+    dials_back: bool = False
+    """Whether it may be asked to `DialBack`."""
 
 
 class Online(_Said, frozen=True, kw_only=True, tag="online"):
@@ -199,6 +208,12 @@ class Turn(_Said, frozen=True, kw_only=True, tag="turn"):
     """New TURN credentials; None if there are none to be had."""
 
     turn: TurnServer | None = None
+
+
+class Dialled(_Said, frozen=True, kw_only=True, tag="dialled"):
+    """What became of a `DialBack`."""
+
+    sent: bool
 
 
 class Receipt(_Said, frozen=True, kw_only=True, tag="receipt"):
@@ -222,8 +237,8 @@ class Leaving(_Said, frozen=True, kw_only=True, tag="leaving"):
     seconds: float
 
 
-FromGateway = Hello | Who | Redeem | TurnPlease
-FromBeacon = Challenge | Welcome | Online | Turn | Receipt | Refused | Leaving
+FromGateway = Hello | Who | Redeem | TurnPlease | DialBack
+FromBeacon = Challenge | Welcome | Online | Turn | Dialled | Receipt | Refused | Leaving
 
 _from_gateway: Final[msgspec.json.Decoder[FromGateway]] = msgspec.json.Decoder(FromGateway)
 _from_beacon: Final[msgspec.json.Decoder[FromBeacon]] = msgspec.json.Decoder(FromBeacon)

@@ -140,6 +140,10 @@ class RelayTransport:
         """New TURN credentials, which the beacon's status then has as well; None if it has none. Unreachable as in `who`."""
         return (await self._asked(beacon).ask(frames.TurnPlease(), frames.Turn)).turn
 
+    async def dial_back(self, port: int, nonce: bytes) -> frames.Dialled:
+        """Have our home send a datagram to our port, where it sees us. Unreachable as in `who`."""
+        return await self._asked(None).ask(frames.DialBack(port=port, nonce=nonce), frames.Dialled)
+
     def _asked(self, beacon: BeaconUrl | None) -> BeaconConnection:
         url = beacon or self.home
         if url is None:

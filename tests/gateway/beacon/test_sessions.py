@@ -9,6 +9,7 @@ import pytest
 
 from gateway.beacon import sessions as sessions_module
 from gateway.beacon.embedded import open_embedded
+from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.server import wall_clock
 from gateway.beacon.settings import RelaySettings
 from tests.lab.relay_clients import RelayClient
@@ -433,3 +434,31 @@ async def test_a_receiver_that_hangs_up_amid_its_backlog_leaves_nothing_behind(w
     assert server.hub.queued == 0
     await a.send(FrameKind.DATA, slow.endpoint_id, b"x")
     assert (await a.receive())[0] is FrameKind.ABSENT
+
+
+# --- dialling back --------------------------------------------------------------------------------------------
+
+
+async def test_a_beacon_that_dials_back_says_so_and_tells_what_became_of_it(world) -> None:
+    asked = []
+
+    class Dialler:
+        def dial_back(self, observed: str, client: str | None, port: int, nonce: bytes, now: float) -> bool:
+            asked.append((observed, client, port, nonce))
+            return port != 53
+
+    server = await world.beacon(options={"offers": ConfiguredOffers(dialler=Dialler())})
+    client = await world.client(server, 1)
+    assert client.welcome.dials_back
+    for port, sent in ((41641, True), (53, False)):
+        await client.say(frames.DialBack(port=port, nonce=bytes(12)))
+        assert await client.hear() == frames.Dialled(sent=sent)
+    own = client.socket.get_extra_info("sockname")
+    assert asked[0] == (f"{own[0]}:{own[1]}", None, 41641, bytes(12))
+
+
+async def test_a_beacon_that_does_not_dial_back_says_so(world) -> None:
+    client = await world.client(await world.beacon(), 1)
+    assert not client.welcome.dials_back
+    await client.say(frames.DialBack(port=41641, nonce=bytes(12)))
+    assert await client.hear() == frames.Dialled(sent=False)
