@@ -326,6 +326,7 @@ class Daemon:
                     beacons=self._config.beacons.urls,
                     beacon_proxy=self._config.beacons.proxy or None,
                     version=package.__version__,
+                    port_mapping=settings.port_mapping == "auto",
                 ),
                 find_addresses=self._records.addresses_of,
                 accept_stream=self._acceptor.accept,

@@ -14,7 +14,7 @@ from gateway.answers.network import NetworkAnswers
 from gateway.answers.services import ServiceAnswers
 from gateway.control import api
 from gateway.errors import UsageError
-from gateway.reach import beacon_report, path_word, selected
+from gateway.reach import beacon_report, path_word, port_mapping_report, selected
 from tunnels.addresses import Address, BeaconUrl
 from tunnels.events import TunnelState
 
@@ -103,6 +103,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
                 if tunnel.state is TunnelState.OPEN and tunnel.is_current
             ),
             beacons=tuple(map(beacon_report, parts.reach.relays())) if parts.reach is not None else (),
+            port_mapping=port_mapping_report(mapping) if (mapping := parts.endpoint.mapping()) else None,
             lending=parts.lending.report(self._name_of) if parts.lending is not None else None,
             loopback=parts.directory.loopback(),
             warnings=(

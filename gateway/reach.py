@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tunnels.addresses import PathAddress
     from tunnels.identity import EndpointId
+    from tunnels.mapped_port import MappingStatus
     from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
     from tunnels.paths.reports import PathReport
     from tunnels.paths.trace import TraceEntry
@@ -155,6 +156,17 @@ def beacon_report(status: RelayStatus) -> api.BeaconReport:
         bytes_in=status.bytes_received,
         bytes_out=status.bytes_sent,
         error=status.error,
+    )
+
+
+def port_mapping_report(status: MappingStatus) -> api.PortMappingReport:
+    """Our port at the router."""
+    return api.PortMappingReport(
+        external=str(status.external or ""),
+        protocol=status.protocol,
+        router=status.router,
+        state=status.verdict.value if status.external is not None else "",
+        problem=status.problem,
     )
 
 

@@ -18,6 +18,7 @@ TESTED_ELSEWHERE = {
     "tunnels/dialer.py": "tests/tunnels/test_endpoint.py, with real sockets",
     "tunnels/incoming.py": "tests/tunnels/test_attacks.py fills it, with real sockets",
     "tunnels/status.py": "values only; what they tell is asked for in tests/tunnels/test_endpoint.py",
+    "tunnels/mapped_port.py": "joins two rooms that have tests; tests/integration/test_port_mapping.py, with real routers",
     "tunnels/whereabouts.py": "tests/tunnels/test_endpoint.py, test_lying_peers.py and test_lying_beacons.py, with real sockets",
     "tunnels/reception.py": "tests/tunnels/test_endpoint.py and test_attacks.py, with real sockets",
     "tunnels/events.py": "names and a protocol only; tests/tunnels/test_tunnel.py",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.nat.report import NetworkReport
+    from tunnels.mapped_port import MappingStatus
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
@@ -63,6 +64,8 @@ class EndpointSettings:
     beacon_proxy: str | None = None
     """An HTTP proxy on the way to beacons."""
     version: str = ""
+    port_mapping: bool = False
+    """Whether our router is asked to send a port of its own on to us."""
 
 
 class Endpoint(TunnelOwner):
@@ -110,9 +113,10 @@ class Endpoint(TunnelOwner):
             configured=settings.addresses,
             proxy=settings.beacon_proxy,
             version=settings.version,
+            port_mapping=settings.port_mapping,
         )
         self._transport = self._whereabouts.transport
-        self.reception.stun = self._transport.gatherer.stun_received
+        self.reception.stun = self._transport.stun_received
         self.incoming = IncomingConnections(
             self._drivers, accept=self._accept, dispose=self._dispose, send=self.send
         )
@@ -229,6 +233,10 @@ class Endpoint(TunnelOwner):
     def set_own_relay(self, url: BeaconUrl, at: str) -> None:
         """We lend a relay that others know by `url`: be there, too, by its origin `at` on this machine."""
         self._whereabouts.set_own_relay(url, at)
+
+    def mapping(self) -> MappingStatus | None:
+        """Our port at the router; None if that is not wanted."""
+        return self._transport.mapping
 
     def relays(self) -> tuple[RelayStatus, ...]:
         """Our beacons in their order, then those of peers that we are connected to."""
@@ -390,7 +398,7 @@ class Endpoint(TunnelOwner):
         self._whereabouts.turn_paths.look_soon()
 
     def path_doubted(self, driver: TunnelDriver) -> None:
-        self._transport.gatherer.refresh()
+        self._transport.refresh()
 
     def peer_offered(self, driver: TunnelDriver) -> None:
         self._whereabouts.turn_paths.look_soon()

@@ -1,6 +1,6 @@
 """Our own candidates: where peers might reach this endpoint, kept true while the network changes under it.
 
-Addresses of interfaces, what a person configured, what STUN servers see our sockets as, an allocation on a TURN server
+Addresses of interfaces, what a person configured, a port that our router maps to us, what STUN servers see our sockets as, an allocation on a TURN server
 once some peer is reached by a relay only, and the relays themselves.
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ORDER: Final = (
     CandidateKind.CONFIGURED,
+    CandidateKind.MAPPED,
     CandidateKind.HOST,
     CandidateKind.SERVER_REFLEXIVE,
     CandidateKind.RELAYED,
@@ -65,6 +66,8 @@ class Gatherer:
         self.local_ips: frozenset[IPv4Address | IPv6Address] = frozenset()
         """Every address of this machine."""
         self._relays: tuple[BeaconUrl, ...] = ()
+        self._mapped: Address | None = None
+        self._mapped_is_verified = False
         self._reflexive = ReflexiveAddresses(os.urandom)
         self._refreshed_at = -inf
         self._allocation = Allocation(os.urandom)
@@ -104,6 +107,11 @@ class Gatherer:
     def set_relays(self, relays: tuple[BeaconUrl, ...]) -> None:
         """The beacons peers find us at, home first."""
         self._relays = relays
+        self._update()
+
+    def set_mapped(self, address: Address | None, is_verified: bool) -> None:
+        """What our router maps to us; if nobody verified that, all else is better."""
+        self._mapped, self._mapped_is_verified = address, is_verified
         self._update()
 
     def set_servers(
@@ -246,16 +254,32 @@ class Gatherer:
         others += [
             Candidate(address, CandidateKind.SERVER_REFLEXIVE) for address in self._reflexive.addresses
         ]
+        mapped = [Candidate(address, CandidateKind.MAPPED) for address in self._told_mapped()]
+        others = mapped + others if self._mapped_is_verified else others + mapped
         if self._allocation.relayed is not None:
             others.append(Candidate(self._allocation.relayed, CandidateKind.RELAYED))
         relays = [RelayAddress(beacon, self._endpoint_id) for beacon in self._relays]
         others += [Candidate(address, CandidateKind.RELAY) for address in relays]
         # A machine of many interfaces must not crowd out the few addresses by which strangers to its network reach it.
         kept = bounded(others + hosts)
-        candidates = tuple(sorted(kept, key=lambda candidate: _ORDER.index(candidate.kind)))
+        candidates = tuple(sorted(kept, key=self._rank))
         if candidates != self.candidates:
             self.candidates = candidates
             self._on_change()
+
+    def _told_mapped(self) -> tuple[Address, ...]:
+        """The mapped address; nothing if STUN servers see us elsewhere, so that another NAT stands before our router."""
+        mapped = self._mapped
+        if mapped is None:
+            return ()
+        seen = {
+            address.ip for address in self._reflexive.addresses if address.ip.version == mapped.ip.version
+        }
+        return (mapped,) if self._mapped_is_verified or not seen or mapped.ip in seen else ()
+
+    def _rank(self, candidate: Candidate) -> int:
+        is_doubtful = candidate.kind is CandidateKind.MAPPED and not self._mapped_is_verified
+        return _ORDER.index(CandidateKind.SERVER_REFLEXIVE if is_doubtful else candidate.kind)
 
 
 def _address(text: str, with_loopback: bool) -> Address | None:

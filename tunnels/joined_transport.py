@@ -10,6 +10,7 @@ from tunnels import limits
 from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.gathering import Gatherer
 from tunnels.network_check import NetworkCheck
+from tunnels.mapped_port import MappedPort
 from tunnels.transports.network import NetworkWatch
 from tunnels.transports.relayed import RelayState, RelayTransport
 from tunnels.transports.udp import UdpTransport, source_address
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.dialer import Spawn
     from tunnels.identity import EndpointId, SecretKey
+    from tunnels.mapped_port import MappingStatus
     from tunnels.paths.candidates import Candidate
     from tunnels.transports.relayed import RelayStatus
 
@@ -66,8 +68,12 @@ class JoinedTransport:
         proxy: str | None,
         version: str,
         spawn: Spawn,
+        port_mapping: bool = False,
     ) -> None:
-        """`configured` are public addresses that a person named; `proxy` leads to beacons, if there is one."""
+        """`configured` are public addresses that a person named; `proxy` leads to beacons, if there is one.
+
+        `port_mapping`: whether our router is asked to send a port of its own on to us.
+        """
         self._owner = owner
         self._udp = UdpTransport(self._udp_burst)
         self._beacons: tuple[BeaconUrl, ...] = ()
@@ -92,12 +98,22 @@ class JoinedTransport:
             on_change=owner.candidates_changed,
         )
         self.network_check = NetworkCheck(self.gatherer)
+        self._mapped: MappedPort | None = None
+        if port_mapping:
+            self._mapped = MappedPort(
+                self.relays,
+                bound=lambda: self._udp.addresses,
+                tell=self.gatherer.set_mapped,
+                spawn=spawn,
+            )
         self._watch: NetworkWatch | None = None
 
     def start(self, hosts: Sequence[str], port: int) -> None:
         """Bind the sockets; ConfigurationError says what is in the way."""
         self._udp.bind(hosts, port)
         self.gatherer.start()
+        if self._mapped is not None:
+            self._mapped.start()
         self._watch = NetworkWatch(self._network_changed)
 
     def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
@@ -116,6 +132,8 @@ class JoinedTransport:
         """Release everything; nothing is told any more."""
         if self._watch is not None:
             self._watch.close()
+        if self._mapped is not None:
+            await self._mapped.close()
         self.gatherer.close()
         await self.relays.close()
         self._udp.close()
@@ -134,6 +152,23 @@ class JoinedTransport:
     def candidates(self) -> tuple[Candidate, ...]:
         """Where we may be reached."""
         return self.gatherer.candidates
+
+    @property
+    def mapping(self) -> MappingStatus | None:
+        """Our port at the router; None if that is not wanted."""
+        return self._mapped.status if self._mapped is not None else None
+
+    def refresh(self) -> None:
+        """A path broke: our addresses may be others now."""
+        self.gatherer.refresh()
+        if self._mapped is not None:
+            self._mapped.check()
+
+    def stun_received(self, datagram: bytes, source: Address, now: float) -> bool:
+        """Whether a STUN message was for something of ours."""
+        if self.gatherer.stun_received(datagram, source, now):
+            return True
+        return self._mapped is not None and self._mapped.stun_received(datagram)
 
     def own_relays(self) -> tuple[BeaconUrl, ...]:
         """Where peers may find us: our home, the relay that we lend, our other beacons."""
@@ -221,10 +256,14 @@ class JoinedTransport:
         if home is not None and home.welcome is not None:
             self.gatherer.set_servers(home.welcome.stun, home.welcome.turn, with_loopback=home.url.is_local)
         self.gatherer.set_relays(self.own_relays())
+        if self._mapped is not None:
+            self._mapped.home_changed()
 
     def _network_changed(self, why: str) -> None:
         _logger.info("the network changed: %s", why)
         self.relays.network_changed()
         self.gatherer.network_changed()
         self.network_check.network_changed()
+        if self._mapped is not None:
+            self._mapped.network_changed()
         self._owner.network_changed(why)

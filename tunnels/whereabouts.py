@@ -43,6 +43,7 @@ class Whereabouts(TransportOwner):
         configured: Iterable[Address] = (),
         proxy: str | None = None,
         version: str = "",
+        port_mapping: bool = False,
     ) -> None:
         """`drivers` and `remotes` as they come and go; `receive` takes datagrams; the rest is as `Endpoint` has it."""
         self._drivers = drivers
@@ -59,7 +60,13 @@ class Whereabouts(TransportOwner):
         self.refused = 0
         """Messages that were nothing of ours, or from nobody we know."""
         self.transport = JoinedTransport(
-            self, secret_key, configured=configured, proxy=proxy, version=version, spawn=spawn
+            self,
+            secret_key,
+            configured=configured,
+            proxy=proxy,
+            version=version,
+            spawn=spawn,
+            port_mapping=port_mapping,
         )
         self.turn_paths = TurnPaths(drivers.keys(), self.transport.gatherer)
         self._calls = Calls(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.control.api import BeaconReport, LendingReport, StatusReport
+    from gateway.control.api import BeaconReport, LendingReport, PortMappingReport, StatusReport
 
 _STOP_SECONDS: Final = 15.0
 """How long `down` waits for the daemon to end: it gives open streams a moment."""
@@ -202,7 +202,18 @@ def _doors(report: StatusReport) -> list[tuple[str, str]]:
             rows.append((listener.name, f"{where}  ({about})" if about else where))
     reachable = (*report.addresses, *map(output.relay, report.relays))
     rows += [("reachable at", _where(reachable))] if reachable else []
+    mapping = report.port_mapping
+    if mapping is not None and mapping.router:  # where there is no router, there is nothing to map
+        rows.append(("port mapping", _port_mapping(mapping)))
     return [*rows, ("home", report.home)]
+
+
+def _port_mapping(mapping: PortMappingReport) -> str:
+    if not mapping.external:
+        at = f" (router {mapping.router})" if mapping.router else ""
+        return f"none: {mapping.problem}{at}" if mapping.problem else f"being asked for{at}"
+    words = f"{mapping.external}, {mapping.state}  ({mapping.protocol} at {mapping.router})"
+    return f"{words}: {mapping.problem}" if mapping.problem else words
 
 
 def _where(addresses: Sequence[str]) -> str:

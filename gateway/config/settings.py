@@ -64,6 +64,7 @@ class TunnelSettings(_Settings, frozen=True, kw_only=True):
     keepalive: Seconds = 15.0
     connect_timeout: Seconds = 10.0
     path_policy: PathPolicyName = "auto"
+    port_mapping: Literal["auto", "off"] = "auto"
 
     def __post_init__(self) -> None:
         for ip in self.bind:

@@ -169,6 +169,21 @@ class BeaconReport(Report, frozen=True, kw_only=True):
     """Why it is not connected."""
 
 
+class PortMappingReport(Report, frozen=True, kw_only=True):
+    """The port of the tunnels at our router."""
+
+    external: str = ""
+    """What it is outside; empty while there is no mapping."""
+    protocol: str = ""
+    """`PCP`, `NAT-PMP`, `UPnP`."""
+    router: str = ""
+    """Its ip; empty where there is none."""
+    state: str = ""
+    """Of a mapping: `unverified`, `being verified`, `verified`, `dead`."""
+    problem: str = ""
+    """Why there is no mapping, or none that works; empty if there is nothing to say."""
+
+
 class LendingReport(Report, frozen=True, kw_only=True):
     """The relay that this gateway lends."""
 
@@ -204,6 +219,8 @@ class StatusReport(Report, frozen=True, kw_only=True):
     contacts: tuple[ContactReport, ...] = ()
     tunnels: tuple[TunnelReport, ...] = ()
     beacons: tuple[BeaconReport, ...] = ()
+    port_mapping: PortMappingReport | None = None
+    """None where it is off."""
     lending: LendingReport | None = None
     """None where no relay is lent."""
     loopback: tuple[LoopbackReport, ...] = ()

@@ -373,3 +373,40 @@ async def test_it_tells_which_servers_see_us_where_and_what_addresses_we_have(wo
     assert world.gatherer.local_ips == {HOME.ip}
     assert world.gatherer.has_address(4)
     assert not world.gatherer.has_address(6)
+
+
+# --- a port at our router ---------------------------------------------------------------------------------------
+
+AT_ROUTER = Address.parse("203.0.113.99:41641")
+
+
+async def test_a_verified_mapping_is_told_before_all_but_what_a_person_configured():
+    world = World(FORWARDED)
+    world.gatherer.start()
+    world.gatherer.set_mapped(AT_ROUTER, is_verified=True)
+    kinds = [candidate.kind for candidate in world.gatherer.candidates]
+    assert kinds[:2] == [CandidateKind.CONFIGURED, CandidateKind.MAPPED]
+    world.gatherer.set_mapped(None, is_verified=False)
+    assert CandidateKind.MAPPED not in world.candidates()
+    world.gatherer.close()
+
+
+async def test_a_mapping_that_nobody_verified_is_told_last_of_our_own_addresses():
+    world = World()
+    world.gatherer.start()
+    world.gatherer.set_mapped(AT_ROUTER, is_verified=False)
+    kinds = [candidate.kind for candidate in world.gatherer.candidates]
+    assert kinds.index(CandidateKind.MAPPED) > kinds.index(CandidateKind.HOST)
+    world.gatherer.close()
+
+
+async def test_a_mapping_at_another_ip_than_stun_sees_is_told_only_if_it_was_verified():
+    world = World()
+    world.gatherer.start()
+    world.gatherer.set_mapped(AT_ROUTER, is_verified=False)
+    world.gatherer.set_servers(map(str, STUN), None)
+    await world.wait_for(REFLEXIVE, MAPPED)
+    assert CandidateKind.MAPPED not in world.candidates(), "another NAT stands before the router"
+    world.gatherer.set_mapped(AT_ROUTER, is_verified=True)
+    assert world.candidates()[CandidateKind.MAPPED] == [AT_ROUTER]
+    world.gatherer.close()

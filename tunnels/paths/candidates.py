@@ -34,6 +34,8 @@ class CandidateKind(IntEnum):
     """The endpoint's allocation on a TURN server; or, as a `TurnAddress`, any address by way of our own."""
     RELAY = 6
     """By way of a beacon."""
+    MAPPED = 7
+    """A port that the endpoint's router sends on to it. Older peers pass it over."""
 
 
 class Tier(IntEnum):
