@@ -40,6 +40,7 @@ NEEDS = {
             "turnserver",
             "redis-server",
             "tinyproxy",
+            "miniupnpd",
         )
     },
 }

@@ -32,7 +32,7 @@ _END_SECONDS = 10
 class Internet(Network):
     """Routes between all that is plugged in; `delay` is the time in seconds that each packet takes across."""
 
-    NETS = "203.0.113", "198.51.100"
+    NETS = "203.0.113", "198.51.100", "11.22.33"
 
     def __init__(self, delay: float = 0.0) -> None:
         super().__init__()
@@ -105,10 +105,17 @@ class Internet(Network):
         self._net = self.NETS[0]
         return machine
 
-    def home(self, name: str, nat: Nat = "port-restricted", *, behind: Home | None = None) -> Home:
-        """A home whose router is at the internet, or at the `provider` it is behind."""
+    def home(
+        self, name: str, nat: Nat = "port-restricted", *, behind: Home | None = None, net: int = 0
+    ) -> Home:
+        """A home whose router is at the internet, or at the `provider` it is behind.
+
+        Net 2 is 11.22.33.0/24: miniupnpd takes addresses of the other two, which are for documentation, for private ones.
+        """
         router = self.machine(name)
+        self._net = self.NETS[net]
         (behind or self).plug(router)
+        self._net = self.NETS[0]
         return Home(self, router, nat)
 
     def provider(self, name: str, nat: Nat = "port-restricted") -> Home:

@@ -133,6 +133,7 @@ class Home(Network):
         self._tcp_ports = ""
         self._new_ports = itertools.count(20000)
         self._addresses: set[str] = set()
+        self._unasked = ""
         router.ip("link add lan type bridge", f"addr add {net}.1/24 dev lan", "link set lan up")
         router.sysctl(ip_forward=1)
         self._apply()
@@ -191,6 +192,7 @@ class Home(Network):
                 chain through {{
                     type filter hook forward priority 0; policy drop
                     iifname eth0 ct state established,related accept
+                    {self._unasked}
                     {allowed}
                 }}
             }}
@@ -227,6 +229,11 @@ class Home(Network):
     def proxy_only(self, proxy: Machine) -> None:
         """Out goes TCP to the proxy, and nothing else."""
         self.allow_only(f"ip daddr {proxy.address} tcp dport {PROXY_PORT} accept")
+
+    def let_mapped_in(self) -> None:
+        """What a mapped port sends on may come in, whoever sent it; `tests.lab.mapping_routers` maps ports."""
+        self._unasked = "iifname eth0 ct status dnat accept"
+        self._apply()
 
     def open_up(self) -> None:
         """Everything goes out again."""
