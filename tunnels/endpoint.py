@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from tunnels.dialer import FindAddresses, Spawn
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId, SecretKey
-    from tunnels.nat.report import NetworkReport
     from tunnels.mapped_port import MappingStatus
+    from tunnels.nat.report import NetworkReport
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport

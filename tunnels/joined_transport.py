@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.gathering import Gatherer
-from tunnels.network_check import NetworkCheck
 from tunnels.mapped_port import MappedPort
+from tunnels.network_check import NetworkCheck
 from tunnels.transports.network import NetworkWatch
 from tunnels.transports.relayed import RelayState, RelayTransport
 from tunnels.transports.udp import UdpTransport, source_address
