@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Processes that run tests: more of them wait for networks than for processors.
-JOBS ?= 2
+# Processes that run tests, beside each other if there are several: quicker where there are processors to spare.
+JOBS ?= 0
 
 .PHONY: help demo test check format bench setup packages clean
 

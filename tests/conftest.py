@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,9 @@ NEEDS = {
     },
 }
 
+
+settings.register_profile("untimed", deadline=None)  # how busy the machine is, is no fault of the code
+settings.load_profile("untimed")
 
 FIGURE = "figure"
 """The property of a report that holds what its test measured; see `tests/integration/conftest.py`."""

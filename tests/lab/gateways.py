@@ -98,7 +98,7 @@ class GatewayProcess:
     def json(self, *arguments: str) -> Any:
         """What `overlay … --json` says; of the status as the command would ask for it, without starting one each time."""
         if arguments == ("status",):
-            return msgspec.to_builtins(ControlClient(Home(self.home)).status())
+            return json.loads(msgspec.json.encode(ControlClient(Home(self.home)).status()))
         return json.loads(self.run(*arguments, "--json").stdout)
 
     def said(self) -> str:
