@@ -16,6 +16,7 @@ from gateway.errors import ConfigurationError
 from gateway.lending import Lending, public_url
 from gateway.limits import LEND_NAMES
 from gateway.supervision import Supervisor
+from tests.lab.redis import free_port
 from tests.lab.relay_clients import RelayClient, connected
 from tests.lab.resolver_keys import key
 from tunnels.addresses import Address, BeaconUrl, RelayAddress
@@ -236,8 +237,9 @@ async def test_without_the_udp_port_it_goes_on_and_says_so(
     friends: Friends, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        lending = await friends.lend(port=taken.getsockname()[1])
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
+        lending = await friends.lend(port=port)
         alice = await friends.come(lending, ALICE)
     assert alice.welcome is not None
     assert alice.welcome.stun == ()

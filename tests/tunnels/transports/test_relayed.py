@@ -151,7 +151,7 @@ async def test_another_beacon_is_connected_on_demand_and_closed_when_unused(quic
         assert alice.transport.home == home.url
         await until(lambda: (other.url, RelayState.CLOSED) in alice.states)
         assert alice.transport.home == home.url
-        assert list(other.sessions) == [bob.id]
+        await until(lambda: list(other.sessions) == [bob.id])
 
 
 async def test_a_beacon_that_cannot_be_had_is_not_asked_again_at_once():
