@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tunnels import limits
+from tunnels.backoff import Backoff
 from tunnels.errors import TunnelClosed, TunnelError, Unreachable
 from tunnels.events import CloseCode
-from tunnels.remote import Backoff, is_better
+from tunnels.remote import is_better
 
 if TYPE_CHECKING:
     from tunnels.driver import TunnelDriver
@@ -21,7 +23,7 @@ class Remote:
         self.endpoint_id = endpoint_id
         self.drivers: list[TunnelDriver] = []
         self.current: TunnelDriver | None = None
-        self.backoff = Backoff()
+        self.backoff = Backoff(limits.BACKOFF_FIRST, limits.BACKOFF_MAX)
         self.last_error: TunnelError | None = None
         self.dial: asyncio.Task[None] | None = None
         self.redial: asyncio.Task[None] | None = None

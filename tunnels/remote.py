@@ -1,39 +1,12 @@
-"""What we know of reaching one remote endpoint: when to try again, and which of two connections to keep. Sans-IO."""
+"""Which of two connections with one remote endpoint to keep. Sans-IO."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnels import limits
-
 if TYPE_CHECKING:
     from tunnels.identity import EndpointId
-
-
-class Backoff:
-    """When to try again: doubling from a second to a minute, each wait jittered between half and whole."""
-
-    __slots__ = ("_wait", "failures", "next_attempt")
-
-    def __init__(self) -> None:
-        self._wait = limits.BACKOFF_FIRST
-        self.failures = 0
-        self.next_attempt = 0.0
-
-    def failed(self, now: float, chance: float) -> float:
-        """Note a failure at `now`; `chance` is uniform in [0, 1). The seconds to wait before the next attempt."""
-        wait = self._wait * (0.5 + chance / 2)
-        self._wait = min(self._wait * 2, limits.BACKOFF_MAX)
-        self.failures += 1
-        self.next_attempt = now + wait
-        return wait
-
-    def reset(self) -> None:
-        """A success, or news of the endpoint: the next attempt may be made at once."""
-        self._wait = limits.BACKOFF_FIRST
-        self.failures = 0
-        self.next_attempt = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress
+from tunnels.bucket import Bucket
 from tunnels.calling import Calls
 from tunnels.errors import Offline, ProtocolViolation
 from tunnels.events import CloseCode, TunnelState
 from tunnels.joined_transport import JoinedTransport, TransportOwner
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed
-from tunnels.paths.probing import Bucket
 from tunnels.turn_paths import TurnPaths
 
 if TYPE_CHECKING:

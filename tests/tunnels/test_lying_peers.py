@@ -14,6 +14,7 @@ from tests.lab.beacons import LabBeacon
 from tests.lab.endpoints import Echo, Lab, key_of, lab, until
 from tunnels import limits
 from tunnels.addresses import Address, BeaconUrl, RelayAddress
+from tunnels.bucket import Bucket
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.checks import CHECK, Ping
 from tunnels.paths.mtu import ANSWER
@@ -88,7 +89,7 @@ async def test_a_peer_that_names_others_makes_us_send_them_a_few_pings_and_no_mo
 
 
 async def test_strangers_together_make_us_send_others_no_more_than_a_few(here):
-    here.endpoints["bob"]._whereabouts._strangers_pings._rate = 20
+    here.endpoints["bob"]._whereabouts._strangers_pings = Bucket(20)
     with Attacker("127.0.0.77") as victim, Attacker("127.0.0.78") as other:
         loop = asyncio.get_running_loop()
         begun = loop.time()

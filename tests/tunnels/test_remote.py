@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.quic import ALICE, BOB
-from tunnels import limits
-from tunnels.remote import Backoff, Connection, is_better
+from tunnels.remote import Connection, is_better
 
 LOW, HIGH = sorted([ALICE.endpoint_id, BOB.endpoint_id])
 FIRST_RUN, SECOND_RUN = b"run 1...", b"run 2..."
@@ -51,24 +50,3 @@ def test_both_ends_choose_alike_between_crossing_connections_however_they_saw_th
         return mine if is_better(mine, yours) else yours
 
     assert chosen(here_first).client == chosen(there_first).client
-
-
-def test_waits_double_up_to_a_bound_and_each_is_jittered_between_half_and_whole():
-    for chance in (0.0, 0.5, 0.999):
-        backoff = Backoff()
-        wait = limits.BACKOFF_FIRST
-        for attempt in range(1, 12):
-            seconds = backoff.failed(100.0, chance)
-            assert wait / 2 <= seconds <= wait
-            assert backoff.next_attempt == 100.0 + seconds
-            assert backoff.failures == attempt
-            wait = min(wait * 2, limits.BACKOFF_MAX)
-
-
-def test_a_success_starts_over():
-    backoff = Backoff()
-    for _ in range(5):
-        backoff.failed(100.0, 0.5)
-    backoff.reset()
-    assert (backoff.failures, backoff.next_attempt) == (0, 0.0)
-    assert backoff.failed(100.0, 0.999) <= limits.BACKOFF_FIRST

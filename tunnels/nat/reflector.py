@@ -22,11 +22,11 @@ import hmac
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.bucket import Bucket
 from tunnels.errors import ProtocolViolation
 from tunnels.nat import stun
 from tunnels.nat.stun import Class, Extra, Method
@@ -121,8 +121,8 @@ class Reflector:
         self.sites = sites
         self._secret = secret
         self._sources = _Sources()
-        self._proved = _Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
-        self._unproved = _Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
+        self._proved = Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
+        self._unproved = Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
         self.counts: Counter[Outcome] = Counter()
 
     def receive(self, datagram: bytes, source: Address, site: Site, now: float) -> Answer | None:
@@ -204,39 +204,18 @@ def _fitting(request: StunMessage, kind: Class, wanted: dict[str, Any], size: in
     return stun.encode(Method.BINDING, kind, request.transaction_id, attributes)
 
 
-class _Bucket:
-    """An allowance that fills up with time."""
-
-    __slots__ = ("_at", "_burst", "_left", "_per_second")
-
-    def __init__(self, per_second: float, burst: float) -> None:
-        self._per_second = per_second
-        self._burst = self._left = burst
-        self._at = -inf
-
-    def take(self, now: float) -> bool:
-        """Take one, if there is one."""
-        if now > self._at:
-            self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-            self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 class _Sources:
     """The allowances of those who asked lately, a bounded number of them."""
 
     def __init__(self) -> None:
-        self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[int, Bucket] = OrderedDict()
 
     def take(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
         # What one household or one attacker has one of: an IPv4 address, or an IPv6 /56, kept apart by the bit above.
         source = int(ip) if ip.version == 4 else int(ip) >> 72 | 1 << 56
         bucket = self._buckets.pop(source, None)
         if bucket is None:
-            bucket = _Bucket(limits.REFLECTOR_PER_SECOND, limits.REFLECTOR_BURST)
+            bucket = Bucket(limits.REFLECTOR_PER_SECOND, limits.REFLECTOR_BURST)
             if len(self._buckets) >= limits.REFLECTOR_SOURCES:
                 self._buckets.popitem(last=False)
         self._buckets[source] = bucket

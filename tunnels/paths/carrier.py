@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import RelayAddress, TurnAddress
+from tunnels.bucket import Bucket
 from tunnels.nat.channels import HEAD_BYTES
 from tunnels.paths.fragments import TAG_BYTES, Reassembler, split
 from tunnels.paths.mtu import NONCE_BYTES, PathMtu, encode_answer, encode_probe, nonce_of
-from tunnels.paths.probing import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

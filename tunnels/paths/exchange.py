@@ -6,9 +6,10 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels import limits
+from tunnels.bucket import Bucket
 from tunnels.paths.checks import TRANSACTION_ID_BYTES, Check, Ping, Pong, Sealer
 from tunnels.paths.path import Path, PathState
-from tunnels.paths.probing import Bucket, Outstanding
+from tunnels.paths.probing import Outstanding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""When which path is pinged: rounds, keepalives, and a bound for all of them. Sans-IO.
+"""When which path is pinged: rounds, and the pings that wait for an answer. Sans-IO.
 
 A *round* asks whether a path works: nine pings at growing distances, fewer once it is answered, but three more then,
 because the first ones may only have opened what is between, and the peer wants to hear one, too.
@@ -13,26 +13,6 @@ from tunnels import limits
 
 if TYPE_CHECKING:
     from tunnels.paths.path import Path
-
-
-class Bucket:
-    """So many a second, and as many at once."""
-
-    __slots__ = ("_at", "_level", "_rate")
-
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._level = 0.0
-        self._at = -inf
-
-    def take(self, now: float) -> bool:
-        """One of them; False if there were too many."""
-        self._level = max(0.0, self._level - (now - self._at) * self._rate)
-        self._at = now
-        if self._level > self._rate - 1:
-            return False
-        self._level += 1
-        return True
 
 
 class Round:

@@ -8,10 +8,10 @@ Fallbacks are relays that peers lend: they come last, and one that is our home g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels import limits
+from tunnels.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,18 +19,9 @@ if TYPE_CHECKING:
     from tunnels.addresses import BeaconUrl
 
 
-@dataclass(slots=True)
-class Backoff:
-    """How long a beacon is left alone after a failure."""
-
-    failures: int = 0
-    until: float = 0.0
-
-    def failed(self, now: float, chance: float) -> None:
-        """Once more; `chance` is between 0 and 1."""
-        longest = limits.BEACON_BACKOFF_FIRST * 2 ** min(self.failures, 16)
-        self.until = now + min(longest, limits.BEACON_BACKOFF_MAX) * (0.5 + chance / 2)
-        self.failures += 1
+def beacon_backoff() -> Backoff:
+    """How long a beacon is left alone after failures."""
+    return Backoff(limits.BEACON_BACKOFF_FIRST, limits.BEACON_BACKOFF_MAX)
 
 
 class HomeSearch:
@@ -51,7 +42,9 @@ class HomeSearch:
         """These from now on, in this order; a home that is among them stays."""
         self._urls = tuple(dict.fromkeys(urls))
         self._fallbacks = tuple(url for url in dict.fromkeys(fallbacks) if url not in self._urls)
-        self._backoffs = {url: self._backoffs.get(url, Backoff()) for url in (*self._urls, *self._fallbacks)}
+        self._backoffs = {
+            url: self._backoffs.get(url) or beacon_backoff() for url in (*self._urls, *self._fallbacks)
+        }
         self._trying &= set(self._backoffs)
         self._next_at = 0.0
         if self.home not in self._backoffs:
@@ -67,7 +60,7 @@ class HomeSearch:
         if now < self._next_at:
             return None
         for url in self._in_order():
-            if url not in self._trying and self._backoffs[url].until <= now:
+            if url not in self._trying and self._backoffs[url].next_attempt <= now:
                 self._trying.add(url)
                 self._next_at = now + limits.BEACON_NEXT
                 return url
@@ -87,7 +80,7 @@ class HomeSearch:
 
     def get_timer(self) -> float | None:
         """When to ask `to_connect` again; None while nothing is to be tried."""
-        waiting = [self._backoffs[url].until for url in self._eligible() if url not in self._trying]
+        waiting = [self._backoffs[url].next_attempt for url in self._eligible() if url not in self._trying]
         if not waiting:
             return None
         return max(self._next_at, min(waiting))
@@ -124,7 +117,7 @@ class HomeSearch:
         if lasted < limits.BEACON_STEADY or url not in self._backoffs:
             self.failed(url, now)
             return
-        self._backoffs[url] = Backoff()
+        self._backoffs[url].reset()
         self._trying.discard(url)
         if self.home == url:
             self.home = None
@@ -140,5 +133,5 @@ class HomeSearch:
     def network_changed(self, now: float) -> None:
         """What failed may work now."""
         for backoff in self._backoffs.values():
-            backoff.until, backoff.failures = now, 0
+            backoff.reset()
         self._next_at = min(self._next_at, now)

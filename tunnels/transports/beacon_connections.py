@@ -14,7 +14,7 @@ from tunnels import limits
 from tunnels.errors import TunnelError
 from tunnels.relay import frames
 from tunnels.relay.client import Challenged, Welcomed, one_line
-from tunnels.relay.home import Backoff, HomeSearch
+from tunnels.relay.home import HomeSearch, beacon_backoff
 from tunnels.relay.status import RelayState, RelayStatus
 from tunnels.transports.beacon_connection import BeaconConnection
 from tunnels.transports.interfaces import interface_addresses
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tunnels.addresses import BeaconUrl
+    from tunnels.backoff import Backoff
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.relay.client import RelayEvent
     from tunnels.transports.beacon_connection import Spawn
@@ -145,7 +146,7 @@ class BeaconConnections:
             return connection
         now = self._now()
         backoff = self._backoffs.get(url)
-        if backoff is not None and backoff.until > now:
+        if backoff is not None and backoff.next_attempt > now:
             return None
         if url.scheme != "https" and not any(own.scheme == url.scheme for own in self._beacons):
             return None  # a record must not make us ask things of whatever speaks HTTP on a network of ours
@@ -238,7 +239,7 @@ class BeaconConnections:
                 lasted = max(lasted, limits.BEACON_STEADY)
             _remember(self._errors, url, why)
             if lasted < limits.BEACON_STEADY:
-                backoff = self._backoffs.get(url) or Backoff()
+                backoff = self._backoffs.get(url) or beacon_backoff()
                 backoff.failed(now, random.random())  # noqa: S311 - it spreads attempts, it keeps no secret
                 _remember(self._backoffs, url, backoff)
             is_silent = connection.fell_silent and not connection.was_checked
@@ -276,8 +277,8 @@ class BeaconConnections:
         if own is None or own in self._connections or self.same_beacon(own) is not None:
             return None
         backoff = self._backoffs.get(own)
-        if backoff is not None and backoff.until > now:
-            return backoff.until
+        if backoff is not None and backoff.next_attempt > now:
+            return backoff.next_attempt
         self._connect(own)
         return None
 

@@ -10,7 +10,7 @@ from tests.lab.paths import at
 from tunnels import limits
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.path import Path
-from tunnels.paths.probing import Bucket, Outstanding, Round
+from tunnels.paths.probing import Outstanding, Round
 
 NOW = 1000.0
 
@@ -59,13 +59,6 @@ def test_a_round_may_be_put_off_and_ended():
     assert round_.due > NOW
     round_.end()
     assert not round_.is_under_way
-
-
-def test_a_bucket_gives_so_many_a_second_and_as_many_at_once():
-    bucket = Bucket(10)
-    assert sum(bucket.take(NOW) for _ in range(1000)) == 10
-    assert sum(bucket.take(NOW + step / 1000) for step in range(1000)) in (9, 10)
-    assert sum(bucket.take(NOW + 100) for _ in range(1000)) == 10
 
 
 def test_a_ping_is_answered_once():

@@ -6,7 +6,7 @@ import pytest
 
 from tunnels import limits
 from tunnels.addresses import BeaconUrl
-from tunnels.relay.home import Backoff, HomeSearch
+from tunnels.relay.home import HomeSearch, beacon_backoff
 
 A, B, C = (BeaconUrl.parse(f"https://{name}.example") for name in "abc")
 
@@ -94,14 +94,14 @@ def test_one_that_does_not_last_is_left_alone_for_a_while():
 
 
 def test_waits_double_up_to_a_minute_and_are_jittered_by_half():
-    backoff = Backoff()
+    backoff = beacon_backoff()
     waits = []
     for _ in range(9):
         backoff.failed(0.0, 1.0)
-        waits.append(backoff.until)
+        waits.append(backoff.next_attempt)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     backoff.failed(0.0, 0.0)
-    assert backoff.until == limits.BEACON_BACKOFF_MAX / 2
+    assert backoff.next_attempt == limits.BEACON_BACKOFF_MAX / 2
 
 
 def test_one_beacon_alone_is_asked_less_and_less_often():
