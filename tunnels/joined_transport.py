@@ -11,6 +11,7 @@ from tunnels.addresses import Address, RelayAddress, TurnAddress
 from tunnels.gathering import Gatherer
 from tunnels.mapped_port import MappedPort
 from tunnels.network_check import NetworkCheck
+from tunnels.relay.status import home_of
 from tunnels.transports.network import NetworkWatch
 from tunnels.transports.relayed import RelayState, RelayTransport
 from tunnels.transports.udp import UdpTransport, source_address
@@ -252,7 +253,7 @@ class JoinedTransport:
             del self._logged_errors[next(iter(self._logged_errors))]
 
     def _tell_relays(self) -> None:
-        home = next((status for status in self.relays.status() if status.is_home), None)
+        home = home_of(self.relays.status())
         if home is not None and home.welcome is not None:
             self.gatherer.set_servers(home.welcome.stun, home.welcome.turn, with_loopback=home.url.is_local)
         self.gatherer.set_relays(self.own_relays())

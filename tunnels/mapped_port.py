@@ -18,6 +18,7 @@ from tunnels.addresses import Address
 from tunnels.errors import TunnelError
 from tunnels.nat.dialback import DialBack, Verdict
 from tunnels.relay import frames
+from tunnels.relay.status import home_of
 from tunnels.transports.igd import is_installed
 from tunnels.transports.portmapping import PortMapping, Router, find_router
 
@@ -142,7 +143,7 @@ class MappedPort:
 
     def _can_ask(self, external: Address | None) -> bool:
         """Whether our home dials back, and does so to that ip: it sends to nowhere but where it sees us."""
-        home = next((one for one in self._relays.status() if one.is_home and one.welcome is not None), None)
+        home = home_of(self._relays.status())
         if external is None or home is None or home.welcome is None or not home.welcome.dials_back:
             return False
         try:

@@ -11,6 +11,7 @@ from gateway.errors import GatewayError
 from tunnels import limits
 from tunnels.errors import TunnelError
 from tunnels.nat.report import findings, remedies
+from tunnels.relay.status import home_of
 
 if TYPE_CHECKING:
     from tunnels.nat.report import FamilyReport
@@ -51,7 +52,7 @@ class NetworkAnswers(Answers):
         deadline = loop.time() + limits.NETCHECK_SERVERS_WAIT
         while True:
             relays = self.parts.endpoint.relays()
-            home = next((relay for relay in relays if relay.is_home and relay.welcome is not None), None)
+            home = home_of(relays)
             if home is not None and home.welcome is not None and home.welcome.stun:
                 return
             if home is not None or not relays or loop.time() >= deadline:

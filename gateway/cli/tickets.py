@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -31,7 +30,7 @@ def ticket_command(session: Session, *, expires: float | None, as_json: bool) ->
     output.say(report.ticket)
     if sys.stdout.isatty():
         output.aside(
-            f"Good until {_day(report.expires)}; at {', '.join(_places(report)) or 'no known address'}."
+            f"Good until {output.day(report.expires)}; at {', '.join(_places(report)) or 'no known address'}."
         )
         output.aside(f"They run: {report.command or f'overlay join {report.ticket}'}")
 
@@ -64,7 +63,7 @@ def join_command(session: Session, *, ticket: str, name: str, preview: bool, as_
         )
         for entry in report.loopback
     ]
-    rows += [("addresses", ", ".join(_places(contact))), ("ticket until", _day(report.expires))]
+    rows += [("addresses", ", ".join(_places(contact))), ("ticket until", output.day(report.expires))]
     if not preview:
         rows.append(("undo", f"{session.command} contacts rm {contact.petname}"))
     output.pairs(rows)
@@ -73,7 +72,3 @@ def join_command(session: Session, *, ticket: str, name: str, preview: bool, as_
 def _places(report: TicketReport | ContactReport) -> tuple[str, ...]:
     """Where an endpoint may be reached."""
     return (*report.addresses, *map(output.relay, report.relays))
-
-
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

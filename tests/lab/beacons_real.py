@@ -8,7 +8,7 @@ import selectors
 import signal
 import socket
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.lab.gateways import OVERLAY, START_SECONDS, clean_environment, wait_until
 
@@ -112,19 +112,40 @@ def beacon(place: Path, machine: Machine, **options: str) -> Iterator[BeaconProc
         running.kill()
 
 
-class RedisProcess:
+class ServerProcess:
+    """Somebody else's server on a machine; it is killed at the end."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+        self.process = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        try:
+            yield self.start()
+        finally:
+            self.kill()
+
+
+class RedisProcess(ServerProcess):
     """A Redis on a machine, which keeps nothing on disk: started anew, it is empty."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def section(self) -> str:
         """What stands in the beacon.toml of a node that uses it."""
         return f'[redis]\nurl = "redis://{self.machine.address}:{REDIS_PORT}/0"\n'
 
-    def start(self) -> RedisProcess:
+    def start(self) -> Self:
         self.process = subprocess.Popen(
             self.machine.command(
                 *("redis-server", "--bind", self.machine.address, "--port", str(REDIS_PORT)),
@@ -142,35 +163,23 @@ class RedisProcess:
             sock.sendall(b"PING\r\n")
             return sock.recv(100) == b"+PONG\r\n"
 
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(20)
-        self.process = None
+
+def redis(machine: Machine) -> contextlib.AbstractContextManager[RedisProcess]:
+    return RedisProcess(machine).running()
 
 
-@contextlib.contextmanager
-def redis(machine: Machine) -> Iterator[RedisProcess]:
-    running = RedisProcess(machine)
-    try:
-        yield running.start()
-    finally:
-        running.kill()
-
-
-class TurnProcess:
+class TurnProcess(ServerProcess):
     """A coturn on a machine; started anew, it knows no allocation any more."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def section(self) -> str:
         """What stands in the beacon.toml of a beacon that gives credentials for it."""
         return f'[turn]\nservers = ["{self.machine.address}:{TURN_PORT}"]\nsecret = "{TURN_SECRET}"\n'
 
-    def start(self) -> TurnProcess:
+    def start(self) -> Self:
         address = self.machine.address
         self.process = subprocess.Popen(
             self.machine.command(
@@ -185,20 +194,9 @@ class TurnProcess:
         wait_until(lambda: _listens(self.machine, TURN_PORT), what="coturn listens")
         return self
 
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(20)
-        self.process = None
 
-
-@contextlib.contextmanager
-def coturn(machine: Machine) -> Iterator[TurnProcess]:
-    running = TurnProcess(machine)
-    try:
-        yield running.start()
-    finally:
-        running.kill()
+def coturn(machine: Machine) -> contextlib.AbstractContextManager[TurnProcess]:
+    return TurnProcess(machine).running()
 
 
 def _listens(machine: Machine, port: int) -> bool:

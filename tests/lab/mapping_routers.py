@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
+from tests.lab.beacons_real import ServerProcess
 from tests.lab.gateways import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import contextlib
     from pathlib import Path
 
     from tests.lab.networks import Home
@@ -48,7 +48,7 @@ deny 0-65535 0.0.0.0/0 0-65535
 """
 
 
-class MappingRouter:
+class MappingRouter(ServerProcess):
     """The miniupnpd of one home."""
 
     def __init__(self, home: Home, place: Path, *spoken: Spoken) -> None:
@@ -64,9 +64,8 @@ class MappingRouter:
                 net=home.net,
             )
         )
-        self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> MappingRouter:
+    def start(self) -> Self:
         self.home.let_mapped_in()
         self.home.router.nft(f"table inet filter\ndelete table inet filter\n{_TABLE}")
         if "PCP" not in self.spoken:  # version 2 and everything of it: the router is older than PCP
@@ -102,17 +101,8 @@ class MappingRouter:
         rules = self.home.router.run("nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd").stdout
         return "\n".join(line.strip() for line in rules.splitlines() if "dnat" in line)
 
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(20)
-        self.process = None
 
-
-@contextlib.contextmanager
-def mapping_router(home: Home, place: Path, *spoken: Spoken) -> Iterator[MappingRouter]:
-    running = MappingRouter(home, place, *spoken)
-    try:
-        yield running.start()
-    finally:
-        running.kill()
+def mapping_router(
+    home: Home, place: Path, *spoken: Spoken
+) -> contextlib.AbstractContextManager[MappingRouter]:
+    return MappingRouter(home, place, *spoken).running()

@@ -7,6 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tunnels.addresses import BeaconUrl
     from tunnels.identity import EndpointId
     from tunnels.relay.frames import Welcome
@@ -39,3 +41,8 @@ class RelayStatus:
     bytes_received: int
     error: str
     """Why it is not connected, or was not the last time; empty if it never failed."""
+
+
+def home_of(relays: Iterable[RelayStatus]) -> RelayStatus | None:
+    """Our home among them, once it has told what it offers."""
+    return next((relay for relay in relays if relay.is_home and relay.welcome is not None), None)
