@@ -25,6 +25,8 @@ _ONE_RTT: Final = 3
 _LONG_HEADER: Final = 0x80
 _DROPPED: Final = (1, 0, 0, 0, 1, 0)
 """The report of a datagram nobody could read: datagrams, bytes, processed, duplicates, dropped, events."""
+_PROBE: Final = "loss_detection"
+"""The name of the timer at whose end a core sends a probe; before there was an acknowledgement, it has no other use."""
 
 # Positions among the constructor's 28 arguments.
 _DESTINATION_ID: Final = 5
@@ -171,14 +173,34 @@ class TwoCores:
 
     def get_timer(self) -> tuple[str, float] | None:
         """The earlier of both."""
-        timers = [timer for core in self._cores() if (timer := core.get_timer()) is not None]
+        timers = [timer for core in self._timed() if (timer := core.get_timer()) is not None]
         return min(timers, key=lambda timer: timer[1], default=None)
 
     def handle_timer(self, now: float) -> None:
         """What is due happens in both."""
         self._now = now
-        for core in self._cores():
+        for core in self._timed():
             core.handle_timer(now)
+
+    def _timed(self) -> list[Any]:
+        """Those whose timers count: the application's core is not to probe before anything came from the server.
+
+        What the server lacks then is our Finished, and a client must not probe with packets of the application before
+        the handshake is confirmed (RFC 9002 §6.2.1). A core that does so before it heard anything makes packets of
+        1200 bytes ever after.
+        """
+        application = self.application
+        is_waiting = self.handshake is not None and application is not None and self._arguments[0]
+        if is_waiting and not application.received_authenticated_packet:
+            timer = application.get_timer()
+            if timer is not None and timer[0] == _PROBE:
+                return [self.handshake]
+        return self._cores()
+
+    @property
+    def pto_count(self) -> int:
+        """Probe timeouts in a row, of the core that has more of them."""
+        return max(int(core.pto_count) for core in self._cores())
 
     def close(self, *arguments: Any) -> None:
         """Tell the peer with whatever keys it may have."""

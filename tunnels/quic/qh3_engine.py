@@ -313,7 +313,7 @@ class Qh3Engine:
                 core.send_ping(uid)
 
     def probe_timeouts(self) -> int:
-        core = self._application or self._cores()
+        core = self._application if self._confirmed else self._cores()
         return 0 if core is None else int(core.pto_count)
 
     def update_keys(self) -> bool:

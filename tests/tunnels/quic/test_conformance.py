@@ -319,6 +319,38 @@ def test_handshake_packets_fit_every_path_and_later_ones_are_as_large_as_the_pat
     assert largest - 100 <= max(sizes(pair, 300_000)) <= largest
 
 
+@pytest.mark.parametrize("names", PAIRS, ids="-".join)
+@pytest.mark.parametrize("lost", [1, 2, 5])
+@pytest.mark.parametrize("only_data", [False, True])
+def test_when_the_end_of_a_handshake_is_late_or_lost_packets_become_as_large_all_the_same(
+    names, lost, only_data
+):
+    """As on a busy machine."""
+    pair = EnginePair(*names, wire=Wire(delay=0.001))
+    draining = pair.wire._ends[0]
+    send, receive = draining.datagrams_to_send, draining.receive_datagrams
+    flights = itertools.count()
+
+    def losing(now: float) -> list[bytes]:
+        datagrams = send(now)
+        if datagrams and pair.at_client.named("handshake_completed") and next(flights) < lost:
+            return [datagram for datagram in datagrams if only_data and datagram[0] & 0x80]
+        return datagrams
+
+    def receiving(datagrams: list[bytes], now: float) -> None:
+        completed = pair.at_client.named("handshake_completed")
+        receive(datagrams, now)
+        if not completed and pair.at_client.named("handshake_completed"):
+            pair.client.send_stream_data(pair.client.open_stream(), b"at once")
+
+    draining.datagrams_to_send, draining.receive_datagrams = losing, receiving
+    pair.handshake()
+    pair.wire.run(1, lambda: pair.at_server.data(0) == b"at once")
+    assert pair.at_server.data(0) == b"at once"
+    draining.datagrams_to_send = send
+    assert max(sizes(pair, 300_000)) > limits.SHORT_PATH_PACKET - 100
+
+
 def test_a_lost_handshake_is_repeated_in_packets_that_fit_every_path(pair):
     lossy = EnginePair(pair.client_name, pair.server_name, wire=Wire(loss=0.3, seed=5))
     lossy.handshake(30)

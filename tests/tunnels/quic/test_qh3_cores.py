@@ -23,6 +23,8 @@ class Core:
         self.events: list[Any] = []
         self.packets: list[Any] = []
         self.timer: tuple[str, float] | None = None
+        self.received_authenticated_packet = False
+        self.pto_count = 0
 
     def next_event(self):
         return self.events.pop(0) if self.events else None
@@ -122,6 +124,33 @@ def test_packets_events_and_timers_are_those_of_both():
     two.close(1, None, b"")
     for core in (two.handshake, two.application):
         assert core.calls[-2:] == [("handle_timer", 6.0), ("close", 1, None, b"")]
+
+
+def test_a_client_does_not_probe_with_packets_of_the_application_before_it_heard_the_server():
+    two = completed()
+    two.handshake.timer, two.application.timer = ("loss_detection", 5.0), ("loss_detection", 3.0)
+    assert two.get_timer() == ("loss_detection", 5.0)
+    two.handle_timer(6.0)
+    assert two.handshake.calls[-1] == ("handle_timer", 6.0)
+    assert ("handle_timer", 6.0) not in two.application.calls
+    two.application.timer = ("pacing", 3.0)  # but it sends what there is to send
+    assert two.get_timer() == ("pacing", 3.0)
+    two.application.timer = ("loss_detection", 3.0)
+    two.application.received_authenticated_packet = True
+    assert two.get_timer() == ("loss_detection", 3.0)
+    two.handle_timer(7.0)
+    assert two.application.calls[-1] == ("handle_timer", 7.0)
+    server = completed(SERVER)
+    server.application.timer = ("loss_detection", 3.0)
+    assert server.get_timer() == ("loss_detection", 3.0)
+
+
+def test_unanswered_probes_of_the_handshake_count_until_it_is_confirmed():
+    two = completed()
+    two.handshake.pto_count = 2
+    assert two.pto_count == 2
+    two.handshake_confirmed()
+    assert two.pto_count == 0
 
 
 def test_tls_messages_go_with_the_packets_of_their_time():
