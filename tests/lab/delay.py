@@ -1,15 +1,17 @@
-"""A long way between networks: packets that the kernel routes into a TUN device come out of it again, later.
+"""A long way between networks: packets that the kernel routes into a TUN device come out of it again, later, or never.
 
-    delay.py DEVICE SECONDS
+    delay.py DEVICE SECONDS LOSS
 
 Run as a process of its own, inside the namespace that routes; it prints a line when the device is there. Bursts that the
-kernel holds as one packet (TSO, USO) stay one packet, because 100 MB/s packet by packet would be too many for Python.
+kernel holds as one packet (TSO, USO) stay one packet, because 100 MB/s packet by packet would be too many for Python;
+LOSS is the share of 1 of packets, or of such bursts, that are lost.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import random
 import select
 import struct
 import sys
@@ -38,8 +40,9 @@ def open_device(name: str) -> int:
     return device
 
 
-def carry(device: int, seconds: float) -> None:
+def carry(device: int, seconds: float, loss: float) -> None:
     """Give each packet back after so many seconds, in the order they came, until this process is ended."""
+    chance = random.Random(1).random
     waiting: deque[tuple[float, bytes]] = deque()
     while True:
         timeout = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
@@ -48,7 +51,9 @@ def carry(device: int, seconds: float) -> None:
             due = time.monotonic() + seconds
             try:
                 for _ in range(READS):
-                    waiting.append((due, os.read(device, PACKET_BYTES)))
+                    packet = os.read(device, PACKET_BYTES)
+                    if not loss or chance() >= loss:
+                        waiting.append((due, packet))
             except BlockingIOError:
                 pass
         now = time.monotonic() + TIMER_SECONDS
@@ -63,4 +68,4 @@ if __name__ == "__main__":
     descriptor = open_device(sys.argv[1])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    carry(descriptor, float(sys.argv[2]))
+    carry(descriptor, float(sys.argv[2]), float(sys.argv[3]))

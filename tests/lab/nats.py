@@ -8,131 +8,54 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import IPv4Address
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.lab.translation import Ports, Rules, Translation
 from tunnels.addresses import Address
 from tunnels.nat.behavior import Filtering, Mapping
 from tunnels.nat.probes import Burst
 from tunnels.nat.reflector import Reflector, Site, Sites
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from tunnels.nat.probes import Probe
 
 OUTSIDE = IPv4Address("203.0.113.9")
 INSIDE = IPv4Address("192.168.1.10")
-FORGETS = 30.0
-
-
-class Ports(Enum):
-    """How a NAT chooses the port of a new mapping."""
-
-    PRESERVING = "preserving"
-    SEQUENTIAL = "sequential"
-    BLOCK = "block"
-    RANDOM = "random"
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One mapping."""
-
-    inside: Address
-    outside: Address
-    sent_to: set[Address] = field(default_factory=set)
-    used_at: float = 0.0
 
 
 class VirtualNat:
-    """Translates addresses; it remembers a mapping for `FORGETS` seconds after the last datagram from inside."""
+    """Translates the addresses of machines in memory; `more` are other fields of `Rules`."""
 
     def __init__(
         self,
         mapping: Mapping = Mapping.ENDPOINT_INDEPENDENT,
         filtering: Filtering = Filtering.ADDRESS_AND_PORT_DEPENDENT,
         ports: Ports = Ports.PRESERVING,
-        *,
-        delta: int = 1,
-        block: tuple[int, int] = (20480, 21503),
-        first: int = 30000,
-        keeps_parity: bool = False,
-        noise: float = 0.0,
-        hairpins: bool = False,
-        is_poisoned: bool = False,
-        seed: int = 1,
+        **more: Any,
     ) -> None:
-        """`noise`: mappings that others make in a second. `is_poisoned`: what comes unasked occupies the port it came to,
-        for that sender: the answer leaves from another one, as Linux does where it does not drop."""
-        self.mapping, self.filtering, self.ports = mapping, filtering, ports
-        self.delta, self.block, self.keeps_parity = delta, block, keeps_parity
-        self.noise, self.hairpins, self.is_poisoned = noise, hairpins, is_poisoned
-        self._random = Random(seed)
-        self._next, self._noise_at = first, 0.0
-        self._entries: dict[Hashable, _Entry] = {}
-        self._poisoned: set[tuple[Address, Address]] = set()
+        self.rules = Rules(mapping, filtering, ports, **more)
+        self.translation = Translation(self.rules)
+
+    @property
+    def hairpins(self) -> bool:
+        return self.rules.hairpins
 
     @property
     def outside_ports(self) -> set[int]:
-        return {entry.outside.port for entry in self._entries.values()}
+        return self.translation.outside_ports
 
-    def outbound(self, source: Address, to: Address, now: float) -> Address:
-        """Where a datagram from inside comes from, as seen outside."""
-        self._expire(now)
-        key = self._key(source, to)
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._entries[key] = _Entry(source, Address(OUTSIDE, self._choose(source.port, now)))
-        entry.sent_to.add(to)
-        entry.used_at = now
-        return entry.outside
+    def outbound(self, source: Address, to: Address, now: float) -> Address | None:
+        """Where a datagram from inside comes from, as seen outside; None if it does not get out."""
+        port = self.translation.outbound(source, to, now)
+        return None if port is None else Address(OUTSIDE, port)
 
     def inbound(self, source: Address, to: Address, now: float) -> Address | None:
         """Who inside gets a datagram that came to `to`; None if nobody."""
-        self._expire(now)
-        entry = next((entry for entry in self._entries.values() if entry.outside == to), None)
-        if entry is None:
-            return None
-        if self._lets_in(entry, source):
-            return entry.inside
-        if self.is_poisoned:
-            self._poisoned.add((entry.inside, source))
-        return None
-
-    def _key(self, source: Address, to: Address) -> Hashable:
-        if (source, to) in self._poisoned or self.mapping is Mapping.ADDRESS_AND_PORT_DEPENDENT:
-            return source, to
-        return (source, to.ip) if self.mapping is Mapping.ADDRESS_DEPENDENT else source
-
-    def _lets_in(self, entry: _Entry, source: Address) -> bool:
-        if self.filtering is Filtering.ENDPOINT_INDEPENDENT:
-            return True
-        if self.filtering is Filtering.ADDRESS_DEPENDENT:
-            return any(known.ip == source.ip for known in entry.sent_to)
-        return source in entry.sent_to
-
-    def _choose(self, wanted: int, now: float) -> int:
-        if self.ports is Ports.PRESERVING and wanted not in self.outside_ports:
-            return wanted
-        if self.ports is Ports.SEQUENTIAL:
-            others = int((now - self._noise_at) * self.noise)
-            self._noise_at = now if not self.noise else self._noise_at + others / self.noise
-            port, self._next = self._next + others * self.delta, self._next + (others + 1) * self.delta
-            return (port - 1024) % (65536 - 1024) + 1024
-        low, high = self.block if self.ports is Ports.BLOCK else (1024, 65535)
-        while (port := self._random.randint(low, high)) in self.outside_ports or (
-            self.keeps_parity and (port ^ wanted) & 1
-        ):
-            pass
-        return port
-
-    def _expire(self, now: float) -> None:
-        for key in [key for key, entry in self._entries.items() if now - entry.used_at > FORGETS]:
-            del self._entries[key]
+        return self.translation.inbound(source, to.port, now) if to.ip == OUTSIDE else None
 
 
 class VirtualWorld:
@@ -146,9 +69,12 @@ class VirtualWorld:
         loss: float = 0.0,
         seed: int = 1,
         blocked: bool = False,
+        lateness: float = 0.0,
     ) -> None:
-        """`nat` None: the machine is at `OUTSIDE` itself. `delay` is one way; `blocked`: no UDP gets out."""
+        """`nat` None: the machine is at `OUTSIDE` itself. `delay` is one way; `blocked`: no UDP gets out; `lateness`: by how
+        much timers go off too late, at most, as on a busy machine."""
         self.nat, self.delay, self.loss, self.blocked = nat, delay, loss, blocked
+        self.lateness = lateness
         self.now = 100.0
         self._random = Random(seed)
         self._servers: dict[Address, Callable[[bytes, Address], tuple[bytes, Address] | None]] = {}
@@ -196,6 +122,8 @@ class VirtualWorld:
             timer = burst.get_timer()
             if timer is None:
                 break
+            if self.lateness:
+                timer += self._random.random() * self.lateness
             if self._events and self._events[0][0] <= timer:
                 self.now, _, event = heapq.heappop(self._events)
                 event()
@@ -214,6 +142,8 @@ class VirtualWorld:
             return
         source = Address(self.local_ip, self.port_of(probe.socket))
         seen = source if self.nat is None else self.nat.outbound(source, probe.to, self.now)
+        if seen is None:
+            return
         if probe.to.ip == OUTSIDE:
             if self.nat is not None and self.nat.hairpins:
                 self._later(0.001, lambda: self._inbound(burst, probe.datagram, seen, probe.to))

@@ -99,10 +99,10 @@ class Namespace:
         finally:
             os.close(before)
 
-    def socket(self, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket.socket:
-        """An IPv4 socket in it, with a timeout of 5 s."""
+    def socket(self, kind: socket.SocketKind = socket.SOCK_DGRAM, *, version: int = 4) -> socket.socket:
+        """An IPv4 or IPv6 socket in it, with a timeout of 5 s."""
         with self.entered():
-            sock = socket.socket(socket.AF_INET, kind)
+            sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, kind)
         sock.settimeout(5)
         return sock
 

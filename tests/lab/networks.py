@@ -14,6 +14,7 @@ from tests.lab.netns import Namespace
 
 if TYPE_CHECKING:
     from tests.lab.internet import Internet
+    from tests.lab.translation import Counters
 
 Nat = Literal["port-restricted", "symmetric"]
 """Endpoint-independent mapping, as the kernel does where ports are free; or another random port for each destination."""
@@ -34,6 +35,8 @@ class Link:
     address: str = ""
     route: str = ""
     """How the default route is said that leads out here."""
+    address6: str = ""
+    """Empty, unless the network has IPv6."""
 
 
 class Machine(Namespace):
@@ -45,6 +48,8 @@ class Machine(Namespace):
         self.links: dict[str, Link] = {}
         self.preferred = "eth0"
         """The link that the default route goes out by."""
+        self.routed_net6 = ""
+        """What the internet routes here; see `net6`."""
 
     @property
     def network(self) -> Network:
@@ -55,6 +60,16 @@ class Machine(Namespace):
     def address(self) -> str:
         """The one of the preferred link."""
         return self.links[self.preferred].address
+
+    @property
+    def address6(self) -> str:
+        """The IPv6 address of the preferred link; empty if it has none."""
+        return self.links[self.preferred].address6
+
+    @property
+    def net6(self) -> str:
+        """How the IPv6 addresses of its network begin, a /64, before `::`; empty if there are none."""
+        return self.network.router.net6 if isinstance(self.network, Home) else self.routed_net6
 
     @property
     def public_address(self) -> str:
@@ -102,6 +117,14 @@ class Network:
         """Give the link its address and routes, and make both known where that is needed."""
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Every NAT from here to the internet forgets all UDP, and what it counted; TCP goes on."""
+        raise NotImplementedError
+
+    def counters(self) -> Counters | None:
+        """What its NAT counted since; None unless it is a `SimulatedHome`."""
+        return None
+
     def plug(self, machine: Machine, name: str = "eth0") -> None:
         """Join a machine by a new link; its first one is eth0."""
         link = machine.links[name] = Link(name, self, f"port{next(self._ports)}", self.new_address())
@@ -124,7 +147,21 @@ class Network:
 class Home(Network):
     """A router with NAT, which lets nothing in that was not asked for, and the machines behind it."""
 
-    def __init__(self, internet: Internet, router: Machine, nat: Nat, net: str = HOME_NET) -> None:
+    def __init__(
+        self,
+        internet: Internet,
+        router: Machine,
+        nat: Nat,
+        net: str = HOME_NET,
+        *,
+        ipv6: bool = False,
+        drops_strangers: bool = True,
+    ) -> None:
+        """`ipv6`: machines have public IPv6 addresses too, and the router lets in only what was asked for.
+
+        Without `drops_strangers` what comes unasked reaches the router itself, which remembers it: the same flow from
+        inside gets another port then.
+        """
         super().__init__()
         self.internet, self.router, self.core, self.nat, self.net = internet, router, router, nat, net
         self._numbers = itertools.count(10)
@@ -134,9 +171,14 @@ class Home(Network):
         self._new_ports = itertools.count(20000)
         self._addresses: set[str] = set()
         self._unasked = ""
+        self._own_ways = ""
+        self._drops_strangers = drops_strangers
+        self.net6 = internet.new_net6(router) if ipv6 else ""
         router.ip("link add lan type bridge", f"addr add {net}.1/24 dev lan", "link set lan up")
         router.sysctl(ip_forward=1)
         self._apply()
+        if self.net6:
+            self._apply_ipv6()
 
     @property
     def public_address(self) -> str:
@@ -161,6 +203,12 @@ class Home(Network):
             f"link set {link.name} up",
             machine.default_route(link),
         )
+        if self.net6:
+            link.address6 = f"{self.net6}::{link.address.rpartition('.')[2]}"
+            machine.ip(
+                f"addr add {link.address6}/64 dev {link.name} nodad",
+                f"route replace ::/0 via {self.net6}::1 dev {link.name}",
+            )
         self._addresses.discard(replaced)
         self._addresses.add(link.address)
 
@@ -173,6 +221,7 @@ class Home(Network):
         if self._tcp_ports:
             ports += f"oifname eth0 meta l4proto tcp masquerade to :{self._tcp_ports}\n"
         allowed = "\n".join(f"iifname lan {rule}" for rule in self._allowed)
+        strangers = "iifname eth0 drop" if self._drops_strangers else ""
         # What comes unasked is dropped before the kernel remembers it: a remembered flow would occupy the very
         # port that the same flow from inside needs a moment later.
         self.router.nft(f"""
@@ -187,20 +236,50 @@ class Home(Network):
                 chain own {{
                     type filter hook input priority 0
                     iifname eth0 ct state established,related accept
-                    iifname eth0 drop
+                    {strangers}
                 }}
                 chain through {{
                     type filter hook forward priority 0; policy drop
                     iifname eth0 ct state established,related accept
                     {self._unasked}
+                    {self._own_ways}
                     {allowed}
                 }}
             }}
         """)
 
+    def _apply_ipv6(self) -> None:
+        """Machines have public addresses, and are protected by a firewall that remembers what they asked for."""
+        self.router.ip(f"addr add {self.net6}::1/64 dev lan nodad")
+        self.router.run("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
+        self.router.nft("""
+            table ip6 home {
+                chain own {
+                    type filter hook input priority 0
+                    iifname eth0 ct state established,related accept
+                    iifname eth0 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+                    iifname eth0 drop
+                }
+                chain through {
+                    type filter hook forward priority 0; policy drop
+                    iifname eth0 ct state established,related accept
+                    iifname lan accept
+                }
+            }
+        """)
+
     def forget_flows(self) -> None:
         """Every mapping is gone; what comes from outside is unasked for until something goes out."""
         self.router.run("conntrack", "-F")
+
+    def forget(self) -> None:
+        self._forget_own()
+        self.router.network.forget()
+
+    def _forget_own(self) -> None:
+        for family in ("ipv4", "ipv6") if self.net6 else ("ipv4",):
+            # It fails if there is nothing to forget.
+            self.router.run("conntrack", "-D", "-f", family, "-p", "udp", check=False)
 
     def flush_mapping(self, *, tcp: bool = False) -> None:
         """Forget every flow, and give each machine's UDP another outside port; TCP continues unless `tcp`.
@@ -211,7 +290,7 @@ class Home(Network):
         if self.nat == "port-restricted":
             self._udp_ports = {address: next(self._new_ports) for address in sorted(self._addresses)}
         if tcp:
-            first = next(self._new_ports) + 20000
+            first = next(self._new_ports) + 41000  # none that a machine would choose: it might be kept
             self._tcp_ports = f"{first}-{first + 999}"
         self._apply()
         self.forget_flows()

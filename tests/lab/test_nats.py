@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.lab.nats import FORGETS, OUTSIDE, Ports, VirtualNat
+from tests.lab.nats import OUTSIDE, VirtualNat
+from tests.lab.translation import FORGETS, Ports
 from tunnels.addresses import Address
 from tunnels.nat.behavior import Filtering, Mapping
 
