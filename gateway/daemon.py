@@ -32,6 +32,7 @@ from gateway.expose.acceptor import Acceptor
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
 from gateway.held_vouchers import HeldVouchers
+from gateway.kept_history import KeptHistory
 from gateway.kept_records import KeptRecords
 from gateway.lenders import Lenders
 from gateway.lending import Lending
@@ -65,7 +66,9 @@ from tunnels.transports.relayed import RelayState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from ipaddress import IPv4Address, IPv6Address
 
+    from gateway.config.settings import TunnelSettings
     from gateway.home import Home
     from resolver.discovery.base import RecordSource
     from resolver.record_cache import CachedRecord
@@ -112,6 +115,13 @@ async def run(
             await asyncio.to_thread(log.close)
     finally:
         lock.release()
+
+
+def _pwnat_targets(settings: TunnelSettings) -> tuple[IPv4Address | IPv6Address, ...]:
+    """Where echoes go, if we may wait for and dial endpoints without any server; not where nobody may learn our addresses."""
+    if not settings.pwnat or settings.path_policy == "relay-only":
+        return ()
+    return tuple(map(ip_address, settings.pwnat_targets))
 
 
 def _allow_many_files() -> None:
@@ -311,6 +321,8 @@ class Daemon:
         """Bind the UDP sockets; a port that was free to choose is kept for the next start."""
         settings, home = self._config.tunnels, self._home
         kept = 0 if settings.port else await asyncio.to_thread(home.load_state, _PORT_STATE, int, int)
+        crossings = await asyncio.to_thread(KeptHistory, home, self._spawn)
+        stack.push_async_callback(crossings.close)
 
         def make(port: int) -> Endpoint:
             endpoint = Endpoint(
@@ -327,6 +339,8 @@ class Daemon:
                     beacon_proxy=self._config.beacons.proxy or None,
                     version=package.__version__,
                     port_mapping=settings.port_mapping == "auto",
+                    history=crossings.history,
+                    pwnat_targets=_pwnat_targets(settings),
                 ),
                 find_addresses=self._records.addresses_of,
                 accept_stream=self._acceptor.accept,

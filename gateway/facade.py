@@ -104,9 +104,11 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
             ),
             beacons=tuple(map(beacon_report, parts.reach.relays())) if parts.reach is not None else (),
             port_mapping=port_mapping_report(mapping) if (mapping := parts.endpoint.mapping()) else None,
+            pinhole=port_mapping_report(pinhole) if (pinhole := parts.endpoint.mapping(6)) else None,
             lending=parts.lending.report(self._name_of) if parts.lending is not None else None,
             loopback=parts.directory.loopback(),
             warnings=(
+                *parts.endpoint.warnings(),
                 *parts.contacts.warnings,
                 *parts.exposed.warnings,
                 *parts.directory.warnings(),
@@ -118,17 +120,20 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
         contact = self.parts.contacts.book.find_id(tunnel.endpoint_id)
         paths = self._paths(tunnel.endpoint_id)
         used = selected(paths)
+        # QUIC's own is of the path before, while nothing goes by the one that was changed to.
+        rtt = tunnel.rtt if used is None or used.rtt is None else used.rtt
         return api.TunnelReport(
             endpoint_id=str(tunnel.endpoint_id),
             petname=contact.petname if contact is not None else "",
             address=str(tunnel.address or ""),
             path=path_word(tunnel.address, paths, is_lent=self._is_lent),
             path_seconds=None if used is None else used.selected_for,
-            rtt_ms=None if tunnel.rtt is None else tunnel.rtt * 1000,
+            rtt_ms=None if rtt is None else rtt * 1000,
             streams=tunnel.streams,
             bytes_in=tunnel.bytes_received,
             bytes_out=tunnel.bytes_sent,
             seconds=tunnel.age or 0.0,
+            trying=tunnel.trying,
         )
 
     # --- vouchers ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
       control.sock      the control socket (gateway.control); elsewhere when this path is too long for a socket
       lock              held while a gateway runs; holds its process id
       state/*.json      what the gateway remembers
+      state/nat-history what made direct paths between which networks; may be absent
       logs/gateway.log  what it did
 
 Every failure here is a StateError of one line that names the file and the remedy, and leaves what was there.
@@ -78,6 +79,11 @@ class Home:
     def log_file(self) -> Path:
         """The newest log file; older ones are beside it."""
         return self.path / "logs" / "gateway.log"
+
+    @property
+    def nat_history_file(self) -> Path:
+        """What worked between which networks (tunnels.crossing.history)."""
+        return self.path / "state" / "nat-history"
 
     def state_file(self, name: str) -> Path:
         """The file of one kind of state, such as `contacts`."""

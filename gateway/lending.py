@@ -28,6 +28,7 @@ from gateway.control import api
 from gateway.errors import ConfigurationError
 from gateway.limits import LEND_DRAIN_SECONDS, LEND_NAMES
 from tunnels.addresses import BeaconUrl
+from tunnels.nat.attested import Attester
 from tunnels.nat.reflector import SECRET_BYTES
 from tunnels.transports.interfaces import interface_addresses, reachable_ips
 
@@ -147,7 +148,13 @@ class Lending:
         except ValueError:
             told = None
         public = tuple(str(told) for ip in ips if told is not None and told.version == ip_address(ip).version)
-        server = StunServer(ips, (port,), secret=secrets.token_bytes(SECRET_BYTES), public=public)
+        server = StunServer(
+            ips,
+            (port,),
+            secret=secrets.token_bytes(SECRET_BYTES),
+            public=public,
+            attester=Attester(self._secret_key, wall_clock),
+        )
         try:
             server.start()
         except ConfigurationError as error:

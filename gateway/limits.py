@@ -269,6 +269,12 @@ HELD_VOUCHERS: Final = 64
 KEPT_RECORDS_SAVE_SECONDS: Final = 2.0
 """From a new record of a contact to its being written: records of many contacts come at once, after a start."""
 
+NAT_HISTORY_SAVE_SECONDS: Final = 10.0
+"""From an outcome between two networks to its being written: many attempts end together, and little is lost without it."""
+
+NAT_HISTORY_BYTES: Final = 1024 * 1024
+"""Largest file of that kind which is read: full of everything it may hold, one is about half as large."""
+
 PUBLISH_EVERY_SECONDS: Final = 3600.0
 """Our record is published again within an hour: stores of strangers, such as the DHT's, forget one after two."""
 
@@ -386,3 +392,9 @@ address may begin at once."""
 DIAL_BACKS_PER_SECOND_ALL: Final = 200.0
 DIAL_BACKS_BURST: Final = 1000
 """For all together: 20 bytes each, so 4 KB/s at most; a thousand gateways that come back at once are served at once."""
+
+# --- Measuring the network ----------------------------------------------------------------------------------------------
+
+NETCHECK_LIFETIME_SECONDS: Final = 240.0
+"""For which the command line waits for a measurement of how long a NAT's mappings live: the longest silence that is tried is
+175 s (`tunnels.limits.LIFETIME_WAITS`), with questions before and after it."""

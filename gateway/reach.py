@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.control import api
-from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.addresses import Address, RelayAddress, SocketAddress, TcpAddress, TurnAddress
 from tunnels.paths.candidates import Tier, tier_of
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Reach(Protocol):
 _WORDS: Final[dict[Tier, api.PathWord]] = {
     Tier.LAN: "LAN",
     Tier.DIRECT: "direct",
+    Tier.TCP: "TCP",
     Tier.TURN: "TURN",
     Tier.RELAY: "relay",
 }
@@ -88,7 +89,7 @@ def via(address: PathAddress | None, word: str) -> str:
             return "no known path"
         case RelayAddress():
             return f"{word} {address.beacon.authority}"
-        case TurnAddress():
+        case TurnAddress() | SocketAddress() | TcpAddress():
             return f"{address.peer} ({word})"
         case Address():
             return f"{address} ({word})"

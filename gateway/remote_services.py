@@ -73,18 +73,19 @@ class RemoteServices:
 
     async def fetch(self, endpoint_id: EndpointId) -> KnownServices:
         """Ask the endpoint now; those who ask at the same time share the answer. DialError when it cannot be had."""
-        asking = self._asking.get(endpoint_id)
-        if asking is None:
-            asking = self._asking[endpoint_id] = asyncio.get_running_loop().create_future()
-            self._spawn(self._fetch(endpoint_id, asking), f"services of {endpoint_id.short}")
-        return await asyncio.shield(asking)
+        return await asyncio.shield(self._asking.get(endpoint_id) or self._begin(endpoint_id))
 
     def refresh(self, endpoint_id: EndpointId) -> None:
         """Ask in the background, unless it is being asked."""
         if endpoint_id not in self._asking:
-            asking = self._asking[endpoint_id] = asyncio.get_running_loop().create_future()
-            asking.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it
-            self._spawn(self._fetch(endpoint_id, asking), f"services of {endpoint_id.short}")
+            self._begin(endpoint_id)
+
+    def _begin(self, endpoint_id: EndpointId) -> asyncio.Future[KnownServices]:
+        asking = self._asking[endpoint_id] = asyncio.get_running_loop().create_future()
+        # Nobody may be waiting for it, or nobody any more.
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._spawn(self._fetch(endpoint_id, asking), f"services of {endpoint_id.short}")
+        return asking
 
     def forget(self, endpoint_id: EndpointId) -> None:
         """Drop what was told."""

@@ -42,6 +42,7 @@ NEEDS = {
             "redis-server",
             "tinyproxy",
             "miniupnpd",
+            "tayga",
         )
     },
 }

@@ -145,5 +145,33 @@ class TurnAddress:
         return f"{self.peer} by TURN at {self.server}"
 
 
-PathAddress = Address | RelayAddress | TurnAddress
+@dataclass(frozen=True, slots=True)
+class SocketAddress:
+    """A peer's address as one of our sockets reaches it that is not the tunnels' own: its NAT lets in that one only."""
+
+    socket: int
+    """The number of the socket; each is given once."""
+    peer: Address
+
+    def __str__(self) -> str:
+        return str(self.peer)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A peer at the other end of a TCP connection that carries datagrams; good while that is there."""
+
+    peer: Address
+    """Where its NAT shows it."""
+
+    def __str__(self) -> str:
+        return f"{self.peer} by TCP"
+
+
+PathAddress = Address | RelayAddress | TurnAddress | SocketAddress | TcpAddress
 """The far end of a path."""
+
+
+def is_connected(address: PathAddress) -> bool:
+    """Whether a path there is a TCP connection all the way or in parts: it carries packets whole, and its transport knows its end."""
+    return isinstance(address, RelayAddress | TcpAddress)

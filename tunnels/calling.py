@@ -40,16 +40,18 @@ class Calls:
         secret_key: SecretKey,
         *,
         send_message: Callable[[EndpointId, bytes, BeaconUrl], bool],
-        send: Callable[[list[bytes], Address], object],
+        send: Callable[[bytes, Address, int], None],
         clock: Callable[[], float],
     ) -> None:
-        """`clock` gives seconds since 1970, as all endpoints know them."""
+        """`send` takes a datagram, where to, and how many routers it may pass; `clock` gives seconds since 1970."""
         self._send_message = send_message
         self._send = send
         self._clock = clock
         self._sealer = Sealer(secret_key, secrets.token_bytes(16))
         self._opener = Opener(secret_key)
         self._opened_at: dict[EndpointId, float] = {}
+        self._called_at: dict[EndpointId, float] = {}
+        """Those whose answers are waited for."""
 
     def call(
         self,
@@ -58,10 +60,13 @@ class Calls:
         own: Iterable[Candidate],
         *,
         is_answer: bool = False,
+        description: bytes = b"",
     ) -> None:
-        """Tell an endpoint, at each of these beacons, that we are dialling it, or were called by it, and from where."""
+        """Tell an endpoint, at each of these beacons, that we are dialling it, or were called by it, from where, and from what network."""
         places = [(one.kind, one.address) for one in own if isinstance(one.address, Address)]
-        payload = messages.encode(Call.of(places, is_answer=is_answer))
+        if not is_answer:
+            _remember(self._called_at, endpoint_id)
+        payload = messages.encode(Call.of(places, is_answer=is_answer, description=description))
         for beacon in dict.fromkeys(beacons):
             nonce = secrets.token_bytes(_NONCE_BYTES)
             sealed = self._sealer.seal(endpoint_id, payload, now=self._clock(), nonce=nonce)
@@ -79,15 +84,28 @@ class Calls:
         )
         return call, candidates
 
+    def answered(self, sender: EndpointId) -> None:
+        """A call is answered once: handshakes go to where the answer says. ProtocolViolation for one that nobody waits for."""
+        if time.monotonic() - self._called_at.pop(sender, -limits.CALL_FRESH) >= limits.CALL_FRESH:
+            raise ProtocolViolation(f"{sender.short} answers what was not asked")
+
     def open_towards(self, sender: EndpointId, candidates: Iterable[Candidate]) -> None:
-        """Let our NAT expect datagrams from these addresses; at most so often for each sender."""
+        """Let our NAT expect datagrams from these addresses; at most so often for each sender.
+
+        They die on the way: some NATs take what comes unasked for a reason to show whoever is behind them at another port.
+        """
         now = time.monotonic()
         if now - self._opened_at.get(sender, -limits.CALL_EVERY) < limits.CALL_EVERY:
             raise ProtocolViolation(f"{sender.short} calls too often")
-        self._opened_at.pop(sender, None)
-        self._opened_at[sender] = now
-        if len(self._opened_at) > limits.MAX_CALLERS:
-            del self._opened_at[next(iter(self._opened_at))]
+        _remember(self._opened_at, sender)
         for candidate in candidates:
             if isinstance(candidate.address, Address):
-                self._send([OPENER], candidate.address)
+                self._send(OPENER, candidate.address, limits.OPENER_TTL)
+
+
+def _remember(times: dict[EndpointId, float], endpoint_id: EndpointId) -> None:
+    """That it was now; of too many the one longest ago is forgotten."""
+    times.pop(endpoint_id, None)
+    times[endpoint_id] = time.monotonic()
+    if len(times) > limits.MAX_CALLERS:
+        del times[next(iter(times))]

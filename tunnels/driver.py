@@ -8,12 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import RelayAddress
+from tunnels.addresses import is_connected
 from tunnels.errors import TunnelClosed, TunnelLost
 from tunnels.events import CloseCode, TunnelState
 from tunnels.paths.carrier import Carrier
 from tunnels.paths.checks import Sealer
-from tunnels.paths.reports import Doubted, Healed, Offered, Switched
+from tunnels.paths.reports import Crossed, Doubted, Healed, Offered, Switched, Woken
 from tunnels.streams import TunnelTransport
 from tunnels.tunnel import KEEPALIVE_UID
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
     from tunnels.paths.candidates import Candidate
+    from tunnels.paths.checks import Cross
     from tunnels.paths.path_set import PathSet
     from tunnels.remote import Connection
     from tunnels.tunnel import Tunnel
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 class TunnelOwner:
     """What the driver needs of the endpoint that owns it."""
+
+    def server_proved(self, driver: TunnelDriver) -> None:
+        """The tunnel that we dial ends at the endpoint that was meant, which does not know us yet."""
+        raise NotImplementedError
 
     def tunnel_opened(self, driver: TunnelDriver) -> None:
         """The peer is authenticated."""
@@ -49,7 +54,7 @@ class TunnelOwner:
         raise NotImplementedError
 
     def path_changed(self, driver: TunnelDriver) -> None:
-        """The tunnel goes by another path now."""
+        """The tunnel goes by another path now, or data flows again by the one it has."""
         raise NotImplementedError
 
     def path_doubted(self, driver: TunnelDriver) -> None:
@@ -57,7 +62,11 @@ class TunnelOwner:
         raise NotImplementedError
 
     def peer_offered(self, driver: TunnelDriver) -> None:
-        """The peer says that it may be reached at other places."""
+        """The peer says that it may be reached at other places, or that its network is another one."""
+        raise NotImplementedError
+
+    def peer_crossed(self, driver: TunnelDriver, cross: Cross) -> None:
+        """The peer says how an attempt to cross our NATs stands at its end."""
         raise NotImplementedError
 
     def stream_opened(self, transport: TunnelTransport) -> None:
@@ -187,7 +196,7 @@ class TunnelDriver:
             datagrams = self.carrier.datagrams(packets, address, now)
             self.paths.sent(address, sum(map(len, datagrams)), now)
             if not self._owner.send(datagrams, address):
-                if isinstance(address, RelayAddress):
+                if is_connected(address):
                     self.paths.failed(address, now)
                 else:
                     self.carrier.refused(address, now)
@@ -201,7 +210,7 @@ class TunnelDriver:
                     self.carrier.probe_refused(selected, size, now)
         self.paths.handle_timer(now)
         for check, address in self.paths.checks_to_send():
-            if not self._owner.send([check], address, urgent=True) and isinstance(address, RelayAddress):
+            if not self._owner.send([check], address, urgent=True) and is_connected(address):
                 self.paths.failed(address, now)
         for event in self.paths.take_events():
             match event:
@@ -210,10 +219,12 @@ class TunnelDriver:
                     self.schedule_flush()
                 case Doubted():
                     self._owner.path_doubted(self)
-                case Switched():
+                case Switched() | Woken():
                     self._owner.path_changed(self)
                 case Offered():
                     self._owner.peer_offered(self)
+                case Crossed():
+                    self._owner.peer_crossed(self, event.cross)
 
     @property
     def _is_awaited(self) -> bool:
@@ -349,15 +360,23 @@ class TunnelDriver:
 
     # --- what the tunnel tells (TunnelEvents) -----------------------------------------------------------
 
+    def server_proved(self) -> None:
+        self._owner.server_proved(self)
+        self._open_paths()
+
     def tunnel_opened(self) -> None:
         self._owner.tunnel_opened(self)  # who says first which paths may be used
+        if self.is_usable and not self.paths.is_open:
+            self._open_paths()
+        if not self.settled.done():
+            self.settled.set_result(None)
+
+    def _open_paths(self) -> None:
         tunnel = self.tunnel
-        if self.is_usable and tunnel.remote_id is not None:
+        if tunnel.remote_id is not None:
             binding, peer_id = tunnel.channel_binding, tunnel.remote_id
             sealer = Sealer(binding, is_client=tunnel.is_client, peer_id=peer_id, chance=os.urandom)
             self.paths.open(sealer, time.monotonic())
-        if not self.settled.done():
-            self.settled.set_result(None)
 
     def tunnel_closed(self, error: TunnelError) -> None:
         for transport in list(self._streams.values()):

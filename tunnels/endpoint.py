@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress
 from tunnels.credit import WindowBudget
+from tunnels.crossing.history import History
 from tunnels.dialer import Dialer
 from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
@@ -34,13 +35,16 @@ from tunnels.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ipaddress import IPv4Address, IPv6Address
 
     from tunnels.addresses import BeaconUrl, PathAddress
+    from tunnels.crossing.description import Pair
     from tunnels.dialer import FindAddresses, Spawn
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.mapped_port import MappingStatus
     from tunnels.nat.report import NetworkReport
+    from tunnels.paths.checks import Cross
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
@@ -66,6 +70,10 @@ class EndpointSettings:
     version: str = ""
     port_mapping: bool = False
     """Whether our router is asked to send a port of its own on to us."""
+    pwnat_targets: tuple[IPv4Address | IPv6Address, ...] = ()
+    """Where `tunnels.serverless` sends its echoes, one address for each IP version; none if it is off."""
+    history: History = field(default_factory=History)
+    """What made direct paths between which networks; whoever gives it keeps it."""
 
 
 class Endpoint(TunnelOwner):
@@ -114,9 +122,11 @@ class Endpoint(TunnelOwner):
             proxy=settings.beacon_proxy,
             version=settings.version,
             port_mapping=settings.port_mapping,
+            history=settings.history,
+            pwnat_targets=settings.pwnat_targets,
         )
         self._transport = self._whereabouts.transport
-        self.reception.stun = self._transport.stun_received
+        self.reception.stun = self._whereabouts.stun_received_by_own
         self.incoming = IncomingConnections(
             self._drivers, accept=self._accept, dispose=self._dispose, send=self.send
         )
@@ -137,6 +147,7 @@ class Endpoint(TunnelOwner):
     def start(self) -> None:
         """Bind the sockets; ConfigurationError says what is in the way."""
         self._transport.start(self._settings.bind, self._settings.port)
+        self._whereabouts.serverless.start()
         warm_up(self._settings.engine)
         self._whereabouts.set_beacons(self._settings.beacons)
 
@@ -153,7 +164,7 @@ class Endpoint(TunnelOwner):
         await asyncio.sleep(0)  # streams learn of it by callbacks of the next turn
         for driver in list(self._drivers):
             self._dispose(driver)
-        self._whereabouts.turn_paths.close()
+        self._whereabouts.close()
         await self._transport.close()
 
     @property
@@ -165,6 +176,16 @@ class Endpoint(TunnelOwner):
         """What would make this machine's tunnels faster, each in a line with the remedy; often nothing."""
         advice = buffer_advice(*self._transport.buffer_bytes)
         return () if advice is None else (advice,)
+
+    @property
+    def pwnat(self) -> str:
+        """ "on", "off", or why it is not on though it should be."""
+        return self._whereabouts.serverless.state
+
+    def warnings(self) -> tuple[str, ...]:
+        """What was asked for and is not there, each in a line with the remedy."""
+        missing = self._whereabouts.serverless.missing
+        return () if missing is None else (missing,)
 
     # --- using it ---------------------------------------------------------------------------------------
 
@@ -234,9 +255,9 @@ class Endpoint(TunnelOwner):
         """We lend a relay that others know by `url`: be there, too, by its origin `at` on this machine."""
         self._whereabouts.set_own_relay(url, at)
 
-    def mapping(self) -> MappingStatus | None:
-        """Our port at the router; None if that is not wanted."""
-        return self._transport.mapping
+    def mapping(self, version: int = 4) -> MappingStatus | None:
+        """Our port at the router, or our pinhole in its firewall for IP version 6; None if that is not wanted."""
+        return self._transport.mapping(version)
 
     def relays(self) -> tuple[RelayStatus, ...]:
         """Our beacons in their order, then those of peers that we are connected to."""
@@ -246,12 +267,25 @@ class Endpoint(TunnelOwner):
         """Our beacons, our home first: what our record tells."""
         return self._transport.own_relays()
 
+    def pair_with(self, endpoint_id: EndpointId) -> Pair | None:
+        """Our network and that of an endpoint, as it told of it; None if it did not."""
+        return self._whereabouts.crossings.pair_with(endpoint_id)
+
+    @property
+    def history(self) -> History:
+        """What made direct paths between which networks."""
+        return self._settings.history
+
     async def network_report(self, max_age: float = limits.NETCHECK_KEPT) -> NetworkReport:
         """How this network lets us be reached, measured if what is known is older than so many seconds.
 
         Unreachable if there is no STUN server to be asked, or the network does not stay the same for a second.
         """
         return await self._transport.network_check.report(max_age)
+
+    async def network_report_with_lifetime(self) -> NetworkReport:
+        """The same, and how long a NAT's mappings live, which takes minutes to find out."""
+        return await self._transport.network_check.report_with_lifetime()
 
     async def redeem(self, voucher: str, beacon: BeaconUrl) -> str:
         """Hand a voucher in at a beacon; its receipt, as text. Unreachable, with the beacon's reason."""
@@ -272,6 +306,7 @@ class Endpoint(TunnelOwner):
                 bytes_received=driver.tunnel.bytes_received,
                 bytes_sent=driver.tunnel.bytes_sent,
                 age=None if driver.tunnel.opened_at is None else now - driver.tunnel.opened_at,
+                trying=self._whereabouts.crossings.trying(driver),
             )
             for remote in self._remotes.values()
             for driver in remote.drivers
@@ -298,8 +333,8 @@ class Endpoint(TunnelOwner):
         remote.was_dialled = True
         driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
         remote.drivers.append(driver)
-        if not any(paths.allows(address) for address in addresses if isinstance(address, RelayAddress)):
-            self._whereabouts.call(remote.endpoint_id, addresses)
+        self._whereabouts.call(remote.endpoint_id, addresses)
+        self._whereabouts.summon(remote.endpoint_id, addresses, driver)
         driver.schedule_flush()
         return driver
 
@@ -359,6 +394,10 @@ class Endpoint(TunnelOwner):
     def remove_connection_id(self, connection_id: bytes) -> None:
         self.reception.remove(connection_id)
 
+    def server_proved(self, driver: TunnelDriver) -> None:
+        if driver.tunnel.remote_id is not None:  # its NAT is crossed while it gets to know us
+            self._whereabouts.opened(driver, driver.tunnel.remote_id)
+
     def tunnel_opened(self, driver: TunnelDriver) -> None:
         tunnel = driver.tunnel
         assert tunnel.remote_id is not None  # noqa: S101 - an open tunnel knows its peer
@@ -382,7 +421,7 @@ class Endpoint(TunnelOwner):
             if isinstance(error, TunnelLost) and remote.current is None and _is_wanted(driver):
                 self._redial(remote)
         driver.dispose_later(lambda: self._dispose(driver))
-        self._whereabouts.turn_paths.look_soon()
+        self._whereabouts.closed(driver)
 
     def tunnel_suspect(self, driver: TunnelDriver) -> None:
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
@@ -395,13 +434,16 @@ class Endpoint(TunnelOwner):
             remote.recovered(driver)
 
     def path_changed(self, driver: TunnelDriver) -> None:
-        self._whereabouts.turn_paths.look_soon()
+        self._whereabouts.changed(driver)
 
     def path_doubted(self, driver: TunnelDriver) -> None:
         self._transport.refresh()
 
     def peer_offered(self, driver: TunnelDriver) -> None:
-        self._whereabouts.turn_paths.look_soon()
+        self._whereabouts.changed(driver)
+
+    def peer_crossed(self, driver: TunnelDriver, cross: Cross) -> None:
+        self._whereabouts.crossings.told(driver, cross)
 
     def _redial(self, remote: Remote) -> None:
         if not self._closing:

@@ -47,6 +47,9 @@ class TunnelState(Enum):
 class TunnelEvents(Protocol):
     """What a tunnel tells; called from `Tunnel.receive_datagrams`, `handle_timer` and `datagrams_to_send`."""
 
+    def server_proved(self) -> None:
+        """Of a client: the server is who was dialled, by its certificate. It does not know us yet."""
+
     def tunnel_opened(self) -> None:
         """The peer is authenticated: `remote_id` and `incarnation` are known, streams flow."""
 

@@ -66,8 +66,8 @@ class Gatherer:
         self.local_ips: frozenset[IPv4Address | IPv6Address] = frozenset()
         """Every address of this machine."""
         self._relays: tuple[BeaconUrl, ...] = ()
-        self._mapped: Address | None = None
-        self._mapped_is_verified = False
+        self._mapped: dict[int, tuple[Address, bool]] = {}
+        """By IP version, with whether somebody verified it."""
         self._reflexive = ReflexiveAddresses(os.urandom)
         self._refreshed_at = -inf
         self._allocation = Allocation(os.urandom)
@@ -109,9 +109,12 @@ class Gatherer:
         self._relays = relays
         self._update()
 
-    def set_mapped(self, address: Address | None, is_verified: bool) -> None:
-        """What our router maps to us; if nobody verified that, all else is better."""
-        self._mapped, self._mapped_is_verified = address, is_verified
+    def set_mapped(self, address: Address | None, is_verified: bool, version: int = 4) -> None:
+        """What our router maps to us, or lets in to us over IPv6; if nobody verified that, all else is better."""
+        if address is None:
+            self._mapped.pop(version, None)
+        else:
+            self._mapped[version] = address, is_verified
         self._update()
 
     def set_servers(
@@ -254,8 +257,9 @@ class Gatherer:
         others += [
             Candidate(address, CandidateKind.SERVER_REFLEXIVE) for address in self._reflexive.addresses
         ]
-        mapped = [Candidate(address, CandidateKind.MAPPED) for address in self._told_mapped()]
-        others = mapped + others if self._mapped_is_verified else others + mapped
+        for address, is_verified in self._told_mapped():
+            mapped = [Candidate(address, CandidateKind.MAPPED)]
+            others = mapped + others if is_verified else others + mapped
         if self._allocation.relayed is not None:
             others.append(Candidate(self._allocation.relayed, CandidateKind.RELAYED))
         relays = [RelayAddress(beacon, self._endpoint_id) for beacon in self._relays]
@@ -267,18 +271,24 @@ class Gatherer:
             self.candidates = candidates
             self._on_change()
 
-    def _told_mapped(self) -> tuple[Address, ...]:
-        """The mapped address; nothing if STUN servers see us elsewhere, so that another NAT stands before our router."""
-        mapped = self._mapped
-        if mapped is None:
-            return ()
-        seen = {
-            address.ip for address in self._reflexive.addresses if address.ip.version == mapped.ip.version
-        }
-        return (mapped,) if self._mapped_is_verified or not seen or mapped.ip in seen else ()
+    def _told_mapped(self) -> list[tuple[Address, bool]]:
+        """Mapped addresses, and whether they were verified.
+
+        None that STUN servers see elsewhere, so that another NAT stands before our router; and no pinhole that nobody could
+        try, as the address is told of anyway.
+        """
+        told = []
+        for address, is_verified in self._mapped.values():
+            seen = {one.ip for one in self._reflexive.addresses if one.ip.version == address.ip.version}
+            is_likely = address not in self._hosts and (not seen or address.ip in seen)
+            if is_verified or is_likely:
+                told.append((address, is_verified))
+        return told
 
     def _rank(self, candidate: Candidate) -> int:
-        is_doubtful = candidate.kind is CandidateKind.MAPPED and not self._mapped_is_verified
+        is_doubtful = (
+            candidate.kind is CandidateKind.MAPPED and (candidate.address, True) not in self._mapped.values()
+        )
         return _ORDER.index(CandidateKind.SERVER_REFLEXIVE if is_doubtful else candidate.kind)
 
 

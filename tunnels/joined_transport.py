@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tunnels import limits
-from tunnels.addresses import Address, RelayAddress, TurnAddress
+from tunnels.addresses import Address, RelayAddress, SocketAddress, TcpAddress, TurnAddress
+from tunnels.demux import KINDS, DatagramKind
 from tunnels.gathering import Gatherer
 from tunnels.mapped_port import MappedPort
 from tunnels.network_check import NetworkCheck
 from tunnels.relay.status import home_of
+from tunnels.transports.extra_sockets import ExtraSockets
+from tunnels.transports.nat64 import Nat64Finder
 from tunnels.transports.network import NetworkWatch
+from tunnels.transports.portmapping import find_firewall, find_router
 from tunnels.transports.relayed import RelayState, RelayTransport
+from tunnels.transports.tcp_paths import TcpPaths
 from tunnels.transports.udp import UdpTransport, source_address
 
 if TYPE_CHECKING:
@@ -36,6 +43,14 @@ class TransportOwner:
         """Datagrams of `segment` bytes one behind the other, the last perhaps shorter."""
         raise NotImplementedError
 
+    def stun_received(self, datagram: bytes, address: SocketAddress, now: float) -> None:
+        """A STUN message came to one of the extra sockets."""
+        raise NotImplementedError
+
+    def servers_changed(self) -> None:
+        """Other STUN servers, or the first ones, can be asked how the network behaves."""
+        raise NotImplementedError
+
     def message_received(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
         """A sealed message came by way of a beacon, which says who sent it."""
         raise NotImplementedError
@@ -46,6 +61,14 @@ class TransportOwner:
 
     def beacon_changed(self, beacon: BeaconUrl, *, is_up: bool) -> None:
         """A beacon's relay can be used now, or cannot any more."""
+        raise NotImplementedError
+
+    def is_path(self, address: TcpAddress) -> bool:
+        """Whether a connection has such a path: an authentic check came from there."""
+        raise NotImplementedError
+
+    def path_ended(self, address: TcpAddress) -> None:
+        """It is there no more."""
         raise NotImplementedError
 
     def candidates_changed(self) -> None:
@@ -77,6 +100,8 @@ class JoinedTransport:
         """
         self._owner = owner
         self._udp = UdpTransport(self._udp_burst)
+        self.extra_sockets = ExtraSockets(self._extra_burst)
+        self._told_servers: tuple[Address, ...] = ()
         self._beacons: tuple[BeaconUrl, ...] = ()
         self._own_relay: BeaconUrl | None = None
         self._logged_home: BeaconUrl | None = None
@@ -91,21 +116,29 @@ class JoinedTransport:
             proxy=proxy,
             version=version,
         )
+        self.tcp = TcpPaths(on_datagrams=self._came_by_tcp, on_closed=owner.path_ended, is_path=owner.is_path)
         self.gatherer = Gatherer(
             secret_key.endpoint_id,
             configured,
             bound=lambda: self._udp.addresses,
-            send=self._udp.send,
+            send=self._send_udp,
             on_change=owner.candidates_changed,
         )
-        self.network_check = NetworkCheck(self.gatherer)
-        self._mapped: MappedPort | None = None
-        if port_mapping:
-            self._mapped = MappedPort(
+        self.nat64 = Nat64Finder(
+            is_needed=lambda: self.gatherer.has_address(6) and not self.gatherer.has_address(4),
+            on_change=self._nat64_changed,
+            spawn=spawn,
+        )
+        self.network_check = NetworkCheck(self.gatherer, mapping=self.mapping, nat64=lambda: self.nat64.nat64)
+        self._mapped: dict[int, MappedPort] = {}
+        finders = {4: find_router, 6: find_firewall} if port_mapping else {}
+        for family, find in finders.items():
+            self._mapped[family] = MappedPort(
                 self.relays,
                 bound=lambda: self._udp.addresses,
-                tell=self.gatherer.set_mapped,
+                tell=partial(self.gatherer.set_mapped, version=family),
                 spawn=spawn,
+                find=find,
             )
         self._watch: NetworkWatch | None = None
 
@@ -113,8 +146,9 @@ class JoinedTransport:
         """Bind the sockets; ConfigurationError says what is in the way."""
         self._udp.bind(hosts, port)
         self.gatherer.start()
-        if self._mapped is not None:
-            self._mapped.start()
+        self.nat64.look()
+        for mapped in self._mapped.values():
+            mapped.start()
         self._watch = NetworkWatch(self._network_changed)
 
     def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
@@ -133,10 +167,13 @@ class JoinedTransport:
         """Release everything; nothing is told any more."""
         if self._watch is not None:
             self._watch.close()
-        if self._mapped is not None:
-            await self._mapped.close()
+        self.nat64.close()
+        if self._mapped:
+            await asyncio.gather(*(mapped.close() for mapped in self._mapped.values()))
         self.gatherer.close()
+        self.tcp.close()
         await self.relays.close()
+        self.extra_sockets.close_all()
         self._udp.close()
 
     @property
@@ -154,27 +191,38 @@ class JoinedTransport:
         """Where we may be reached."""
         return self.gatherer.candidates
 
-    @property
-    def mapping(self) -> MappingStatus | None:
-        """Our port at the router; None if that is not wanted."""
-        return self._mapped.status if self._mapped is not None else None
+    def mapping(self, version: int) -> MappingStatus | None:
+        """Our port at the router, or our pinhole in its firewall for IP version 6; None if that is not wanted."""
+        mapped = self._mapped.get(version)
+        return mapped.status if mapped is not None else None
 
     def refresh(self) -> None:
         """A path broke: our addresses may be others now."""
         self.gatherer.refresh()
-        if self._mapped is not None:
-            self._mapped.check()
+        for mapped in self._mapped.values():
+            mapped.check()
 
     def stun_received(self, datagram: bytes, source: Address, now: float) -> bool:
         """Whether a STUN message was for something of ours."""
         if self.gatherer.stun_received(datagram, source, now):
             return True
-        return self._mapped is not None and self._mapped.stun_received(datagram)
+        return any(mapped.stun_received(datagram) for mapped in self._mapped.values())
 
     def own_relays(self) -> tuple[BeaconUrl, ...]:
         """Where peers may find us: our home, the relay that we lend, our other beacons."""
         present = (self.relays.home, self._own_relay)
         return tuple(dict.fromkeys((*(url for url in present if url is not None), *self._beacons)))
+
+    @property
+    def home_id(self) -> EndpointId | None:
+        """The id of our home beacon, whose attestations we believe (`tunnels.nat.attested`); None while there is none."""
+        return self.relays.home_id
+
+    @property
+    def outside_home(self) -> BeaconUrl | None:
+        """Our home, if it is elsewhere: our own relay sees us from within."""
+        home = self.relays.home
+        return None if home == self._own_relay else home
 
     def beacon_problem(self) -> str:
         """Why we are at home nowhere, though beacons are configured; empty if there is no such problem."""
@@ -194,21 +242,44 @@ class JoinedTransport:
     ) -> bool:
         """Put datagrams on the wire, or into bounded queues.
 
-        False if one is larger than the interface carries, or if the relay is not there.
+        False if one is larger than the interface carries, or if the relay, or the connection, is not there.
         `may_connect`: whether a beacon to which we have no connection is worth one.
         """
         if isinstance(address, Address):
-            return self._udp.send(datagrams, address)
+            return self._send_udp(datagrams, address)
+        if isinstance(address, SocketAddress):
+            return self.extra_sockets.send(datagrams, address)
         if isinstance(address, TurnAddress):
             return self.gatherer.turn_send(datagrams, address)
+        if isinstance(address, TcpAddress):
+            return self.tcp.send(datagrams, address, urgent=urgent)
         return self.relays.send(datagrams, address, urgent, may_connect=may_connect)
 
+    def _send_udp(self, datagrams: list[bytes], address: Address) -> bool:
+        """By our own sockets, through a NAT64 if IPv4 is reached by one."""
+        to = self.nat64.outward(address)
+        return to is None or self._udp.send(datagrams, to)
+
+    def send_one(self, datagram: bytes, address: Address, ttl: int | None = None) -> None:
+        """Put one datagram on the wire from the tunnels' own socket, that may pass so many routers."""
+        to = self.nat64.outward(address)
+        if to is not None:
+            self._udp.send_one(datagram, to, ttl)
+
     # --- in ---------------------------------------------------------------------------------------------
+
+    def _extra_burst(self, burst: bytes, segment: int, address: SocketAddress) -> None:
+        now = time.monotonic()
+        if KINDS[burst[0]] is DatagramKind.STUN:
+            self._owner.stun_received(burst[:segment], address, now)
+        else:
+            self._owner.burst_received(burst, segment, address, now)
 
     def _udp_burst(self, burst: bytes, segment: int, source: Any) -> None:  # noqa: ANN401 - a sockaddr
         address = source_address(source)
         if address is None:
             return
+        address = self.nat64.inward(address)
         now = time.monotonic()
         if not self.gatherer.asks_turn(address):
             self._owner.burst_received(burst, segment, address, now)
@@ -222,6 +293,11 @@ class JoinedTransport:
                 self._owner.burst_received(datagram, len(datagram), by_turn, now)
 
     def _relayed(self, datagrams: list[bytes], address: RelayAddress, _urgent: bool) -> None:
+        now = time.monotonic()
+        for datagram in datagrams:
+            self._owner.burst_received(datagram, len(datagram), address, now)
+
+    def _came_by_tcp(self, datagrams: list[bytes], address: TcpAddress) -> None:
         now = time.monotonic()
         for datagram in datagrams:
             self._owner.burst_received(datagram, len(datagram), address, now)
@@ -257,14 +333,23 @@ class JoinedTransport:
         if home is not None and home.welcome is not None:
             self.gatherer.set_servers(home.welcome.stun, home.welcome.turn, with_loopback=home.url.is_local)
         self.gatherer.set_relays(self.own_relays())
-        if self._mapped is not None:
-            self._mapped.home_changed()
+        for mapped in self._mapped.values():
+            mapped.home_changed()
+        if self.gatherer.servers != self._told_servers:
+            self._told_servers = self.gatherer.servers
+            self._owner.servers_changed()
+
+    def _nat64_changed(self) -> None:
+        """IPv4 addresses are reached now, or are not any more; none of them was tried in the right way."""
+        self.gatherer.network_changed()
+        self._owner.network_changed("IPv4 is reached in another way")
 
     def _network_changed(self, why: str) -> None:
         _logger.info("the network changed: %s", why)
         self.relays.network_changed()
         self.gatherer.network_changed()
+        self.nat64.look()
         self.network_check.network_changed()
-        if self._mapped is not None:
-            self._mapped.network_changed()
+        for mapped in self._mapped.values():
+            mapped.network_changed()
         self._owner.network_changed(why)

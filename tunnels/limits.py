@@ -140,6 +140,10 @@ ROUND_PINGS: Final = len(ROUND_GAPS) + 1
 ROUND_PINGS_MORE: Final = 3
 """Pings after the first that was answered: if one end stopped as soon as it is content, the other might never be."""
 
+VAIN_PINGS: Final = 1
+"""Pings in a round, but for the first, to where servers see a peer whose NAT gives each destination another port: it was taken for such by mistake,
+or nobody is there, and a router that counts what comes unasked is to have room for knocks that may arrive."""
+
 ROUND_EVERY: Final = 5.0
 ROUND_EVERY_MAX: Final = 60.0
 """Seconds between rounds on all candidates while no direct path is found: doubling, up to a minute. News of candidates,
@@ -251,6 +255,10 @@ MAX_PATHS: Final = 32
 AMPLIFICATION: Final = 3
 """What a server may send to an address for each byte from there before it knows who that is (RFC 9000 §8.1)."""
 
+PATH_FORGOTTEN: Final = 60.0
+"""Seconds after which a place is forgotten where the peer was heard, and is not any more: sockets that it made to be reached
+by one of them, and what its NAT showed it at before."""
+
 MAX_STRANGERS: Final = 4
 STRANGER_PINGS_PER_SECOND: Final = 4
 """Addresses that unauthenticated datagrams came from and that are being asked, and pings to them: whoever forges sources
@@ -258,6 +266,20 @@ gets four small datagrams a second sent to others."""
 
 REFRESH_EVERY: Final = 1.0
 """Seconds between questions to STUN servers because of paths in doubt: a peer that complains all day costs them little."""
+
+EARLY_CHECKS: Final = 8
+"""Checks that a server keeps while its client has not proved who it is: an offer and the first pings, 10 KB at most."""
+
+OFFERS_NEWS: Final = 16
+OFFERS_NEWS_EVERY: Final = 5.0
+"""Offers with other candidates than before, or another description, that are taken at once, and seconds until one more is:
+a start brings one with each thing that is found out. Who has more news tells the newest again, as it gets no answer."""
+
+BLIND_PER_DESTINATION: Final = 20.0
+BLIND_PER_DESTINATION_BURST: Final = 200.0
+BLIND_DESTINATIONS: Final = 4096
+"""Pings in a second, and at once, to all addresses of one ip that never answered, whichever peers named them: rounds of two
+dozen candidates, as of an office full of contacts. And the ips that are counted, which is 2 MB."""
 
 OFFER_RETRY: Final = 0.25
 OFFER_RETRY_MAX: Final = 8.0
@@ -333,6 +355,12 @@ SEND_QUEUE_DATAGRAMS: Final = 2048
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes asked of the kernel for each direction of a UDP socket; it may grant less."""
 
+CALL_FRESH: Final = 30.0
+"""Seconds for which what an endpoint said in a call is used: as long as its NAT remembers what it opened for us."""
+
+SEARCH_AHEAD: Final = 0.02
+"""Seconds that a dial waits for where a peer is before it tries our own home, where many peers are, and goes on to look."""
+
 # --- The relay protocol --------------------------------------------------------------------------------------
 
 RELAY_FRAME: Final = 32 * 1024
@@ -343,6 +371,9 @@ RELAY_MESSAGE: Final = 2048
 
 RELAY_TEXT: Final = 4096
 """Bytes of one text frame: sixty-four ids."""
+
+OPENER_TTL: Final = 5
+"""Routers that a datagram may pass which only opens our own NAT: beyond a home's and its provider's, as in hyperdht."""
 
 CALL_EVERY: Final = 1.0
 """Seconds between two calls of one endpoint that we answer: each makes us send a datagram to some addresses."""
@@ -447,13 +478,14 @@ STUN_RETRIES: Final = 5
 STUN_AGREEING: Final = 2
 """Servers that must have seen the same address for us to doubt what a lone one says."""
 
-STUN_ADDRESSES: Final = 4
-"""Reflexive addresses of each family that we tell others: a NAT whose mapping varies makes one for each server."""
+STUN_ADDRESSES: Final = 2
+"""Reflexive addresses of each family that we tell others: a NAT whose mapping varies makes one for each server, and any of
+them tells no more than its ip; each one is asked several times, and some routers block who asks in vain too often."""
 
-REFLECTOR_PER_SECOND: Final = 10.0
-REFLECTOR_BURST: Final = 30.0
+REFLECTOR_PER_SECOND: Final = 20.0
+REFLECTOR_BURST: Final = 90.0
 """Requests that a STUN server answers one IPv4 address, or one IPv6 /56, in a second, and at once: three gateways behind
-one NAT start together. As NAT-behaviour clients keep to ten a second as well (RFC 5780 §4), none is slowed down."""
+one NAT measure it together, or one does and then crosses it, which asks up to thirty times more."""
 
 REFLECTOR_ALL_PER_SECOND: Final = 4000.0
 REFLECTOR_ALL_BURST: Final = 8000.0
@@ -464,6 +496,42 @@ REFLECTOR_SOURCES: Final = 16_384
 
 REFLECTOR_ROUTABLE: Final = 30.0
 """Seconds for which a source's proof is good that it receives what is sent to it; gateways ask again within them."""
+
+ATTESTATIONS_PER_SECOND: Final = 500.0
+"""Attestations that a beacon's STUN server signs for those who proved to be at their address, and as many for the others, who
+may all be one with forged ones: 30 to 50 µs each, so a twentieth of a core however many are asked for. A gateway asks for
+one when it is about to be sent hundreds of packets, which no pair of gateways does more than once a minute."""
+
+ATTESTED_SECONDS: Final = 600.0
+"""For so long an attestation is believed: a few tries at a path, and no longer than a home's address can be trusted to be
+the same home's."""
+
+ATTESTED_CLOCK_ERROR: Final = 30.0
+"""Seconds that a beacon's clock may be ahead of ours. One that is behind makes its attestations old earlier."""
+
+REFLECTOR_ECHO_MOST: Final = 300
+"""Seconds after which a STUN server may be asked to send something, at most: twice what NATs hold where they keep to RFC 4787."""
+
+REFLECTOR_ECHOES_OF_SOURCE: Final = 8
+REFLECTOR_ECHOES: Final = 4096
+"""What it has to send later at once, to one household and in all: one measurement takes eight, each to another port, and
+all of them are 3 MB."""
+
+LIFETIME_WAITS: Final = (25, 55, 115, 175)
+"""Seconds of silence after which a NAT is tried: NATs of home routers and providers forget after 30, 60, 120 or 180 of them."""
+
+LIFETIME_SOCKETS: Final = 2
+"""Sockets for each of these, as one datagram may be lost; in all no more than `REFLECTOR_ECHOES_OF_SOURCE`."""
+
+LIFETIME_SETTLED: Final = 2.5
+"""Seconds between the first and the second question: Linux keeps for longer what went both ways for two seconds."""
+
+LIFETIME_RESEND: Final = 0.5
+LIFETIME_SENDS: Final = 3
+"""Seconds after which a question is asked again, and how often it is asked."""
+
+LIFETIME_LATE: Final = 3.0
+"""Seconds after which what was to come counts as not let in."""
 
 PROBE_SERVERS: Final = 4
 """STUN servers of one family that a measurement asks: the two ips and two ports of a beacon's."""
@@ -486,12 +554,20 @@ PROBE_GIVE_UP: Final = 3.0
 """Seconds without any answer at which UDP counts as blocked, as in Tailscale's netcheck."""
 
 PROBE_DATAGRAMS: Final = 40
-"""Datagrams that a measurement sends in one family at most. Without losses it sends 27 or fewer, as a reflector answers
-30 at once and ten a second (`REFLECTOR_BURST`)."""
+"""Datagrams that a measurement sends in one family at most. Without losses it sends 27 or fewer, as some STUN servers answer
+30 at once and ten a second."""
 
 HAIRPIN_TTL: Final = 6
 """Routers that a datagram to our own outside address may pass: up to a provider's NAT, and not to anybody else whose
 address a server that lies gave us."""
+
+TRACE_WAVE: Final = 5
+TRACE_MOST: Final = 8
+"""Routers on the way to a STUN server that are asked for at once, and in all: a provider's NAT is among the first few. Each
+costs a socket and at most two datagrams, of which only those reach the server that pass more routers than there are."""
+
+TRACE_WAIT: Final = 0.2
+"""Seconds that a router near us takes to say that it let a datagram die, at most; all waves together take four of them."""
 
 EXTERNAL_IPS: Final = 4
 """Outside ips that are told: pools of providers' NATs have more, and change them anyway."""
@@ -570,6 +646,17 @@ TURN_LOOK: Final = 5.0
 
 TURN_HELD: Final = 32
 """Datagrams to one peer kept until its channel is there, which takes a round trip: a first flight."""
+
+# --- Crossing NATs ---------------------------------------------------------------------------------------------
+
+CHALLENGE_BYTES: Final = 16
+"""Random bytes that the attestation of a peer's address is to cover: nobody guesses them."""
+
+DESCRIPTION_BYTES: Final = 160
+"""Bytes of what the peer is told of our network: with four outside addresses 120."""
+
+EXTRA_SOCKETS: Final = 640
+"""Sockets besides the tunnels' own: the largest strategy's, and paths that go by single ones. Systems allow 1024 descriptors."""
 
 # --- News of the network -------------------------------------------------------------------------------------
 
@@ -680,6 +767,18 @@ QUIC_CONNECTION_WINDOW: Final = 96 * 1024 * 1024
 KEY_FILE_BYTES: Final = 4096
 """Largest key file that is read: one line of 80 characters, and room for stray white space."""
 
+# --- NAT64: IPv4 for a machine that has IPv6 only ------------------------------------------------------------------------
+
+NAT64_ANSWERS: Final = 16
+"""Addresses of ipv4only.arpa that are looked at: it has two, and a network one NAT64 or a few (RFC 7050 §3)."""
+
+NAT64_WAIT: Final = 5.0
+"""Seconds that the system's resolver gets, which asks another server after five."""
+
+NAT64_TRIES: Final = 3
+NAT64_RETRY: Final = 5.0
+"""How often a network is asked that it has come to, and seconds between, twice as many the second time."""
+
 # --- Port mappings ---------------------------------------------------------------------------------------------
 
 PORTMAP_LIFETIME: Final = 7200
@@ -738,3 +837,98 @@ DIAL_BACK_AGAIN: Final = 600.0
 
 DIAL_BACK_REPLACE: Final = 2
 """How often a mapping that lets nothing in is given back and asked for anew before it is left alone."""
+
+# --- TCP paths ---------------------------------------------------------------------------------------------------
+
+TCP_OPEN_SECONDS: Final = 10.0
+"""Seconds for which both ends connect to each other; who does not succeed then does not at all, as others found."""
+
+TCP_OPEN_ASK: Final = 7.0
+"""Seconds that the beacon may take to tell where it sees our port: a connection, TLS, and a lost packet."""
+
+TCP_OPEN_GAP: Final = 0.15
+TCP_OPEN_EAGER: Final = 1.5
+TCP_OPEN_LATER: Final = 0.7
+"""Seconds between tries to connect; and those after which there are fewer: then the other side has begun as well. With two
+places to try the gaps are twice as long. A try whose SYN is dropped lasts, and the kernel repeats it; only what is refused
+is tried anew."""
+
+TCP_OPEN_JITTER: Final = 0.3
+"""The part by which gaps vary, so that two ends do not refuse each other in time."""
+
+TCP_PLACES: Final = 2
+"""Addresses of one peer that are tried: where its NAT shows its port, and where it does if it keeps ports."""
+
+TCP_LEAST_PORT: Final = 1024
+"""Ports below are services', which no peer of ours shall have us knock at; no NAT shows clients there."""
+
+TCP_UNPROVEN_BYTES: Final = 4096
+"""Bytes that are read of a TCP connection before a check of the peer's came: it is 88 bytes of the first read."""
+
+TCP_UNPROVEN: Final = 16
+"""TCP connections that proved nothing yet; of more the oldest makes room, as any stranger can connect while we listen."""
+
+TCP_ACCEPTED: Final = 4
+"""Connections that one port accepts within `TCP_PROVE`: the peer's, and it may try again."""
+
+TCP_PROVE: Final = 5.0
+"""Seconds within which the peer's first check has to come: both ends send one as soon as they are connected."""
+
+TCP_CONNECTIONS: Final = 256
+"""TCP connections that are paths: 4 MB with what the kernel buffers while they are idle, 300 MB if all are slow."""
+
+TCP_DATAGRAM: Final = 16_384
+"""Bytes of one datagram: twice the largest packet of a connection. What a receiver keeps of one that is not whole yet."""
+
+TCP_BUFFER: Final = 1024 * 1024
+TCP_URGENT: Final = 64
+"""Bytes of data, and path messages, that wait for one TCP connection; the oldest is dropped then, as on any full path."""
+
+TCP_WRITE: Final = 32 * 1024
+TCP_UNSENT: Final = 64 * 1024
+"""Bytes given to the kernel at once, and those it takes ahead of what the network does (TCP_NOTSENT_LOWAT): what a path
+message may wait behind."""
+
+TCP_SILENT: Final = 50.0
+"""Seconds of silence after which a TCP connection is closed: three pings of an idle path (`PING_IDLE`)."""
+
+TCP_LOOK: Final = 2.5
+"""Seconds between looks for TCP connections that are silent, or that nobody uses."""
+
+TCP_ASK_EVERY: Final = 8.0
+"""Seconds between questions to the beacon where it sees our port: a beacon ends idle connections after 15."""
+
+TCP_SEEN_BYTES: Final = 512
+"""Bytes of its answer."""
+
+# --- Without any server ------------------------------------------------------------------------------------------
+
+PWNAT_ECHO_EVERY: Final = 20.0
+"""Seconds between two echoes of who waits: Linux forgets one after 30 s, RFC 5508 §3.2 allows that after 60 s."""
+
+PWNAT_CLOCK_SKEW: Final = 90.0
+"""Seconds by which the clocks of two ends may differ; as long is each summons remembered, so that it counts once."""
+
+PWNAT_AFTER: Final = 1.5
+PWNAT_AGAIN: Final = 2.0
+"""Seconds that a dial gets to succeed in any other way before a summons is sent, and until the next one is."""
+
+PWNAT_PLACES: Final = 4
+"""Addresses of one endpoint that are summoned, and IPv6 addresses of our own that echoes are sent from."""
+
+PWNAT_SUMMONSES_PER_SECOND: Final = 8
+"""Summonses that we send, whomever we dial."""
+
+PWNAT_ANSWERED_PER_MINUTE: Final = 20
+"""Summonses that are answered, whoever sends them: a home's contacts are few, and whoever knows our id can name an address."""
+
+PWNAT_OPENERS: Final = (0.0, 0.7, 2.5)
+"""Seconds after a summons at which an opener is sent: one is enough, some are lost. Together they have no more bytes than the
+summons, so that nobody gains by having us send them elsewhere."""
+
+PWNAT_OPEN_FOR: Final = 3.0
+"""Seconds in which another summons for the same place is not answered: openers are under way."""
+
+PWNAT_READS: Final = 32
+PWNAT_PAUSE: Final = 0.5
+"""Messages that are read from a raw socket at once; if there are more, the rest is left to the kernel for so many seconds."""

@@ -1,4 +1,4 @@
-"""The port of the tunnels at our router, tried by a beacon before peers are told of it. ⚡
+"""The port of the tunnels at our router, or the pinhole in its IPv6 firewall, tried by a beacon before peers are told. ⚡
 
 Below are `tunnels.transports.portmapping`, which gets the mapping, and `tunnels.nat.dialback`, which judges it. A mapping
 that a beacon's datagram came through is told first of all candidates; one that nobody can try comes last; one that let
@@ -24,7 +24,9 @@ from tunnels.transports.portmapping import PortMapping, Router, find_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ipaddress import IPv4Address
 
+    from tunnels.nat.portmap import Spoken
     from tunnels.transports.portmapping import Spawn
     from tunnels.transports.relayed import RelayTransport
 
@@ -44,6 +46,10 @@ class MappingStatus:
     """Its ip; empty if there is none."""
     problem: str
     """Why there is no mapping, or none that works; empty if there is nothing to say."""
+    spoken: tuple[Spoken, ...] = ()
+    """What the router does with each protocol; empty without one."""
+    outside: IPv4Address | None = None
+    """What the router says that its own address outside is."""
 
 
 class MappedPort:
@@ -121,8 +127,10 @@ class MappedPort:
             external=mapping.external if mapping is not None else None,
             protocol=mapping.protocol.value if mapping is not None else "",
             verdict=verdict,
-            router=str(router.ip) if router is not None else "",
+            router=str(router) if router is not None else "",
             problem=problem,
+            spoken=self._mapping.spoken,
+            outside=self._mapping.outside,
         )
 
     # --- within -----------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ class TunnelStatus:
     bytes_sent: int
     age: float | None
     """Seconds since it opened."""
+    trying: str = ""
+    """The strategy that is tried for a direct path; empty if none is."""
 
 
 @dataclass(frozen=True, slots=True)

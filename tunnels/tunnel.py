@@ -419,6 +419,7 @@ class Tunnel:
         binding = self._engine.channel_binding()
         proof = encode_proof(self._secret_key, binding, self.remote_id, self._incarnation)
         self._engine.send_stream_data(CONTROL_STREAM, proof)
+        self._events.server_proved()
 
     def stream_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
         """The engine: bytes of a stream in order."""

@@ -152,7 +152,7 @@ def _needed_in(driver: TunnelDriver, now: float) -> float:
         return inf
     reports = paths.report(now)
     selected = next((path for path in reports if path.is_selected), None)
-    if selected is None or selected.tier <= Tier.DIRECT:
+    if selected is None or selected.tier <= Tier.TCP:
         return inf
     if selected.tier is Tier.RELAY:  # a direct path is found within that time, or not
         return max(0.0, limits.TURN_AFTER - (selected.selected_for or 0.0))

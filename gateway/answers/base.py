@@ -1,19 +1,23 @@
-"""What all answers are made from, and what several of them tell: our own ticket, and the paths to an endpoint."""
+"""What all answers are made from, and what several of them tell: our own ticket, who a name stands for, and the paths to an endpoint."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from gateway.dialing import DialError, Failure
+from gateway.errors import UsageError
 from gateway.own_record import own_record
+from resolver.errors import InvalidName, ResolverError
+from resolver.names import OverlayName, is_overlay
 from resolver.tickets import write_ticket
+from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
     from gateway.facade import Parts
     from gateway.reach import PathsReport
     from resolver.records import EndpointRecord
     from tunnels.addresses import RelayAddress
-    from tunnels.identity import EndpointId
 
 
 class Answers:
@@ -38,6 +42,21 @@ class Answers:
         """Its petname, or the beginning of its id."""
         contact = self.parts.contacts.book.find_id(endpoint_id)
         return contact.petname if contact is not None else endpoint_id.short
+
+    def _name(self, text: str) -> OverlayName:
+        """What a person typed: `alice`, `web.alice`, an id, or any of them with .overlay."""
+        try:
+            return OverlayName.parse(text if is_overlay(text) else f"{text.removesuffix('.')}.overlay")
+        except InvalidName as error:
+            raise UsageError(f"{error}") from None
+
+    def _owner(self, name: OverlayName) -> EndpointId:
+        if isinstance(name.owner, EndpointId):
+            return name.owner
+        try:
+            return self.parts.id_of(name.owner) or self.parts.contacts.book.get(name.owner).endpoint_id
+        except ResolverError as error:
+            raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
 
     def _ticket(self, lifetime: float) -> tuple[EndpointRecord, str]:
         """Our record as of now, and as text."""

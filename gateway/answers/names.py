@@ -7,14 +7,10 @@ import asyncio
 from gateway.answers.contacts import ContactAnswers
 from gateway.control import api
 from gateway.dialing import DialError, Failure
-from gateway.errors import UsageError
 from gateway.reach import candidate_report, path_report, path_word, trace_report, via
-from resolver.errors import InvalidName, ResolverError
 from resolver.facts import NameStatus
-from resolver.names import OverlayName, is_overlay
 from tunnels.errors import TunnelError
 from tunnels.events import TunnelState
-from tunnels.identity import EndpointId
 
 
 class NameAnswers(ContactAnswers):
@@ -96,18 +92,3 @@ class NameAnswers(ContactAnswers):
             relays=tuple(map(str, explained.cached.record.relays)) if explained.cached else (),
             source="contact" if isinstance(name.owner, str) else "id",
         )
-
-    def _name(self, text: str) -> OverlayName:
-        """What a person typed: `alice`, `web.alice`, an id, or any of them with .overlay."""
-        try:
-            return OverlayName.parse(text if is_overlay(text) else f"{text.removesuffix('.')}.overlay")
-        except InvalidName as error:
-            raise UsageError(f"{error}") from None
-
-    def _owner(self, name: OverlayName) -> EndpointId:
-        if isinstance(name.owner, EndpointId):
-            return name.owner
-        try:
-            return self.parts.id_of(name.owner) or self.parts.contacts.book.get(name.owner).endpoint_id
-        except ResolverError as error:
-            raise DialError(Failure.UNKNOWN_NAME, str(error)) from None

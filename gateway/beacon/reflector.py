@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
+    from tunnels.nat.attested import Attester
+
 _BATCHES_PER_TURN: Final = 8
 """Reads of one socket in a turn of the event loop: 256 requests, some ten milliseconds at worst."""
 
@@ -25,15 +27,23 @@ class StunServer:
     """Answers STUN requests, on each ip with each port."""
 
     def __init__(
-        self, bind: Sequence[str], ports: Sequence[int], *, secret: bytes, public: Sequence[str] = ()
+        self,
+        bind: Sequence[str],
+        ports: Sequence[int],
+        *,
+        secret: bytes,
+        public: Sequence[str] = (),
+        attester: Attester | None = None,
     ) -> None:
         """`bind`: ips, of each family at most two, the two of RFC 5780; or `0.0.0.0`, `::`.
 
         `public`: the ips that clients see instead, as many of each family and in the same order. `secret`:
-        `tunnels.nat.reflector.SECRET_BYTES` that nobody can guess. ConfigurationError if these do not fit together.
+        `tunnels.nat.reflector.SECRET_BYTES` that nobody can guess. `attester` signs where clients are, with the beacon's
+        key. ConfigurationError if these do not fit together.
         """
         self._ports = tuple(ports)
         self._secret = secret
+        self._attester = attester
         self._families: list[_Family] = []
         bound = [ip_address(ip) for ip in bind]
         seen = [ip_address(ip) for ip in public]
@@ -55,7 +65,7 @@ class StunServer:
         """Bind the sockets, on the running loop; ConfigurationError, and none is bound, if this machine cannot."""
         try:
             for family in self._families:
-                family.start(self._ports, self._secret)
+                family.start(self._ports, self._secret, self._attester)
         except ConfigurationError:
             self.close()
             raise
@@ -90,9 +100,10 @@ class _Family:
         self._ips = ips
         self._told = told
         self._sockets: dict[Site, tuple[socket.socket, BatchSocket]] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self.reflector: Reflector | None = None
 
-    def start(self, ports: tuple[int, ...], secret: bytes) -> None:
+    def start(self, ports: tuple[int, ...], secret: bytes, attester: Attester | None) -> None:
         loop = asyncio.get_running_loop()
         real = list(ports)
         for port_index, port in enumerate(ports):
@@ -101,7 +112,7 @@ class _Family:
                 real[port_index] = sock.getsockname()[1]
                 self._sockets[Site(ip_index, port_index)] = (sock, BatchSocket(sock))
         try:
-            self.reflector = Reflector(Sites(tuple(self._told), tuple(real)), secret)
+            self.reflector = Reflector(Sites(tuple(self._told), tuple(real)), secret, attester)
         except ValueError as error:
             raise ConfigurationError(f"[stun] bind and ports: {error}, each different") from None
         for site, (sock, _) in self._sockets.items():
@@ -115,10 +126,26 @@ class _Family:
             except OSError:  # an ICMP error about an earlier answer
                 continue
             if not batch:
-                return
+                break
             now = loop.time()
             for datagram, sockaddr in batch:
                 self._answer(datagram, sockaddr, site, reflector, now)
+        self._wait(reflector, loop)
+
+    def _wait(self, reflector: Reflector, loop: asyncio.AbstractEventLoop) -> None:
+        """Until something is to be sent that was asked for earlier."""
+        at = reflector.get_timer()
+        if at is None or (self._timer is not None and self._timer.when() <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._send_echoes, reflector, loop)
+
+    def _send_echoes(self, reflector: Reflector, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        for echo in reflector.echoes_to_send(loop.time()):
+            self._sockets[echo.site][1].send([echo.datagram], echo.to.sockaddr)
+        self._wait(reflector, loop)
 
     def _answer(self, datagram: bytes, sockaddr: Any, site: Site, reflector: Reflector, now: float) -> None:  # noqa: ANN401 - as the socket module writes it
         source = source_address(tuple(sockaddr))
@@ -129,6 +156,9 @@ class _Family:
             self._sockets[answer.site][1].send([answer.datagram], sockaddr)
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for sock, batches in self._sockets.values():
             if sock.fileno() >= 0:
                 asyncio.get_running_loop().remove_reader(sock)

@@ -28,6 +28,7 @@ from gateway.beacon.turn import TurnCredentials
 from gateway.errors import ConfigurationError
 from gateway.limits import OPEN_FILES
 from tunnels.keyfile import load_or_create_key
+from tunnels.nat.attested import Attester
 from tunnels.nat.reflector import SECRET_BYTES
 from tunnels.transports.interfaces import interface_addresses, reachable_ips
 
@@ -81,7 +82,7 @@ async def _start(
 ) -> BeaconServer:
     stores = await open_stores(home, config)
     stack.push_async_callback(stores.close)
-    stun = _start_stun(config)
+    stun = _start_stun(config, Attester(secret_key, wall_clock))
     if stun is not None:
         stack.callback(stun.close)
     dialler = None
@@ -139,19 +140,21 @@ def turn_of(settings: TurnSettings) -> Callable[[EndpointId], TurnServer | None]
     )
 
 
-def _start_stun(config: BeaconConfig) -> StunServer | None:
+def _start_stun(config: BeaconConfig, attester: Attester) -> StunServer | None:
     """The STUN server; where its addresses are not configured, the beacon's own, and other ports if those are taken."""
     settings = config.stun
     if not settings.enabled:
         return None
     secret = secrets.token_bytes(SECRET_BYTES)
     if settings.bind:
-        server = StunServer(settings.bind, settings.ports, secret=secret, public=settings.addresses)
+        server = StunServer(
+            settings.bind, settings.ports, secret=secret, public=settings.addresses, attester=attester
+        )
         server.start()
         return server
     ips = stun_ips(config.beacon.bind, reachable_ips(*interface_addresses()))
     for ports in (settings.ports, (0,) * len(settings.ports)):
-        server = StunServer(ips, ports, secret=secret, public=settings.addresses)
+        server = StunServer(ips, ports, secret=secret, public=settings.addresses, attester=attester)
         try:
             server.start()
         except ConfigurationError as error:

@@ -35,7 +35,7 @@ from gateway.limits import (
 )
 from gateway.supervision import Supervisor
 from tunnels.addresses import BeaconUrl
-from tunnels.relay.frames import CONNECT_PATH, Leaving
+from tunnels.relay.frames import CONNECT_PATH, OBSERVED_PATH, Leaving
 from tunnels.transports.interfaces import interface_addresses, reachable_ips
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-OBSERVED_PATH: Final = "/overlay/v1/observed"
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BACKLOG: Final = 1024
 """Connections the kernel may have ready for us: all gateways of a beacon that restarted come at once."""

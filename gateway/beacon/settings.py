@@ -155,5 +155,11 @@ SCHEMA: Final = Schema(
     prefix="OVERLAY_BEACON_",
     secrets=frozenset({"turn.secret", "redis.url"}),
     check="overlay beacon --check",
+    flags={
+        "beacon.port": "--port",
+        "beacon.bind": "--bind",
+        "beacon.urls": "--url",
+        "beacon.log_level": "--log-level",
+    },
 )
 """How beacon.toml and its variables are read."""

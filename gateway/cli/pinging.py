@@ -25,7 +25,7 @@ _UNTIL_DIRECT: Final = 10
 """Pings without --count, unless the path is direct before: a direct path is made in a second, if it can be made."""
 
 
-class _UnknownName(DialError):
+class UnknownName(DialError):
     """The name means nothing here: ping(8) ends with 2 then, not with the 1 of somebody who does not answer."""
 
     exit_code: ClassVar[int] = 2
@@ -72,7 +72,7 @@ def ping_command(
             _ping(client, run, timeout, tell=not as_json)
             if explain:
                 _learn_paths(client, run, tell=not as_json)
-            if count is None and run.replies and run.replies[-1].path in ("LAN", "direct"):
+            if count is None and run.replies and run.replies[-1].path in ("LAN", "direct", "TCP"):
                 break
     except KeyboardInterrupt:
         interrupted = True
@@ -103,7 +103,7 @@ def _ping(client: ControlClient, run: _Run, timeout: float, *, tell: bool) -> No
         reply = client.ping(PingRequest(name=run.name, timeout=timeout))
     except DialError as error:
         if error.failure is Failure.UNKNOWN_NAME:
-            raise _UnknownName(error.failure, str(error)) from None
+            raise UnknownName(error.failure, str(error)) from None
         run.failure = error
         if tell and run.sent > 1:
             output.say(str(error))

@@ -205,6 +205,9 @@ def _doors(report: StatusReport) -> list[tuple[str, str]]:
     mapping = report.port_mapping
     if mapping is not None and mapping.router:  # where there is no router, there is nothing to map
         rows.append(("port mapping", _port_mapping(mapping)))
+    pinhole = report.pinhole
+    if pinhole is not None and pinhole.external:  # without one, nothing is translated all the same
+        rows.append(("IPv6 pinhole", _port_mapping(pinhole)))
     return [*rows, ("home", report.home)]
 
 
@@ -224,7 +227,8 @@ def _tunnel_rows(report: StatusReport) -> list[tuple[str, ...]]:
     return [
         (
             tunnel.petname or tunnel.endpoint_id[:8],
-            f"{tunnel.path} {tunnel.address.removeprefix('relay ')}",
+            f"{tunnel.path} {tunnel.address.removeprefix('relay ').removesuffix(' by TCP')}"
+            + (f", trying {tunnel.trying}" if tunnel.trying else ""),
             "" if tunnel.path_seconds is None else f"{output.duration(tunnel.path_seconds)} ago",
             "" if tunnel.rtt_ms is None else f"{tunnel.rtt_ms:.1f} ms",
             str(tunnel.streams),

@@ -47,10 +47,12 @@ class Schema(Generic[_Root]):
         check: str,
         named: Mapping[str, Callable[[str], None]] | None = None,
         others: tuple[str, ...] = (),
+        flags: Mapping[str, str] | None = None,
     ) -> None:
         """`prefix` begins its variables, those that begin with one of `others` are not its own; `secrets` are keys that
         are never shown, `check` the command that tells all problems; `named` are the sections whose keys are names of
-        the owner's own choosing, and what a name may be.
+        the owner's own choosing, and what a name may be; `flags` are what keys, as `section.key`, are called at the
+        command line, where that is not `--section-key`.
         """
         self.root = root
         self.prefix = prefix
@@ -58,6 +60,7 @@ class Schema(Generic[_Root]):
         self.check = check
         self.named = named or {}
         self.others = others
+        self.flags = flags or {}
 
     @functools.cached_property
     def sections(self) -> dict[str, type[msgspec.Struct]]:
@@ -78,6 +81,10 @@ class Schema(Generic[_Root]):
         """The variable of a key."""
         return f"{self.prefix}{section}_{key}".upper()
 
+    def flag(self, section: str, key: str) -> str:
+        """The flag of a key."""
+        return self.flags.get(f"{section}.{key}", f"--{section}-{key}".replace("_", "-"))
+
 
 GATEWAY: Final = Schema(
     Config,
@@ -86,6 +93,16 @@ GATEWAY: Final = Schema(
     check="overlay config check",
     named={"services": check_label, "contacts": check_petname},
     others=("OVERLAY_BEACON_",),
+    flags={
+        "gateway.nickname": "--nickname",
+        "gateway.log_level": "--log-level",
+        "gateway.log_format": "--log-format",
+        "tunnels.quic_engine": "--quic-engine",
+        "tunnels.port": "--tunnel-port",
+        "tunnels.bind": "--bind",
+        "tunnels.addresses": "--address",
+        "beacons.urls": "--beacon",
+    },
 )
 """gateway.toml."""
 
@@ -207,7 +224,7 @@ class _Reading:
             if (section, key) not in self.schema.plain_keys:
                 raise ValueError(f"{dotted} is not a key")
             hint = _fields(self.schema.sections[section])[key]
-            self._add_value(section, section, key, hint, value, f"--{section}-{key}".replace("_", "-"))
+            self._add_value(section, section, key, hint, value, self.schema.flag(section, key))
 
     def finish(self) -> Any:  # noqa: ANN401 - the root of the schema
         """The settings, or InvalidConfiguration with all problems."""

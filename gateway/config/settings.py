@@ -6,7 +6,7 @@ What each key is for, and why it has its default, is told in `configs/gateway.to
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -65,10 +65,14 @@ class TunnelSettings(_Settings, frozen=True, kw_only=True):
     connect_timeout: Seconds = 10.0
     path_policy: PathPolicyName = "auto"
     port_mapping: Literal["auto", "off"] = "auto"
+    pwnat: bool = False
+    pwnat_targets: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)] = ("192.0.2.1", "100::1")
 
     def __post_init__(self) -> None:
-        for ip in self.bind:
+        for ip in (*self.bind, *self.pwnat_targets):
             check_ip(ip)
+        if len({ip_address(target).version for target in self.pwnat_targets}) < len(self.pwnat_targets):
+            raise ValueError("pwnat_targets has two addresses of one IP version; give one for each")
         if self.keepalive >= self.idle_timeout:
             raise ValueError(
                 f"keepalive ({self.keepalive:g} s) must be shorter than idle_timeout ({self.idle_timeout:g} s)"

@@ -31,8 +31,9 @@ BeaconText: TypeAlias = Annotated[str, Meta(max_length=400)]
 TicketText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 """A record of 1000 bytes is about 1700 characters as text; more is no ticket."""
 
-PathWord: TypeAlias = Literal["LAN", "direct", "TURN", "peer relay", "relay"]
-"""How datagrams go: on a network of one's own, straight, by a TURN server, by a relay that a gateway lends, by a beacon's."""
+PathWord: TypeAlias = Literal["LAN", "direct", "TCP", "TURN", "peer relay", "relay"]
+"""How datagrams go: on a network of one's own, straight, straight but in a TCP connection, by a TURN server, by a relay that a
+gateway lends, by a beacon's."""
 
 AddressTexts: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)]
 
@@ -97,6 +98,8 @@ class TunnelReport(Report, frozen=True, kw_only=True):
     bytes_out: int = 0
     seconds: float = 0.0
     """How long it has been up."""
+    trying: str = ""
+    """The strategy that is tried for a direct path now; empty if none is."""
 
 
 class ServiceReport(Report, frozen=True, kw_only=True):
@@ -221,6 +224,8 @@ class StatusReport(Report, frozen=True, kw_only=True):
     beacons: tuple[BeaconReport, ...] = ()
     port_mapping: PortMappingReport | None = None
     """None where it is off."""
+    pinhole: PortMappingReport | None = None
+    """The same in the router's firewall for IPv6."""
     lending: LendingReport | None = None
     """None where no relay is lent."""
     loopback: tuple[LoopbackReport, ...] = ()

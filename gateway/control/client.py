@@ -21,7 +21,7 @@ from gateway.control import api
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.netcheck import NetcheckReport
 from gateway.errors import GatewayError, NotRunning
-from gateway.limits import CONTROL_REPLY_BYTES
+from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,8 @@ class ControlClient:
 
     def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
         """See `Gateway.netcheck`."""
-        return self._call("POST", "/netcheck", NetcheckReport, request)
+        extra = NETCHECK_LIFETIME_SECONDS if request.lifetime else 0.0
+        return self._call("POST", "/netcheck", NetcheckReport, request, extra=extra)
 
     def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
         """See `Gateway.resolve`."""

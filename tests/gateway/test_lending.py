@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from gateway.beacon.server import wall_clock
 from gateway.config.settings import LendSettings
 from gateway.errors import ConfigurationError
 from gateway.lending import Lending, public_url
@@ -20,7 +21,7 @@ from tests.lab.redis import free_port
 from tests.lab.relay_clients import RelayClient, connected
 from tests.lab.resolver_keys import key
 from tunnels.addresses import Address, BeaconUrl, RelayAddress
-from tunnels.nat import stun
+from tunnels.nat import attested, stun
 from tunnels.nat.stun import Class, Method
 from tunnels.relay import frames
 from tunnels.relay.frames import FrameKind
@@ -200,6 +201,27 @@ async def test_guests_are_told_of_stun_on_the_same_port(friends: Friends) -> Non
         await loop.sock_sendto(asker, question, ("127.0.0.1", lending.url.port))
         reply = stun.decode(await asyncio.wait_for(loop.sock_recv(asker, 2048), 10))
         assert reply.address("XOR-MAPPED-ADDRESS") == Address.of(*asker.getsockname())
+
+
+async def test_it_attests_where_guests_are_with_the_key_by_which_they_know_it(friends: Friends) -> None:
+    lending = await friends.lend()
+    alice, _ = friends.transport(ALICE)
+    assert alice.home_id is None
+    alice.set_beacons([lending.url])
+    await until(lambda: alice.home is not None)
+    assert alice.home_id == OWNER.endpoint_id
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.setblocking(False)
+        asker.bind(("127.0.0.7", 0))
+        asked = attested.request(bytes(16), bytes(range(12)))
+        await loop.sock_sendto(asker, asked, ("127.0.0.1", lending.url.port))
+        reply = attested.reply(await asyncio.wait_for(loop.sock_recv(asker, 2048), 10), bytes(range(12)))
+    assert reply is not None
+    assert reply.attestation is not None
+    for ip, is_there in (("127.0.0.7", True), ("127.0.0.8", False)):
+        proven = attested.proven_ip(reply.attestation, ip_address(ip), bytes(16), alice.home_id, wall_clock())
+        assert proven is is_there
 
 
 async def test_it_keeps_no_records(friends: Friends) -> None:

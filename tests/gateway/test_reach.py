@@ -17,7 +17,7 @@ from gateway.reach import (
     via,
 )
 from tests.lab.resolver_keys import key
-from tunnels.addresses import Address, BeaconUrl, RelayAddress, TurnAddress
+from tunnels.addresses import Address, BeaconUrl, RelayAddress, TcpAddress, TurnAddress
 from tunnels.paths.candidates import Candidate, CandidateKind, Tier
 from tunnels.paths.path import PathState
 from tunnels.paths.reports import PathReport
@@ -67,6 +67,7 @@ class Report:
     [
         (LAN, "LAN", "192.168.1.2:7 (LAN)"),
         (PUBLIC, "direct", "203.0.113.9:41641 (direct)"),
+        (TcpAddress(PUBLIC), "TCP", "203.0.113.9:41641 (TCP)"),
         (TURN, "TURN", "203.0.113.9:41641 (TURN)"),
         (RELAY, "relay", "relay eu1.example"),
         (None, "direct", "no known path"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -97,6 +98,21 @@ async def test_an_endpoint_that_does_not_answer_keeps_its_old_list(remote):
     assert remote.known.known(ALICE).services == (WEB,)
 
 
+async def test_who_does_not_wait_for_the_answer_leaves_no_error_behind(remote):
+    """What nobody takes off a future is an error of this run when the future goes."""
+    remote.services = None
+    remote.answering.clear()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await remote.known.fetch(ALICE)
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    remote.answering.set()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert not complaints
+
+
 async def test_a_refresh_behind_the_answer_takes_up_what_changed(remote):
     await remote.known.fetch(ALICE)
     remote.services = [WEB, SSH]
@@ -132,3 +148,15 @@ def test_a_damaged_file_is_named(home, event_loop_policy):
     home.save_state("remote-services", {"not an id": []})
     with pytest.raises(StateError, match=r"remote-services\.json"):
         RemoteServices(home, None, None, None)
+
+
+async def test_a_question_that_fails_after_nobody_waits_any_more_is_no_crash(remote, caplog):
+    remote.answering.clear()
+    remote.services = None
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await remote.known.fetch(ALICE)
+    remote.answering.set()
+    await settle(remote)
+    gc.collect()
+    assert "never retrieved" not in caplog.text

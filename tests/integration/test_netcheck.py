@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.lab.beacons_real import beacon
-from tests.lab.gateways import wait_until
+from tests.lab.gateways import introduce, wait_until
 from tests.lab.internet import an_internet
 from tests.lab.meetings import DELAY, home_of, put_on
+from tests.lab.resolver_keys import key
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from tests.lab.gateways import GatewayProcess
@@ -47,6 +51,30 @@ def at_home(place: Path, machine: Machine, url: str) -> Iterator[GatewayProcess]
         yield gateway
 
 
+class Patience(NamedTuple):
+    """How long the router remembers is being found out, while other tests run: it takes half a minute."""
+
+    alice: GatewayProcess
+    before: list[float | None]
+    """What was known of it before anybody asked."""
+    told: Future[subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def patience(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patience]:
+    place = tmp_path_factory.mktemp("patience")
+    with an_internet(DELAY) as internet, ThreadPoolExecutor(1) as threads:
+        home = internet.home("alice")
+        home.router.run("sysctl", "-qw", "net.netfilter.nf_conntrack_udp_timeout_stream=10")
+        with a_beacon(place, internet) as url, at_home(place, home.host("laptop"), url) as alice:
+            before = alice.json("netcheck")["ipv4"]["lifetime"]
+            yield Patience(alice, before, threads.submit(alice.run, "netcheck", "--lifetime", timeout=60))
+
+
+def test_how_long_a_router_remembers_is_not_known_unless_one_asks(patience):
+    assert patience.before == [None, None]
+
+
 def test_a_port_restricted_home_is_recognized(internet, tmp_path, figure):
     home = internet.home("alice")
     with a_beacon(tmp_path, internet) as url, at_home(tmp_path, home.host("laptop"), url) as alice:
@@ -61,11 +89,15 @@ def test_a_port_restricted_home_is_recognized(internet, tmp_path, figure):
         assert ipv4["external_ips"] == [home.public_address]
         assert ipv4["hairpin"] is False
         assert ipv4["inbound_first_poisons"] is False  # this router drops what comes unasked
+        assert ipv4["nats"] == [1, 1]
+        assert ipv4["outermost_nat"] == 1
         assert len(ipv4["own_addresses"]) == 1
         assert report["ipv6"]["has_address"] is False
         assert report["remedies"] == []
-        again = alice.json("netcheck", "--max-age", "600")
+        again = alice.json("netcheck", "--max-age", "600", "--ladder")
         assert again["ipv4"] == ipv4
+        assert again["network_class"] == "port-restricted"
+        assert again["ladders"][0]["rungs"][0]["strategy"] == "direct dial"
         assert again["age"] > 0
 
 
@@ -92,6 +124,31 @@ def test_a_public_machine_is_recognized(internet, tmp_path):
         assert ipv4["mapping"] == "endpoint-independent"
         assert ipv4["filtering"] == "endpoint-independent"
         assert ipv4["external_ips"] == [server.address]
+        assert ipv4["nats"] == [0, 0]
+
+
+def test_two_nats_are_counted(internet, tmp_path):
+    provider = internet.provider("provider")
+    home = internet.home("alice", behind=provider)
+    with a_beacon(tmp_path, internet) as url, at_home(tmp_path, home.host("laptop"), url) as alice:
+        report = alice.json("netcheck")
+        assert report["seconds"] < 3, "the way is looked at meanwhile"
+        assert report["ipv4"]["nats"] == [2, 2]
+        assert report["ipv4"]["outermost_nat"] == 2
+        assert "IPv4 NATs" in alice.run("netcheck", "--max-age", "600").stdout
+
+
+def test_where_routers_say_nothing_one_nat_is_all_that_is_known(internet, tmp_path):
+    home = internet.home("alice", behind=internet.provider("provider"))
+    home.router.nft(
+        "table ip silence {\nchain out {\ntype filter hook output priority 0; policy accept;\n"
+        "icmp type time-exceeded drop\n}\nchain through {\ntype filter hook forward priority 0; policy accept;\n"
+        "icmp type time-exceeded drop\n}\n}"
+    )
+    with a_beacon(tmp_path, internet) as url, at_home(tmp_path, home.host("laptop"), url) as alice:
+        ipv4 = alice.json("netcheck")["ipv4"]
+        assert ipv4["nats"][0] == 1
+        assert ipv4["mapping"] == "endpoint-independent"
 
 
 def test_with_a_beacon_of_one_address_much_stays_unknown(internet, tmp_path):
@@ -128,3 +185,34 @@ def test_without_a_beacon_it_says_what_to_do(internet, tmp_path):
         assert done.returncode == 1
         assert "overlay up --beacon URL" in done.stderr
         assert done.stdout == ""
+
+
+def test_what_would_be_tried_with_a_peer_goes_by_what_it_tells_of_its_network(internet, tmp_path):
+    homes = internet.home("alice"), internet.home("bob", "symmetric")
+    with a_beacon(tmp_path, internet) as url, contextlib.ExitStack() as stack:
+        alice, bob = (
+            stack.enter_context(put_on(home.host("laptop"), tmp_path / name, nickname=name, beacons=[url]))
+            for name, home in zip(("alice", "bob"), homes, strict=True)
+        )
+        for each in (alice, bob):
+            wait_until(lambda each=each: home_of(each), what="both are at home at the beacon")
+        introduce(alice, bob)
+        alice.run("contacts", "add", "carol", str(key(1).endpoint_id))
+        silent = alice.run("netcheck", "--max-age", "600", "--ladder", "carol", check=False)
+        assert silent.returncode == 1
+        assert "make one with: overlay ping carol" in silent.stderr
+        alice.run("ping", "bob", "--count", "1")
+
+        def told() -> dict[str, Any]:
+            (ladder,) = alice.json("netcheck", "--max-age", "600", "--ladder", "bob")["ladders"]
+            return ladder
+
+        wait_until(lambda: told()["peer"] == "bob: symmetric, random ports", what="bob tells of his network")
+        assert [rung["is_direct"] for rung in told()["rungs"]][-2:] == [False, False]
+
+
+def test_a_router_that_forgets_soon_is_found_out_for_who_asks(patience):
+    done = patience.told.result()
+    assert "0 to 25 s" in done.stdout
+    assert "up to three minutes" in done.stderr
+    assert patience.alice.json("netcheck", "--max-age", "600")["ipv4"]["lifetime"] == [None, 25]

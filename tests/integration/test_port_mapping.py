@@ -60,6 +60,13 @@ def test_a_port_is_mapped_by_each_protocol_alone_verified_and_given_back(tmp_pat
         assert mapping["external"].startswith(router.home.public_address)
         assert mapping["external"].rpartition(":")[2] in router.mapped()
         assert f"verified  ({protocol} at 192.168.1.1)" in alice.run("status").stdout
+        report = alice.json("netcheck")
+        assert report["router"]["external"] == mapping["external"]
+        assert report["router"]["state"] == "verified"
+        assert {one["protocol"]: one["support"] for one in report["router"]["protocols"]}[
+            protocol
+        ] == "grants"
+        assert report["ipv4"]["nats"] == [1, 1], "the router says itself that it is the only one"
         alice.stop()
         wait_until(lambda: not router.mapped(), what="the mapping is given back")
 
@@ -99,6 +106,24 @@ def test_a_router_without_a_public_address_is_told_of_in_words(tmp_path):
             assert "PCP: it has no room for another mapping, or no public address" in problem
             assert "NAT-PMP and UPnP: it has no public address" in problem
             assert "192.168.1.1" in alice.run("status").stdout
+
+
+def test_netcheck_tells_of_a_router_behind_another_nat(tmp_path):
+    with a_meeting(tmp_path, delay=0.0) as meeting:
+        url = meeting.add_beacon(meeting.internet.server("beacon")).url
+        home = meeting.internet.home("alice", "symmetric", behind=meeting.internet.provider("provider"))
+        with (
+            mapping_router(home, tmp_path / "router", "PCP", "UPnP"),
+            put_on(home.host("laptop"), tmp_path / "alice", nickname="alice", beacons=[url]) as alice,
+        ):
+            wait_until(lambda: mapping_of(alice).get("problem"), 30, "a problem")
+            report = alice.json("netcheck")
+            support = {one["protocol"]: one["support"] for one in report["router"]["protocols"]}
+            assert support == {"PCP": "refuses", "NAT-PMP": "absent", "UPnP": "refuses"}
+            assert report["ipv4"]["nats"] == [2, 2]
+            told = alice.run("netcheck", "--max-age", "600").stdout
+            assert "mapped port" in told
+            assert "another NAT stands before it" in told
 
 
 def test_with_port_mapping_off_the_router_is_asked_nothing(tmp_path):

@@ -27,8 +27,8 @@ def internet() -> Iterator[Internet]:
 def udp() -> Iterator[Callable[..., Udp]]:
     with contextlib.ExitStack() as stack:
 
-        def make(machine: Machine, port: int = 7000) -> Udp:
-            made = Udp(machine, port)
+        def make(machine: Machine, port: int = 7000, *, version: int = 4) -> Udp:
+            made = Udp(machine, port, version=version)
             stack.enter_context(made.socket)
             return made
 

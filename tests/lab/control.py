@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.answers.ladders import ladders
 from gateway.config import ServiceSettings
 from gateway.control import api
-from gateway.control.netcheck import FamilyNetworkReport, FindingReport, NetcheckReport, NetcheckRequest
+from gateway.control.netcheck import (
+    FamilyNetworkReport,
+    FindingReport,
+    LadderReport,
+    NetcheckReport,
+    NetcheckRequest,
+)
 from gateway.control.server import ControlServer
 from gateway.dialing import DialError, Failure
 from gateway.errors import ConfigurationError, GatewayError, UsageError
+from tunnels.crossing.description import NetworkClass
+from tunnels.crossing.typical import typical
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -231,11 +240,19 @@ class FakeGateway:
             decisions=tuple(decisions[: max(1, self.pings - self.relayed_pings + 1)]),
         )
 
+    def _ladders(self, request: NetcheckRequest) -> tuple[LadderReport, ...]:
+        if not request.ladder:
+            return ()
+        told = ladders(typical(NetworkClass.RANDOM))
+        return (msgspec.structs.replace(told[0], peer=f"{request.peer}: open"),) if request.peer else told
+
     async def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
         if self.udp_blocked is None:
             raise GatewayError(
                 "netcheck: this gateway knows no beacon; name one with: overlay up --beacon URL"
             )
+        if request.peer and request.peer not in self.book:
+            raise DialError(Failure.UNKNOWN_NAME, f"netcheck: nobody is called {request.peer}")
         return NetcheckReport(
             udp_blocked=self.udp_blocked,
             ipv4=FamilyNetworkReport(has_address=True, mapping="endpoint-independent", span=(1024, 2047)),
@@ -244,6 +261,8 @@ class FakeGateway:
             age=request.max_age / 2,
             findings=(FindingReport(what="IPv4 mapping", value="endpoint-independent", meaning="good"),),
             remedies=("forward UDP 41641",),
+            network_class="symmetric, random ports",
+            ladders=self._ladders(request),
         )
 
     async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.control import api
 from gateway.control.client import ControlClient
 from gateway.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.lab.netns import Namespace
 
@@ -41,29 +42,43 @@ class GatewayProcess:
         bind: tuple[str, ...] = ("127.0.0.1",),
         namespace: Namespace | None = None,
         config: str = "",
+        program: Sequence[str] = (OVERLAY,),
         **ports: int,
     ) -> None:
+        """`program` runs the gateway itself: see `tests.lab.altered`."""
         self.home, self.nickname, self.namespace = home, nickname, namespace
         home.mkdir(parents=True, exist_ok=True)
         if config:
             (home / "gateway.toml").write_text(config)
+        self._program = program
         self._flags = ["up", "--nickname", nickname, *flags]
         for ip in bind:
             self._flags += ["--bind", ip]
         for door in ("proxy", "dns", "dashboard"):
             self._flags += [f"--{door}-port", str(ports.get(door, 0))]
         self.process: subprocess.Popen[str] | None = None
+        self._is_asked_to_stop = False
         self.status: dict[str, Any] = {}
 
     def start(self) -> GatewayProcess:
+        self.begin()
+        return self.wait_for_start()
+
+    def begin(self) -> None:
+        """Start it without waiting: several get ready at once."""
+        self._is_asked_to_stop = False
         self._output = (self.home / "output.txt").open("a+")
         self.process = subprocess.Popen(
-            self._command(*self._flags),
+            self._command(*self._flags, program=self._program),
             stdout=subprocess.PIPE,
             stderr=self._output,
             text=True,
             env=clean_environment(),
         )
+
+    def wait_for_start(self) -> GatewayProcess:
+        """Until it listens, once begun."""
+        assert self.process is not None
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -73,8 +88,8 @@ class GatewayProcess:
         self.status = self.json("status")
         return self
 
-    def _command(self, *arguments: str) -> list[str]:
-        command = [OVERLAY, "--home", str(self.home), *arguments]
+    def _command(self, *arguments: str, program: Sequence[str] = (OVERLAY,)) -> list[str]:
+        command = [*program, "--home", str(self.home), *arguments]
         return self.namespace.command(*command) if self.namespace else command
 
     def run(
@@ -95,10 +110,33 @@ class GatewayProcess:
             )
         return done
 
+    @contextlib.contextmanager
+    def saying(self, *arguments: str) -> Iterator[Iterator[str]]:
+        """The lines that `overlay …` prints, each as soon as it does; it must succeed."""
+        with subprocess.Popen(
+            self._command(*arguments),
+            stdout=subprocess.PIPE,
+            text=True,
+            env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
+        ) as process:
+            assert process.stdout is not None
+            try:
+                yield iter(process.stdout)
+                code = process.wait(30)
+            finally:
+                process.kill()
+        if code:
+            raise GatewayFailed(f"overlay {' '.join(arguments)} → {code}")
+
+    @property
+    def control(self) -> ControlClient:
+        """What commands ask it through, for what is only a step to what a test is about: a command takes its time to start."""
+        return ControlClient(Home(self.home))
+
     def json(self, *arguments: str) -> Any:
         """What `overlay … --json` says; of the status as the command would ask for it, without starting one each time."""
         if arguments == ("status",):
-            return json.loads(msgspec.json.encode(ControlClient(Home(self.home)).status()))
+            return json.loads(msgspec.json.encode(self.control.status()))
         return json.loads(self.run(*arguments, "--json").stdout)
 
     def said(self) -> str:
@@ -139,17 +177,22 @@ class GatewayProcess:
             self.process.kill()
         self._wait()
 
+    def ask_to_stop(self) -> None:
+        """As a person would, without waiting."""
+        if self.process is not None and self.process.poll() is None and not self._is_asked_to_stop:
+            self._is_asked_to_stop = True
+            self.process.terminate()
+
     def stop(self) -> None:
         """Stop it as a person would; what it says on the way out is checked."""
         if self.process is None:
             return
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise GatewayFailed(f"{self.nickname} did not stop: {self.said()}") from None
+        self.ask_to_stop()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise GatewayFailed(f"{self.nickname} did not stop: {self.said()}") from None
         self._wait()
         if "Traceback" in self.said():
             raise GatewayFailed(f"{self.nickname} said: {self.said()}")
@@ -171,18 +214,33 @@ def clean_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def gateway(home: Path, *flags: str, nickname: str, **options: Any) -> Iterator[GatewayProcess]:
-    running = GatewayProcess(home, *flags, nickname=nickname, **options)
+    with running(GatewayProcess(home, *flags, nickname=nickname, **options)) as (started,):
+        yield started
+
+
+@contextlib.contextmanager
+def running(*gateways: GatewayProcess) -> Iterator[tuple[GatewayProcess, ...]]:
+    """All of them, started and in the end stopped at once; each must stop well."""
     try:
-        yield running.start()
-        running.stop()
+        for each in gateways:
+            each.begin()
+        for each in gateways:
+            each.wait_for_start()
+        yield gateways
+        for each in gateways:
+            each.ask_to_stop()
+        for each in gateways:
+            each.stop()
     finally:
-        running.kill()
+        for each in gateways:
+            each.kill()
 
 
 def introduce(alice: GatewayProcess, bob: GatewayProcess) -> None:
     """Bob joins with alice's ticket; alice knows bob by his id."""
-    alice.run("contacts", "add", "bob", bob.id)
-    bob.run("join", alice.json("ticket")["ticket"], "--name", "alice")
+    alice.control.add_contact(api.AddContactRequest(petname="bob", id_or_ticket=bob.id))
+    ticket = alice.control.ticket(api.TicketRequest()).ticket
+    bob.control.join(api.JoinRequest(ticket=ticket, petname="alice"))
 
 
 def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:

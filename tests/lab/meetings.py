@@ -8,8 +8,10 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from gateway.config.settings import ServiceSettings
+from gateway.control import api
 from tests.lab.beacons_real import BeaconProcess, beacon
-from tests.lab.gateways import GatewayProcess, clean_environment, gateway, introduce, wait_until
+from tests.lab.gateways import GatewayProcess, clean_environment, introduce, running, wait_until
 from tests.lab.internet import an_internet
 from tests.lab.transfers import MEGABYTE, Source, Transfer
 
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
     from tests.lab.internet import Internet
     from tests.lab.networks import Home, Machine, Nat
 
-Kind = Literal["LAN", "direct", "TURN", "peer relay", "relay", "none"]
+Kind = Literal["LAN", "direct", "TCP", "TURN", "peer relay", "relay", "none"]
 Side = Literal["alice", "bob"]
-_VIA = re.compile(r"\bvia (?:((?:peer )?relay) (\S+)|(\S+) \((LAN|direct|TURN)\b[^)]*\))")
+_VIA = re.compile(r"\bvia (?:((?:peer )?relay) (\S+)|(\S+) \((LAN|direct|TCP|TURN)\b[^)]*\))")
 DELAY = 0.01
 """Seconds that a packet takes from any machine to any other: a round trip of 20 ms directly, 40 ms by a relay."""
 
@@ -33,12 +35,18 @@ def path_in(line: str) -> tuple[Kind, str] | None:
     return None if found is None else ((found[1] or found[4]), (found[2] or found[3]))  # type: ignore[return-value]
 
 
-def put_on(
+def _put_on(
     machine: Machine, home: Path, *flags: str, nickname: str, beacons: Sequence[str] = (), **options: Any
-) -> contextlib.AbstractContextManager[GatewayProcess]:
-    """A gateway on that machine, listening for tunnels on all its addresses."""
+) -> GatewayProcess:
     urls = [word for url in beacons for word in ("--beacon", url)]
-    return gateway(home, *urls, *flags, nickname=nickname, namespace=machine, bind=(), **options)
+    return GatewayProcess(home, *urls, *flags, nickname=nickname, namespace=machine, bind=(), **options)
+
+
+@contextlib.contextmanager
+def put_on(machine: Machine, home: Path, *flags: str, **options: Any) -> Iterator[GatewayProcess]:
+    """A gateway on that machine, listening for tunnels on all its addresses."""
+    with running(_put_on(machine, home, *flags, **options)) as (started,):
+        yield started
 
 
 def home_of(gateway: GatewayProcess) -> str:
@@ -70,21 +78,21 @@ class Meeting:
     ) -> None:
         """Start both gateways and the service; beacons are those in `beacons` unless told otherwise."""
         urls = [each.url for each in self.beacons]
-        self.alice, self.bob = (
-            self._stack.enter_context(
-                put_on(
-                    machine, self.place / name, nickname=name, beacons=urls if own is None else own, **options
-                )
+        both = [
+            _put_on(
+                machine, self.place / name, nickname=name, beacons=urls if own is None else own, **options
             )
             for name, machine, own in (("alice", alice, alice_beacons), ("bob", bob, bob_beacons))
-        )
+        ]
+        self.alice, self.bob = self._stack.enter_context(running(*both))
         if alice_beacons or bob_beacons or urls:  # a ticket that is made too early tells of no home
             for each in (self.alice, self.bob):
                 wait_until(lambda each=each: home_of(each), what=f"{each.nickname} is at home at a beacon")
         self.source = Source(alice)
         self._stack.callback(self.source.close)
         introduce(self.alice, self.bob)
-        self.alice.run("expose", "web", f"127.0.0.1:{self.source.port}", "--allow", "bob")
+        settings = ServiceSettings(target=f"127.0.0.1:{self.source.port}", allow=("bob",))
+        self.alice.control.expose(api.ExposeRequest(name="web", settings=settings))
 
     def restart_bob(self) -> None:
         """Bob has no tunnel, and is at home again where he was."""
@@ -95,8 +103,8 @@ class Meeting:
             wait_until(lambda: home_of(self.bob), what="bob is at home at a beacon")
 
     def add_beacon(self, machine: Machine, sections: str = "") -> BeaconProcess:
-        running = beacon(self.place / machine.label, machine, sections=sections)
-        self.beacons.append(self._stack.enter_context(running))
+        started = beacon(self.place / machine.label, machine, sections=sections)
+        self.beacons.append(self._stack.enter_context(started))
         return self.beacons[-1]
 
     def download(self, target: str) -> Transfer:

@@ -17,24 +17,33 @@ SILENCE_SECONDS = 0.3
 
 
 class Udp:
-    """A UDP socket on a machine."""
+    """A UDP socket on a machine, of IP version 4 or 6."""
 
-    def __init__(self, machine: Machine, port: int = 7000) -> None:
-        self.machine, self.port = machine, port
-        self.socket = machine.socket()
-        self.socket.bind(("0.0.0.0", port))
+    def __init__(self, machine: Machine, port: int = 7000, *, version: int = 4) -> None:
+        self.machine, self.port, self.version = machine, port, version
+        self.socket = machine.socket(version=version)
+        self.socket.bind(("::" if version == 6 else "0.0.0.0", port))
 
     @property
     def place(self) -> tuple[str, int]:
         """Where the internet reaches it, if it does, while a NAT keeps its port."""
-        return (self.machine.public_address, self.port)
+        return (self.machine.address6 if self.version == 6 else self.machine.public_address, self.port)
 
     def send(self, text: bytes, to: tuple[str, int]) -> None:
         self.socket.sendto(text, to)
 
     def hear(self, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]:
         self.socket.settimeout(seconds)
-        return self.socket.recvfrom(65536)
+        data, sockaddr = self.socket.recvfrom(65536)
+        return data, sockaddr[:2]
+
+    def hears_all(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """What comes until nothing more does."""
+        heard = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                heard.append(self.hear(SILENCE_SECONDS))
+        return heard
 
     def hears_nothing(self) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 
 import pytest
 
+from gateway.beacon.server import wall_clock
+from gateway.beacon.settings import BeaconConfig
 from tests.lab.beacons_real import TURN_PORT, TURN_SECRET, beacon, coturn, redis
 from tests.lab.internet import an_internet
+from tunnels.addresses import BeaconUrl
+from tunnels.nat import attested
 
 pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "tun", "curl")
 
@@ -32,6 +37,20 @@ def test_a_beacon_keeps_its_url_when_it_is_killed_and_started_again(tmp_path):
                 assert laptop.run(*asked, check=False).returncode != 0
                 running.start()
                 assert running.url == url
+
+
+def test_a_beacon_attests_the_address_of_a_home_to_who_asks_from_within(tmp_path):
+    with an_internet() as internet, beacon(tmp_path / "beacon", internet.server("beacon")) as running:
+        laptop = internet.home("home").host("laptop")
+        beacon_id = BeaconUrl.parse(running.url).beacon_id
+        stun_port = BeaconConfig().stun.ports[0]
+        with laptop.socket() as asker:
+            asker.settimeout(5)
+            asker.sendto(attested.request(bytes(16), bytes(range(12))), (running.machine.address, stun_port))
+            reply = attested.reply(asker.recv(2048), bytes(range(12)))
+        for ip, is_there in ((laptop.public_address, True), (laptop.address, False)):
+            proven = attested.proven_ip(reply.attestation, ip_address(ip), bytes(16), beacon_id, wall_clock())
+            assert proven is is_there
 
 
 @pytest.mark.needs("redis-server")

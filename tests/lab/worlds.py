@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.lab.gateways import GatewayProcess, gateway, introduce
+from tests.lab.gateways import GatewayProcess, introduce, running
 from tests.lab.web import WebServer, web_server
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def alice_and_bob(place: Path) -> Iterator[World]:
     files.mkdir()
     with (
         web_server(files) as web,
-        gateway(place / "alice", nickname="alice") as alice,
-        gateway(place / "bob", nickname="bob") as bob,
+        running(*(GatewayProcess(place / name, nickname=name) for name in ("alice", "bob"))) as (alice, bob),
     ):
         introduce(alice, bob)
         alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")

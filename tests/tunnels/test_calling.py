@@ -27,7 +27,7 @@ class Phone:
         self.calls = Calls(
             key,
             send_message=lambda to, body, beacon: self.messages.append((to, body, beacon)) is None,
-            send=lambda datagrams, address: self.openers.extend((one, address) for one in datagrams),
+            send=lambda datagram, address, ttl: self.openers.append((datagram, address)),
             clock=lambda: self.now,
         )
 
@@ -102,3 +102,33 @@ def test_a_bounded_number_of_callers_is_remembered(alice, monkeypatch):
     for name in "abcdefgh":
         alice.calls.open_towards(key_of(name).endpoint_id, [HOME])
     assert len(alice.calls._opened_at) == 3
+
+
+def test_a_call_is_answered_once_and_what_was_not_asked_is_no_answer(alice, monkeypatch):
+    """Handshakes, which are large, go to where an answer says, so they do not go to ever new places."""
+    with pytest.raises(ProtocolViolation):
+        alice.calls.answered(BOB.endpoint_id)
+    called(alice, BOB, HOME)
+    alice.calls.answered(BOB.endpoint_id)
+    for _ in range(100):
+        with pytest.raises(ProtocolViolation):
+            alice.calls.answered(BOB.endpoint_id)
+    called(alice, BOB, HOME)
+    monkeypatch.setattr(limits, "CALL_FRESH", 0.0)
+    with pytest.raises(ProtocolViolation):
+        alice.calls.answered(BOB.endpoint_id)
+
+
+def test_that_we_answer_a_call_is_no_call(alice):
+    called(alice, BOB, HOME, is_answer=True)
+    with pytest.raises(ProtocolViolation):
+        alice.calls.answered(BOB.endpoint_id)
+
+
+def test_a_bounded_number_of_those_called_is_remembered(alice, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_CALLERS", 3)
+    for name in ("one", "two", "three", "four"):
+        called(alice, key_of(name), HOME)
+    with pytest.raises(ProtocolViolation):
+        alice.calls.answered(key_of("one").endpoint_id)
+    alice.calls.answered(key_of("four").endpoint_id)

@@ -425,3 +425,18 @@ async def test_a_mapping_at_another_ip_than_stun_sees_is_told_only_if_it_was_ver
     world.gatherer.set_mapped(AT_ROUTER, is_verified=True)
     assert world.candidates()[CandidateKind.MAPPED] == [AT_ROUTER]
     world.gatherer.close()
+
+
+async def test_a_pinhole_is_told_as_such_once_it_was_verified_and_as_our_own_address_until_then():
+    world = World()
+    world.gatherer.start()
+    (host, *_) = world.candidates()[CandidateKind.HOST]
+    world.gatherer.set_mapped(AT_ROUTER, is_verified=True)
+    world.gatherer.set_mapped(host, is_verified=False, version=6)
+    assert host in world.candidates()[CandidateKind.HOST]
+    world.gatherer.set_mapped(host, is_verified=True, version=6)
+    assert set(world.candidates()[CandidateKind.MAPPED]) == {host, AT_ROUTER}
+    world.gatherer.set_mapped(None, is_verified=False, version=6)
+    assert host in world.candidates()[CandidateKind.HOST]
+    assert world.candidates()[CandidateKind.MAPPED] == [AT_ROUTER]
+    world.gatherer.close()

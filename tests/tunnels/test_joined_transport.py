@@ -120,6 +120,23 @@ def plausible_here(monkeypatch):
     monkeypatch.setattr(stun, "is_plausible", lambda *_: True)
 
 
+async def test_the_home_beacon_is_known_by_the_id_that_it_proved():
+    async with owner("nobody") as nobody:
+        assert nobody.transport.home_id is None
+    async with LabBeacon() as beacon, owner("alice", beacon) as alice:
+        assert beacon.url.beacon_id is None, "its URL does not tell"
+        assert alice.transport.home_id == beacon.key.endpoint_id
+        assert alice.transport.outside_home == beacon.url
+
+
+async def test_our_own_relay_is_no_home_that_sees_us_from_outside():
+    async with LabBeacon() as beacon, owner("alice") as alice:
+        assert alice.transport.outside_home is None
+        alice.transport.set_own_relay(beacon.url, beacon.url.origin)
+        await until(lambda: alice.transport.relays.home == beacon.url)
+        assert alice.transport.outside_home is None
+
+
 async def test_datagrams_go_by_udp(monkeypatch):
     async with owner("alice") as alice, owner("bob") as bob:
         [there], [here] = bob.transport.addresses, alice.transport.addresses

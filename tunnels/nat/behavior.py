@@ -14,6 +14,8 @@ from math import gcd
 from typing import TYPE_CHECKING, Final
 
 from tunnels import limits
+from tunnels.nat.levels import UNKNOWN_LEVELS, Levels, levels_of
+from tunnels.nat.lifetime import UNKNOWN_LIFETIME, Lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -107,6 +109,8 @@ class Evidence:
     """Whether one of our sockets reached another at its outside address."""
     moved_by_inbound: bool | None = None
     """Whether a socket was seen at another port by a server that had sent something to it first."""
+    hops: tuple[IPv4Address | IPv6Address | None, ...] = ()
+    """Routers on the way to a server, the nearest first, as far as they tell of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,10 @@ class Behavior:
     """Whether machines behind the NAT reach each other at their outside addresses."""
     inbound_first_poisons: bool | None = None
     """Whether a peer's datagram that comes before ours moves our mapping: then ours must be first."""
+    levels: Levels = UNKNOWN_LEVELS
+    """How many NATs there are, and how far the outermost one is."""
+    lifetime: Lifetime = UNKNOWN_LIFETIME
+    """How long a mapping lets in whom nothing is sent to; measured only for those who ask for it."""
 
 
 UNKNOWN: Final = Behavior()
@@ -138,8 +146,9 @@ def behavior_of(evidence: Evidence) -> Behavior:
     samples = _samples(evidence.observations, mapping)
     allocation = allocation_of(samples)
     external = _external_ips(evidence.observations)
+    translated = external[0] not in evidence.local_ips if external else None
     return Behavior(
-        translated=external[0] not in evidence.local_ips if external else None,
+        translated=translated,
         mapping=mapping,
         filtering=_filtering_of(evidence),
         allocation=allocation,
@@ -147,6 +156,7 @@ def behavior_of(evidence: Evidence) -> Behavior:
         external_ips=external,
         hairpin=evidence.hairpin,
         inbound_first_poisons=evidence.moved_by_inbound if mapping.varies is False else None,
+        levels=levels_of(evidence.hops, translated=translated, external_ips=external),
     )
 
 
@@ -326,11 +336,13 @@ def _block(low: int, high: int) -> tuple[int, int]:
 
 
 def _noise_of(samples: Sequence[Sample], allocation: Allocation) -> float | None:
-    """Others' mappings in a second."""
-    if not allocation.delta or samples[-1].at - samples[0].at < limits.NOISE_SECONDS:
+    """Others' mappings in a second: over the longest pause, because what counts the routers makes some of ours meanwhile."""
+    if not allocation.delta:
         return None
-    ours = samples[-1].number - samples[0].number
-    passed = samples[-1].port - samples[0].port
+    before, after = max(pairwise(samples), key=lambda pair: pair[1].at - pair[0].at)
+    if after.at - before.at < limits.NOISE_SECONDS:
+        return None
+    passed = after.port - before.port
     if passed * allocation.delta < 0:  # around the end of the ports; how many there are is not known
         return None
-    return max(0.0, passed / allocation.delta - ours) / (samples[-1].at - samples[0].at)
+    return max(0.0, passed / allocation.delta - (after.number - before.number)) / (after.at - before.at)

@@ -14,7 +14,8 @@ NAT-PMP, the two requests and the two answers::
     00 01 00 00 internal(2) external(2) lifetime(4)            map this port
     00 81 code(2) time(4) internal(2) external(2) lifetime(4)
 
-Both speak on port 5351 of the router. A lifetime of 0 gives the port back.
+Both speak on port 5351 of the router. A lifetime of 0 gives the port back. Over IPv6, where nothing is translated as a rule,
+PCP opens the router's firewall for a port of ours, a pinhole (RFC 6887 §1): ip and port are then the same outside.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class Reply:
     """Seconds for which the mapping, or the refusal, is good."""
     port: int | None = None
     """The one outside."""
-    ip: IPv4Address | None = None
-    """Its own address outside."""
+    ip: IPv4Address | IPv6Address | None = None
+    """Its own address outside, or of a pinhole ours, which it may tell with a refusal as well."""
 
 
 class Pcp:
@@ -106,16 +107,16 @@ class Pcp:
 
     protocol: Final = Protocol.PCP
 
-    def __init__(self, own_ip: IPv4Address, port: int, nonce: bytes) -> None:
+    def __init__(self, own_ip: IPv4Address | IPv6Address, port: int, nonce: bytes) -> None:
         """`nonce`: `NONCE_BYTES` of chance, by which the router knows later that the mapping is ours."""
         self._own_ip, self._port, self._nonce = own_ip, port, nonce
 
     def requests(self, lifetime: int, wanted: int, last: Address | None) -> tuple[bytes, ...]:
         """Map the port for so many seconds, if possible to the port `wanted` outside, or as `last` time."""
-        ip = last.ip.packed if last is not None else bytes(4)
+        ip = _mapped((last.ip if last is not None else type(self._own_ip)(0)).packed)
         port = last.port if last is not None else wanted
         head = _PCP_HEAD.pack(_PCP, _MAP, 0, lifetime, _mapped(self._own_ip.packed))
-        return (head + _PCP_MAP.pack(self._nonce, _UDP, self._port, port, _mapped(ip)),)
+        return (head + _PCP_MAP.pack(self._nonce, _UDP, self._port, port, ip),)
 
     def read(self, datagram: bytes) -> Reply | None:
         """The answer to our request; None for anything else."""
@@ -131,10 +132,13 @@ class Pcp:
         nonce, transport, internal, external, ip = _PCP_MAP.unpack_from(datagram, _PCP_HEAD.size)
         if (nonce, transport, internal) != (self._nonce, _UDP, self._port):
             return None
+        outside: IPv4Address | IPv6Address = IPv6Address(ip).ipv4_mapped or IPv6Address(ip)
+        told = outside if outside.version == self._own_ip.version else None
         if code:
             words = PCP_WORDS.get(code, f"it refuses with code {code}")
-            return Reply(refused=words, epoch=epoch, lifetime=lifetime)
-        return Reply(epoch=epoch, lifetime=lifetime, port=external, ip=IPv6Address(ip).ipv4_mapped)
+            known = told if told is not None and not told.is_unspecified else None
+            return Reply(refused=words, epoch=epoch, lifetime=lifetime, ip=known)
+        return Reply(epoch=epoch, lifetime=lifetime, port=external, ip=told)
 
 
 class NatPmp:
@@ -180,5 +184,5 @@ def _unsupported(datagram: bytes, least: int, code: int, words: str) -> Reply | 
 
 
 def _mapped(ip: bytes) -> bytes:
-    """IPv4 as RFC 4291 §2.5.5.2 writes it in IPv6."""
-    return bytes(10) + b"\xff\xff" + ip
+    """IPv4 as RFC 4291 §2.5.5.2 writes it in IPv6, and IPv6 as it is."""
+    return ip if len(ip) == 16 else bytes(10) + b"\xff\xff" + ip

@@ -4,13 +4,16 @@ PCP is asked first, NAT-PMP where that says no or nothing within a quarter of a 
 is granted is kept; one that is granted later is given back at once. A mapping is renewed at half its life, anew at half of
 what is left where nothing answers, and asked for again at once where the router lost it: its clock went back (RFC 6887 §8.5).
 
+Over IPv6 the same is done by PCP alone, for a pinhole in the router's firewall.
+
 UPnP is not spoken here: `take_errand` says what is to be done with it, and its shell tells what came of that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +34,9 @@ def is_behind_nat(ip: IPv4Address) -> bool:
     """Whether the address is one of a private network, or one that a provider's NAT stands before."""
     return ip in SHARED or any(ip in network for network in _PRIVATE)
 
+
+GLOBAL: Final = IPv6Network("2000::/3")
+"""IPv6 addresses that others may reach (RFC 4291 §2.4, as IANA gives them out)."""
 
 _PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
@@ -53,6 +59,29 @@ class Errand:
     """How long; 0 to unmap it."""
 
 
+class Support(Enum):
+    """What a router does with one protocol."""
+
+    GRANTS = "grants"
+    REFUSES = "refuses"
+    """It speaks it, and gives us no port that is any good."""
+    ABSENT = "absent"
+    """It does not answer, or says that it does not speak it."""
+    ASKED = "being asked"
+    NOT_ASKED = "not asked"
+    """Another protocol was granted, or its library is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One protocol, for people."""
+
+    protocol: Protocol
+    support: Support
+    words: str
+    """Why it gives no port; empty if it does, or was not asked."""
+
+
 class Attempt:
     """One protocol's way to the mapping."""
 
@@ -61,6 +90,10 @@ class Attempt:
         self.codec = codec
         self.protocol = codec.protocol if codec is not None else Protocol.UPNP
         self.external: Address | None = None
+        self.outside: IPv4Address | None = None
+        """What the router says that its own address is, even where it is no good."""
+        self.is_spoken = False
+        """Whether the router answered in this protocol."""
         self.words = ""
         """Why there is no mapping."""
         self.asks_at = starts_at
@@ -68,7 +101,7 @@ class Attempt:
         self.sends_at = inf
         self.expires_at = inf
         self.sent = 0
-        self._ip: IPv4Address | None = None
+        self._ip: IPv4Address | IPv6Address | None = None
         self._port: tuple[int, int] | None = None
         self._epoch: tuple[int, float] | None = None
 
@@ -82,6 +115,14 @@ class Attempt:
     @property
     def is_asking(self) -> bool:
         return self.sends_at < inf
+
+    @property
+    def support(self) -> Support:
+        if self.external is not None:
+            return Support.GRANTS
+        if self.words and (self.sent or self.is_spoken):
+            return Support.REFUSES if self.is_spoken else Support.ABSENT
+        return Support.ASKED if self.is_asking else Support.NOT_ASKED
 
     def step(self, now: float) -> bool:
         """Whether it is to be asked now."""
@@ -120,6 +161,9 @@ class Attempt:
 
     def granted(self, external: Address, seconds: float, now: float) -> None:
         """There is one, for so long; 0: for ever, as some routers have it."""
+        self.is_spoken = True
+        if isinstance(external.ip, IPv4Address):
+            self.outside = external.ip
         problem = unusable(external)
         if problem:
             self.lose(problem)
@@ -139,6 +183,8 @@ class Attempt:
             self._epoch = (reply.epoch, now)
         if not self.is_asking:
             return
+        self.is_spoken = not reply.unsupported
+        self.outside = reply.ip if isinstance(reply.ip, IPv4Address) else self.outside
         if reply.refused:
             if self.external is not None:
                 self.lose(reply.refused)
@@ -165,8 +211,8 @@ class Attempt:
 def unusable(external: Address) -> str:
     """Why nobody reaches that address from the internet, for people; empty if it may well be reached."""
     ip = external.ip
-    if not isinstance(ip, IPv4Address):
-        return "it tells no IPv4 address of its own"
+    if isinstance(ip, IPv6Address):
+        return "" if ip in GLOBAL else f"it opens a way to {ip}, which is no address in the internet"
     if is_behind_nat(ip):
         return f"its own address {ip} is not public: another NAT stands before it"
     if ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_link_local or ip.packed[0] in (0, 255):
@@ -180,17 +226,31 @@ class PortMap:
     """Keeps one UDP port mapped at one router, from the first `datagrams_to_send` to `close`."""
 
     def __init__(
-        self, own_ip: IPv4Address, port: int, chance: Callable[[int], bytes], now: float, *, has_upnp: bool
+        self,
+        own_ip: IPv4Address | IPv6Address,
+        port: int,
+        chance: Callable[[int], bytes],
+        now: float,
+        *,
+        has_upnp: bool,
     ) -> None:
-        """`own_ip` is what the router knows us by; `chance` gives so many random bytes."""
+        """`own_ip` is what the router knows us by; `chance` gives so many random bytes.
+
+        An IPv6 address is asked a pinhole for, by PCP, whatever `has_upnp` says.
+        """
+        is_pinhole = own_ip.version == 6
+        has_upnp = has_upnp and not is_pinhole
         self._chance = chance
         self._port = port
         self._wanted = port if port >= limits.PORTMAP_LEAST_PORT else 0
         self._pcp = Attempt(Pcp(own_ip, port, chance(NONCE_BYTES)), now)
-        self._nat_pmp = Attempt(NatPmp(port), now + limits.PORTMAP_NEXT)
+        self._nat_pmp = Attempt(NatPmp(port), inf if is_pinhole else now + limits.PORTMAP_NEXT)
         self._upnp = Attempt(None, now + limits.UPNP_AFTER if has_upnp else inf)
         self._upnp.words = "" if has_upnp else limits.UPNP_ABSENT
-        self._attempts = (self._pcp, self._nat_pmp, self._upnp)
+        self._attempts: tuple[Attempt, ...] = (
+            (self._pcp,) if is_pinhole else (self._pcp, self._nat_pmp, self._upnp)
+        )
+        self._is_pinhole = is_pinhole
         self._used: Attempt | None = None
         self._due: list[bytes] = []
         self._errands: list[Errand] = []
@@ -224,6 +284,20 @@ class PortMap:
             said.setdefault(attempt.words, []).append(attempt.protocol.value)
         return "; ".join(f"{' and '.join(protocols)}: {words}" for words, protocols in said.items())
 
+    @property
+    def spoken(self) -> tuple[Spoken, ...]:
+        """What the router does with each protocol."""
+        return tuple(
+            Spoken(attempt.protocol, attempt.support, attempt.words if attempt.external is None else "")
+            for attempt in self._attempts
+        )
+
+    @property
+    def outside(self) -> IPv4Address | None:
+        """What the router says that its own address outside is; None if it says nothing."""
+        used = (self._used,) if self._used is not None else ()
+        return next((one.outside for one in (*used, *self._attempts) if one.outside is not None), None)
+
     def take_changed(self) -> bool:
         """Whether `mapping` is another one since this was asked."""
         changed, self._changed = self._changed, False
@@ -252,7 +326,10 @@ class PortMap:
                 attempt.asks_at = max(attempt.asks_at, now + limits.PORTMAP_NEXT)
         self._used = self._last = None
         self._changed = True
-        self._wanted = limits.PORTMAP_FIRST_RANDOM + int.from_bytes(self._chance(2)) % limits.PORTMAP_RANDOM
+        if not self._is_pinhole:  # which is for our own port
+            self._wanted = (
+                limits.PORTMAP_FIRST_RANDOM + int.from_bytes(self._chance(2)) % limits.PORTMAP_RANDOM
+            )
         self._settle(now)
 
     def close(self) -> None:
@@ -293,9 +370,10 @@ class PortMap:
             self._errands.append(Errand(external.port, 0))
         self._settle(now)
 
-    def refused(self, words: str, now: float) -> None:
-        """UPnP's shell could not map it, and why."""
+    def refused(self, words: str, now: float, *, is_spoken: bool = False) -> None:
+        """UPnP's shell could not map it, and why; `is_spoken`: the router speaks UPnP at least."""
         if not self._closed:
+            self._upnp.is_spoken = is_spoken
             self._upnp.failed(words, limits.PORTMAP_RETRY, now)
             self._settle(now)
 

@@ -213,7 +213,7 @@ class Burst:
         due = [self._due(question) for question in self._questions.values() if question.is_open]
         if self._phase is _Phase.MEETING:
             due.append(self._meeting_ends)
-        if self._phase is _Phase.BURST:
+        if self._phase is _Phase.BURST and not self._waits_for_elsewhere:
             due.append(self._again_at)
         return min(due)
 
@@ -276,13 +276,24 @@ class Burst:
             self._again_at = now + max(limits.PROBE_PAUSE, 2.5 * self._wait)
             self._ask_elsewhere()
             self._sample(_FIRST)
-        elif self._phase is _Phase.BURST and now >= self._again_at:
+        elif self._phase is _Phase.BURST and now >= self._again_at and not self._waits_for_elsewhere:
             self._phase = _Phase.AGAIN
             self._sample(_AGAIN)
             self._ask_afterwards()
             self._ask_ourselves()
         elif self._phase is _Phase.AGAIN and not is_open:
             self._phase = _Phase.OVER
+
+    @property
+    def _waits_for_elsewhere(self) -> bool:
+        """Whether an answer from where the quiet socket never sent to could still come, and would count.
+
+        Nothing may go there before: it would let the late answer to a question that was asked again in.
+        """
+        return any(
+            question.is_open and question.kind in (_Kind.FROM_OTHER_IP, _Kind.FROM_OTHER_PORT)
+            for question in self._questions.values()
+        )
 
     @property
     def _meeting_ends(self) -> float:

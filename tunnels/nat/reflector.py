@@ -12,12 +12,20 @@ the attribute ROUTABLE, which a request with zeros in it asks for::
     | seconds, when made | MAC over it, source  |
     +--------------------+----------------------+
 
-Nothing is remembered of anybody but how much was asked lately.
+An answer may attest, too, that its receiver is at his ip (`tunnels.nat.attested`); a signature is made only where there
+is room for it, and for a bounded number of requests.
+
+With the same proof a client may be sent something later, once: an indication of 20 bytes with the transaction id of its
+request (ECHO-AFTER, two bytes, the seconds). It shows how long a NAT lets us in. The answer to such a request leaves room
+for that, so that both together are no larger than the request, but for the smallest answer there is.
+
+Nothing is remembered of anybody but how much was asked lately, and to whom something is to be sent.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import hmac
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -28,12 +36,14 @@ from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.bucket import Bucket
 from tunnels.errors import ProtocolViolation
+from tunnels.identity import SIGNATURE_BYTES
 from tunnels.nat import stun
 from tunnels.nat.stun import Class, Extra, Method
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+    from tunnels.nat.attested import Attester
     from tunnels.nat.stun import StunMessage
 
 SECRET_BYTES: Final = 32
@@ -41,9 +51,14 @@ _TIME_BYTES: Final = 4
 _MAC_BYTES: Final = 16
 PROOF_BYTES: Final = _TIME_BYTES + _MAC_BYTES
 """Of the attribute ROUTABLE."""
+ATTESTATION_BYTES: Final = 8 + SIGNATURE_BYTES
+"""Of the attribute ATTESTATION (see `tunnels.nat.attested`)."""
 
 _ROUTABLE: Final = Extra.ROUTABLE.label
+_CHALLENGE: Final = Extra.CHALLENGE.label
+_ATTESTATION: Final = Extra.ATTESTATION.label
 _RESPONSE_PORT: Final = Extra.RESPONSE_PORT.label
+_ECHO_AFTER: Final = Extra.ECHO_AFTER.label
 _CHANGE_REQUEST: Final = "CHANGE-REQUEST"
 _CHANGE_REQUEST_TYPE: Final = 0x0003
 
@@ -103,6 +118,16 @@ class Answer:
     """The address to send it from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Something to send later."""
+
+    datagram: bytes
+    site: Site
+    """The address to send it from: the one that was asked."""
+    to: Address
+
+
 class Outcome(StrEnum):
     """What became of a datagram; for counting, as nothing else is kept."""
 
@@ -111,19 +136,34 @@ class Outcome(StrEnum):
     """Answered with an error."""
     LIMITED = "limited"
     JUNK = "junk"
+    ECHOED = "echoed"
+    """No answer, but what somebody asked to be sent later."""
 
 
 class Reflector:
     """Answers to requests that come to the addresses of one STUN server."""
 
-    def __init__(self, sites: Sites, secret: bytes) -> None:
-        """`secret`: `SECRET_BYTES` that nobody can guess."""
+    def __init__(self, sites: Sites, secret: bytes, attester: Attester | None = None) -> None:
+        """`secret`: `SECRET_BYTES` that nobody can guess. `attester`: who signs where clients are, if anybody does."""
         self.sites = sites
         self._secret = secret
+        self._attester = attester
         self._sources = _Sources()
         self._proved = Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
         self._unproved = Bucket(limits.REFLECTOR_ALL_PER_SECOND, limits.REFLECTOR_ALL_BURST)
+        self._echoes = _Echoes()
         self.counts: Counter[Outcome] = Counter()
+
+    def echoes_to_send(self, now: float) -> list[Echo]:
+        """What was asked for to be sent now."""
+        due = self._echoes.take(now)
+        if due:
+            self.counts[Outcome.ECHOED] += len(due)
+        return due
+
+    def get_timer(self) -> float | None:
+        """When `echoes_to_send` is to be called next."""
+        return self._echoes.next_at
 
     def receive(self, datagram: bytes, source: Address, site: Site, now: float) -> Answer | None:
         """The answer to what came from `source` to one of our addresses; None if there is none to be given."""
@@ -160,6 +200,9 @@ class Reflector:
         if origin != site and not proved:
             return self._refuse(request, size, site, 403, {})
         wanted: dict[str, Any] = {"XOR-MAPPED-ADDRESS": source}
+        attested = self._attested(request, size, source, now, proved=proved)
+        if attested:
+            wanted[_ATTESTATION] = attested
         if _ROUTABLE in request.attributes:
             wanted[_ROUTABLE] = self._proof(source, int(now))
         other = self.sites.address(site.changed(Change.IP | Change.PORT))
@@ -169,6 +212,13 @@ class Reflector:
             wanted["RESPONSE-ORIGIN"] = address
         wanted["MAPPED-ADDRESS"] = source
         self.counts[Outcome.ANSWERED] += 1
+        after = request.attributes.get(_ECHO_AFTER, b"")
+        if proved and len(after) == 2:
+            echo = Echo(stun.encode(Method.BINDING, Class.INDICATION, request.transaction_id), site, source)
+            if self._echoes.add(echo, now, int.from_bytes(after)):
+                first = {"XOR-MAPPED-ADDRESS": source, _ECHO_AFTER: after}
+                wanted = first | {name: value for name, value in wanted.items() if name not in first}
+                size -= len(echo.datagram)
         return Answer(_fitting(request, Class.RESPONSE, wanted, size), origin)
 
     def _refuse(
@@ -176,6 +226,20 @@ class Reflector:
     ) -> Answer:
         self.counts[Outcome.REFUSED] += 1
         return Answer(_fitting(request, Class.ERROR, {"ERROR-CODE": (code, ""), **details}, size), site)
+
+    def _attested(
+        self, request: StunMessage, size: int, source: Address, now: float, *, proved: bool
+    ) -> bytes:
+        """The attestation that is asked for; empty if none is, or the answer has no room for it."""
+        challenge = request.attributes.get(_CHALLENGE)
+        if challenge is None or self._attester is None:
+            return b""
+        needed = stun.size_of("XOR-MAPPED-ADDRESS", source) + stun.size_of(
+            _ATTESTATION, bytes(ATTESTATION_BYTES)
+        )
+        if stun.HEADER_BYTES + needed > size:
+            return b""
+        return self._attester.attest(challenge, source.ip, now, proved=proved)
 
     def _proof(self, source: Address, made: int) -> bytes:
         """What only he can echo who receives what is sent to `source`."""
@@ -204,6 +268,54 @@ def _fitting(request: StunMessage, kind: Class, wanted: dict[str, Any], size: in
     return stun.encode(Method.BINDING, kind, request.transaction_id, attributes)
 
 
+class _Echoes:
+    """What is to be sent later: one to an address, a few to a household, a bounded number in all."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[Address, Echo] = {}
+        self._of_source: Counter[int] = Counter()
+        self._order: list[tuple[float, int, Address]] = []
+        self._number = 0
+
+    def add(self, echo: Echo, now: float, seconds: int) -> bool:
+        """Whether it will be sent; what is asked for once more, because the answer was lost, is sent once."""
+        kept = self._by_address.get(echo.to)
+        if kept is not None:
+            return kept == echo
+        source = _household(echo.to.ip)
+        if (
+            not 1 <= seconds <= limits.REFLECTOR_ECHO_MOST
+            or len(self._by_address) >= limits.REFLECTOR_ECHOES
+            or self._of_source[source] >= limits.REFLECTOR_ECHOES_OF_SOURCE
+        ):
+            return False
+        self._by_address[echo.to] = echo
+        self._of_source[source] += 1
+        self._number += 1
+        heapq.heappush(self._order, (now + seconds, self._number, echo.to))
+        return True
+
+    @property
+    def next_at(self) -> float | None:
+        return self._order[0][0] if self._order else None
+
+    def take(self, now: float) -> list[Echo]:
+        due = []
+        while self._order and self._order[0][0] <= now:
+            _, _, address = heapq.heappop(self._order)
+            due.append(self._by_address.pop(address))
+            source = _household(address.ip)
+            self._of_source[source] -= 1
+            if not self._of_source[source]:
+                del self._of_source[source]
+        return due
+
+
+def _household(ip: IPv4Address | IPv6Address) -> int:
+    """What one household or one attacker has one of: an IPv4 address, or an IPv6 /56, kept apart by the bit above."""
+    return int(ip) if ip.version == 4 else int(ip) >> 72 | 1 << 56
+
+
 class _Sources:
     """The allowances of those who asked lately, a bounded number of them."""
 
@@ -211,8 +323,7 @@ class _Sources:
         self._buckets: OrderedDict[int, Bucket] = OrderedDict()
 
     def take(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
-        # What one household or one attacker has one of: an IPv4 address, or an IPv6 /56, kept apart by the bit above.
-        source = int(ip) if ip.version == 4 else int(ip) >> 72 | 1 << 56
+        source = _household(ip)
         bucket = self._buckets.pop(source, None)
         if bucket is None:
             bucket = Bucket(limits.REFLECTOR_PER_SECOND, limits.REFLECTOR_BURST)

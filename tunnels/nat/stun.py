@@ -48,8 +48,14 @@ class Extra(Enum):
     """RFC 5780 §7.6: makes a request large."""
     RESPONSE_PORT = 0x0027
     """RFC 5780 §7.5: asks for the answer at another port."""
+    ECHO_AFTER = 0xFE72
+    """Ours, and optional: two bytes, the seconds after which the server is to send something once more."""
     ROUTABLE = 0xFE6F
     """Ours, and optional: what only he can echo who receives what is sent to his address (`tunnels.nat.reflector`)."""
+    CHALLENGE = 0xFE70
+    """Ours, and optional: asks for an `ATTESTATION` (`tunnels.nat.attested`)."""
+    ATTESTATION = 0xFE71
+    """Ours, and optional: the server's signature that the challenge's answer went to the source's ip."""
 
     @property
     def label(self) -> str:

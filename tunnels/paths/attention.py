@@ -86,7 +86,7 @@ class Attention:
         self._trace.add(now, f"asked all {len(self._table)} paths", why)
         for path in self._table:
             if anew or not path.round.is_under_way:
-                path.round.begin(now)
+                path.round.begin(now, self._table.pings(path))
         self.look_soon(now)
 
     def look_soon(self, now: float) -> None:
@@ -140,7 +140,7 @@ class Attention:
             pings = limits.ROUND_PINGS if self.is_active(now) else limits.SCAN_PINGS
             for path in self._table:
                 if path is not selected and not path.round.is_under_way:
-                    path.round.begin(now, pings)
+                    path.round.begin(now, self._table.pings(path, pings, vain=limits.VAIN_PINGS))
             self._round_at = now + self._round_wait
             self._round_wait = min(2 * self._round_wait, limits.ROUND_EVERY_MAX)
         else:
@@ -149,7 +149,9 @@ class Attention:
             if selected.min_rtt > limits.SCAN_GOOD_ENOUGH:
                 for path in self._table:
                     if path is not selected and not path.round.is_under_way and not path.has_consent(now):
-                        path.round.begin(now, limits.SCAN_PINGS)
+                        path.round.begin(
+                            now, self._table.pings(path, limits.SCAN_PINGS, vain=limits.VAIN_PINGS)
+                        )
 
     def _is_lost(self, path: Path, now: float) -> bool:
         return path.is_failing(now) or not path.has_consent(now)

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Final
 
 from tunnels import limits
-from tunnels.addresses import Address, PathAddress, RelayAddress, TurnAddress
+from tunnels.addresses import Address, PathAddress, RelayAddress, SocketAddress, TcpAddress, TurnAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,8 +43,15 @@ class Tier(IntEnum):
 
     LAN = 1
     DIRECT = 2
-    TURN = 3
-    RELAY = 4
+    TCP = 3
+    """Direct, too, but whatever is lost holds up what comes behind it."""
+    TURN = 4
+    RELAY = 5
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return "a direct path" if self is Tier.DIRECT else f"a {self.name} path"
 
 
 class PathPolicy(Enum):
@@ -80,9 +87,9 @@ class Candidate:
 
 _ALLOWED: Final = {
     PathPolicy.AUTO: frozenset(Tier),
-    PathPolicy.DIRECT_ONLY: frozenset({Tier.LAN, Tier.DIRECT}),
+    PathPolicy.DIRECT_ONLY: frozenset({Tier.LAN, Tier.DIRECT, Tier.TCP}),
     PathPolicy.RELAY_ONLY: frozenset({Tier.TURN, Tier.RELAY}),
-    PathPolicy.NO_LAN: frozenset({Tier.DIRECT, Tier.TURN, Tier.RELAY}),
+    PathPolicy.NO_LAN: frozenset({Tier.DIRECT, Tier.TCP, Tier.TURN, Tier.RELAY}),
 }
 
 
@@ -113,6 +120,10 @@ def tier_of(address: PathAddress) -> Tier:
             return Tier.RELAY
         case TurnAddress():
             return Tier.TURN
+        case SocketAddress():
+            return tier_of(address.peer)
+        case TcpAddress():
+            return Tier.TCP
         case Address():
             return Tier.LAN if is_private(address) else Tier.DIRECT
 
@@ -136,7 +147,13 @@ _NOBODYS: Final[tuple[IPv4Network | IPv6Network, ...]] = (
 """Nobody's, everybody's, and the addresses where clouds keep their secrets. IPv4 in the clothes of IPv6 would pass
 by what is refused as IPv4."""
 
-_OTHERS_PORTS: Final = frozenset(
+_OURSELVES: Final[tuple[IPv4Network | IPv6Network, ...]] = (
+    IPv4Network("127.0.0.0/10"),
+    IPv6Network("::1/128"),
+)
+"""Where an endpoint on this machine may be: in the rest of 127.0.0.0/8 gateways give names addresses, and serve people."""
+
+OTHERS_PORTS: Final = frozenset(
     {7, 13, 17, 19, 53, 69, 111, 123, 137, 138, 161, 162, 389, 500, 520, 1900, 3702, 5060, 5353, 5355, 11211}
 )
 """Ports of services that answer strangers over UDP, many with more than they were asked. Nobody runs a gateway there."""
@@ -149,14 +166,14 @@ def is_sane(address: PathAddress, *, with_loopback: bool) -> bool:
     """
     if isinstance(address, RelayAddress):
         return with_loopback or not address.beacon.is_local
-    if isinstance(address, TurnAddress):
+    if isinstance(address, TurnAddress | SocketAddress | TcpAddress):
         return is_sane(address.peer, with_loopback=False)
     ip: IPv4Address | IPv6Address = address.ip
-    if ip.is_loopback and not with_loopback:
+    if ip.is_loopback and not (with_loopback and any(ip in network for network in _OURSELVES)):
         return False
     if isinstance(ip, IPv4Address) and ip.packed[3] == 255 and is_private(address):
         return False  # the broadcast address of nearly every private network
-    return address.port not in _OTHERS_PORTS and not any(ip in network for network in _NOBODYS)
+    return address.port not in OTHERS_PORTS and not any(ip in network for network in _NOBODYS)
 
 
 def bounded(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

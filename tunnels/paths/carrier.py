@@ -1,7 +1,8 @@
 """Between a connection's packets and the datagrams on its paths. Sans-IO.
 
 Outgoing packets that are larger than a path carries become fragments, incoming fragments become packets. Probes find
-each path's size. A relay carries packets whole; a TURN server carries datagrams, each four bytes larger on the way there.
+each path's size. A relay, and a TCP connection, carries packets whole; a TURN server carries datagrams, each four bytes
+larger on the way there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import RelayAddress, TurnAddress
+from tunnels.addresses import TurnAddress, is_connected
 from tunnels.bucket import Bucket
 from tunnels.nat.channels import HEAD_BYTES
 from tunnels.paths.fragments import TAG_BYTES, Reassembler, split
@@ -61,7 +62,7 @@ class Carrier:
         last = packets[-1]
         if not last[0] & _LONG_HEADER:
             self._paths.exchange.peer_connection_id = last[1 : 1 + limits.CONNECTION_ID_BYTES]
-        if isinstance(address, RelayAddress):
+        if is_connected(address):
             return packets
         mtu = self._mtu_of(address)
         size = mtu.size
@@ -99,11 +100,9 @@ class Carrier:
     def _probed(self) -> PathAddress | None:
         """The path whose size is worth knowing; None before there are packets to be carried."""
         selected = self._paths.confirmed
-        return (
-            selected
-            if self._paths.exchange.peer_connection_id and not isinstance(selected, RelayAddress)
-            else None
-        )
+        if selected is None or not self._paths.exchange.peer_connection_id or is_connected(selected):
+            return None
+        return selected
 
     def get_timer(self) -> float | None:
         """When `probes` may have something to send."""

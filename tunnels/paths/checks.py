@@ -17,9 +17,11 @@ kind    name     body, padded with zeros
 1       PING     transaction id (12), flags (1: SUSPECT)
 2       PONG     transaction id (12), the source that was seen: port (2), ip (16); zeros by way of a relay
 3       OFFER    round (4), flags (1: ANSWER), count (1), candidates
+4       CROSS    attempt (4), strategy (1), flags (1), length (2), payload (`tunnels.crossing.course`)
 ======  =======  ===================================================================================
 
 A candidate is its kind (1), the length of what follows (1), and for 6 and 18 bytes a port and an ip, else a beacon's URL.
+One of kind 128 is none: it describes the sender's network (`tunnels.crossing.description`).
 
 The connection id is the receiver's. Each direction has a key of its own, made from the connection's channel binding,
 so that a message is good in one connection and one direction only: nothing can be reflected. A message that was taken
@@ -48,7 +50,15 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 
 from tunnels import limits
-from tunnels.addresses import Address, BeaconUrl, PathAddress, RelayAddress, TurnAddress
+from tunnels.addresses import (
+    Address,
+    BeaconUrl,
+    PathAddress,
+    RelayAddress,
+    SocketAddress,
+    TcpAddress,
+    TurnAddress,
+)
 from tunnels.paths.candidates import Candidate, CandidateKind
 
 if TYPE_CHECKING:
@@ -70,15 +80,19 @@ _HEAD: Final = struct.Struct(">BQ")
 _PING: Final = struct.Struct(f">{TRANSACTION_ID_BYTES}sB")
 _PONG: Final = struct.Struct(f">{TRANSACTION_ID_BYTES}sH16s")
 _OFFER: Final = struct.Struct(">IBB")
+_CROSS: Final = struct.Struct(">IBBH")
 _PING_BYTES: Final = _HEAD.size + _PONG.size
 _KIND_PING: Final = 1
 _KIND_PONG: Final = 2
 _KIND_OFFER: Final = 3
+_KIND_CROSS: Final = 4
 _SUSPECT: Final = 1
 _ANSWER: Final = 1
+_DESCRIPTION: Final = 128
+"""In place of a candidate's kind; older peers pass over it."""
 
 OFFER_SIZES: Final = (256, 576, limits.MIN_PATH_MTU - OVERHEAD_BYTES)
-"""Bytes of an offer before it is sealed: a few candidates, sixteen, and as many beacons as fit any path."""
+"""Bytes of an offer, or a CROSS, before it is sealed: a few candidates, sixteen, and as many beacons as fit any path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +121,22 @@ class Offer:
     """The how-manieth of its sender; an answer repeats the number of what it answers."""
     is_answer: bool
     candidates: tuple[Candidate, ...]
+    description: bytes = b""
+    """What my network is like; empty if that is not known."""
 
 
-Check = Ping | Pong | Offer
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """How an attempt to find a way through our NATs stands at my end."""
+
+    attempt: int
+    """Counted by the connection's client, who begins attempts."""
+    strategy: int
+    flags: int
+    payload: bytes = b""
+
+
+Check = Ping | Pong | Offer | Cross
 
 
 class Sealer:
@@ -186,11 +213,17 @@ def _encode(check: Check, sequence: int) -> bytes:
             return _HEAD.pack(_KIND_PONG, sequence) + _PONG.pack(check.transaction_id, port, _as_v6(ip))
         case Offer():
             return _encode_offer(check, sequence)
+        case Cross():
+            head = _CROSS.pack(check.attempt, check.strategy, check.flags, len(check.payload))
+            return _padded(_HEAD.pack(_KIND_CROSS, sequence) + head + check.payload)
 
 
 def _encode_offer(offer: Offer, sequence: int) -> bytes:
     """As many of its candidates as fit, in order."""
     parts, size = [], _HEAD.size + _OFFER.size
+    if offer.description:
+        parts.append(b"%c%c%b" % (_DESCRIPTION, len(offer.description), offer.description))
+        size += len(parts[0])
     for candidate in offer.candidates[: limits.MAX_CANDIDATES]:
         place = _encode_place(candidate.address)
         if len(place) > 255 or size + 2 + len(place) > OFFER_SIZES[-1]:
@@ -198,8 +231,11 @@ def _encode_offer(offer: Offer, sequence: int) -> bytes:
         parts.append(b"%c%c%b" % (candidate.kind, len(place), place))
         size += 2 + len(place)
     head = _OFFER.pack(offer.round & 0xFFFFFFFF, _ANSWER if offer.is_answer else 0, len(parts))
-    padded = next(fixed for fixed in OFFER_SIZES if fixed >= size)
-    return b"".join((_HEAD.pack(_KIND_OFFER, sequence), head, *parts)).ljust(padded, b"\0")
+    return _padded(b"".join((_HEAD.pack(_KIND_OFFER, sequence), head, *parts)))
+
+
+def _padded(message: bytes) -> bytes:
+    return message.ljust(next(fixed for fixed in OFFER_SIZES if fixed >= len(message)), b"\0")
 
 
 def _encode_place(address: PathAddress) -> bytes:
@@ -210,6 +246,8 @@ def _encode_place(address: PathAddress) -> bytes:
             return str(address.beacon).encode()
         case TurnAddress():  # our allocation is what a peer may know of it, and that is an address
             return _encode_place(address.server)
+        case SocketAddress() | TcpAddress():  # where the peer is, never where we are; it is not told
+            return _encode_place(address.peer)
 
 
 def _decode(kind: int, body: bytes, peer_id: EndpointId) -> Check | None:
@@ -222,15 +260,29 @@ def _decode(kind: int, body: bytes, peer_id: EndpointId) -> Check | None:
         return Pong(transaction_id, _address(port, ip))
     if kind == _KIND_OFFER and len(body) >= _OFFER.size:
         number, flags, count = _OFFER.unpack_from(body)
-        candidates = _decode_candidates(body[_OFFER.size :], count, peer_id)
-        return Offer(number, bool(flags & _ANSWER), tuple(candidates))
+        entries = list(_entries(body[_OFFER.size :], count))
+        description = next((place for kind, place in entries if kind == _DESCRIPTION), b"")
+        candidates = tuple(_candidates(entries, peer_id))[: limits.MAX_CANDIDATES]
+        return Offer(number, bool(flags & _ANSWER), candidates, description)
+    if kind == _KIND_CROSS and len(body) >= _CROSS.size:
+        attempt, strategy, flags, size = _CROSS.unpack_from(body)
+        payload = body[_CROSS.size : _CROSS.size + size]
+        return Cross(attempt, strategy, flags, payload) if len(payload) == size else None
     return None
 
 
-def _decode_candidates(body: bytes, count: int, peer_id: EndpointId) -> Iterable[Candidate]:
-    """Those that are understood; each is of no more than its own bytes."""
+def _candidates(entries: Iterable[tuple[int, bytes]], peer_id: EndpointId) -> Iterable[Candidate]:
+    """Those that are understood."""
+    for kind, place in entries:
+        address = _decode_place(kind, place, peer_id) if kind in _KINDS else None
+        if address is not None:
+            yield Candidate(address, CandidateKind(kind))
+
+
+def _entries(body: bytes, count: int) -> Iterable[tuple[int, bytes]]:
+    """Kinds and what follows each; no more than its own bytes."""
     at = 0
-    for _ in range(min(count, limits.MAX_CANDIDATES)):
+    for _ in range(min(count, limits.MAX_CANDIDATES + 1)):
         if at + 2 > len(body):
             return
         kind, size = body[at], body[at + 1]
@@ -238,9 +290,7 @@ def _decode_candidates(body: bytes, count: int, peer_id: EndpointId) -> Iterable
         at += 2 + size
         if len(place) < size:
             return
-        address = _decode_place(kind, place, peer_id)
-        if address is not None and kind in _KINDS:
-            yield Candidate(address, CandidateKind(kind))
+        yield kind, place
 
 
 _KINDS: Final = frozenset(CandidateKind)

@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels import limits
+from tunnels.addresses import Address, SocketAddress, TurnAddress
 from tunnels.bucket import Bucket
 from tunnels.paths.checks import TRANSACTION_ID_BYTES, Check, Ping, Pong, Sealer
 from tunnels.paths.path import Path, PathState
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tunnels.addresses import PathAddress
+    from tunnels.destinations import Destinations
     from tunnels.paths.candidates import Candidate
 
 
@@ -27,6 +29,7 @@ class Exchange:
         "_pings",
         "_pongs",
         "_queue",
+        "destinations",
         "peer_connection_id",
         "sealer",
         "shared",
@@ -39,6 +42,8 @@ class Exchange:
         """Where checks go; empty until the peer's packets can be sent to."""
         self.shared: Bucket | None = None
         """What all connections with strangers have together for pings to where nobody answered yet."""
+        self.destinations: Destinations | None = None
+        """What all connections have together for such pings, to each ip."""
         self._chance = chance
         self._outstanding = Outstanding()
         self._pings = Bucket(limits.PINGS_PER_SECOND)
@@ -58,8 +63,7 @@ class Exchange:
 
     def ping(self, path: Path, now: float, *, is_suspect: bool) -> None:
         """Ping on a path, or put it off if there were too many."""
-        is_blind = self.shared is not None and path.answered_at == -inf
-        if not self._pings.take(now) or (is_blind and self.shared is not None and not self.shared.take(now)):
+        if not self._pings.take(now) or (path.answered_at == -inf and not self._may_ping_blind(path, now)):
             path.round.put_off(now)
             return
         if path.state is PathState.CLOSED:
@@ -69,6 +73,23 @@ class Exchange:
         self._outstanding.add(transaction_id, path, now)
         path.ping_sent(now)
         path.round.sent(now)
+
+    def _may_ping_blind(self, path: Path, now: float) -> bool:
+        """Whether that place, which may be anybody's, is pinged once more, whoever else named it."""
+        if self.shared is not None and not self.shared.take(now):
+            return False
+        to = path.address
+        if isinstance(to, SocketAddress | TurnAddress):
+            to = to.peer
+        if self.destinations is None or not isinstance(to, Address) or to.ip.is_loopback:
+            return True
+        return self.destinations.take(to.ip, now)
+
+    def knock(self) -> bytes:
+        """A ping whose pong nobody waits for: who gets it learns where it came from, and asks us there. Empty if not open."""
+        if self.sealer is None or not self.peer_connection_id:
+            return b""
+        return self.sealer.seal(Ping(self._chance(TRANSACTION_ID_BYTES)), self.peer_connection_id)
 
     def may_answer(self, now: float) -> bool:
         """Whether one more ping or offer of the peer's is answered."""

@@ -21,21 +21,39 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.addresses import Address, BeaconUrl, PathAddress, RelayAddress, TurnAddress
+from tunnels.addresses import (
+    Address,
+    BeaconUrl,
+    PathAddress,
+    RelayAddress,
+    SocketAddress,
+    TcpAddress,
+    TurnAddress,
+)
+from tunnels.bucket import Bucket
 from tunnels.paths.attention import Attention
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, allowed, bounded, is_sane, may_send
-from tunnels.paths.checks import Offer, Ping, Pong, Sealer
+from tunnels.paths.candidates import (
+    Candidate,
+    CandidateKind,
+    PathPolicy,
+    Tier,
+    allowed,
+    bounded,
+    is_sane,
+    may_send,
+)
+from tunnels.paths.checks import Cross, Offer, Ping, Pong, Sealer
 from tunnels.paths.exchange import Exchange, Strangers
 from tunnels.paths.offers import Offers
 from tunnels.paths.path import Path, PathState
-from tunnels.paths.reports import Doubted, Healed, Offered, PathEvent, PathReport, Switched
+from tunnels.paths.reports import Crossed, Doubted, Healed, Offered, PathEvent, PathReport, Switched, Woken
 from tunnels.paths.selection import Choice, Selector
 from tunnels.paths.suspicion import Suspicion
 from tunnels.paths.table import PathTable, source
 from tunnels.paths.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 
 class PathSet:
@@ -57,9 +75,11 @@ class PathSet:
         self._attention = Attention(self._table, self.trace, chance)
         self._selector = Selector()
         self._offers = Offers()
+        self._news = Bucket(1 / limits.OFFERS_NEWS_EVERY, limits.OFFERS_NEWS)
         self._own: tuple[Candidate, ...] = ()  # also those that the policy keeps from the peer
         self._suspicion = Suspicion()
         self._strangers = Strangers()
+        self._early: list[tuple[bytes, PathAddress]] = []  # checks of a client that has proved nothing yet
         self._events: list[PathEvent] = []
         self._last_heard: Path | None = None
         self._selected_heard_at = now
@@ -83,6 +103,11 @@ class PathSet:
         return None if selected is None else selected.address
 
     @property
+    def is_open(self) -> bool:
+        """Whether there are checks: the peer is authenticated."""
+        return self.exchange.sealer is not None
+
+    @property
     def policy(self) -> PathPolicy:
         """Which paths may be used."""
         return self._table.policy
@@ -98,14 +123,38 @@ class PathSet:
         return self._offers.theirs
 
     @property
+    def peer_description(self) -> bytes:
+        """What the peer says of its network; empty if it said nothing."""
+        return self._offers.their_description
+
+    @property
     def addresses(self) -> tuple[PathAddress, ...]:
         """Where the paths lead."""
         return tuple(path.address for path in self._table)
+
+    def has(self, address: PathAddress) -> bool:
+        """Whether one of them leads there."""
+        return address in self._table
 
     @property
     def relays(self) -> tuple[RelayAddress, ...]:
         """The peer's relays among them."""
         return tuple(address for address in self.addresses if isinstance(address, RelayAddress))
+
+    def is_direct(self, now: float) -> bool:
+        """Whether data goes by nobody else's machine, on a path whose pings are answered."""
+        selected = self._table.selected
+        return selected is not None and selected.candidate.tier <= Tier.TCP and selected.has_consent(now)
+
+    @property
+    def is_by_tcp(self) -> bool:
+        """Whether data goes by a path over TCP, which gives way to a better one."""
+        selected = self._table.selected
+        return selected is not None and selected.candidate.tier is Tier.TCP
+
+    def is_active(self, now: float) -> bool:
+        """Whether data flowed of late."""
+        return self._attention.is_active(now)
 
     def is_hopeless(self, now: float) -> bool:
         """Whether there are relays only, and each has just failed."""
@@ -169,6 +218,7 @@ class PathSet:
     def used(self, now: float) -> None:
         """Data flows: the paths are looked after more often for a while, and at once if they were not lately."""
         if self._attention.used(now):
+            self._events.append(Woken())
             self._plan(now)
 
     def heard(self, address: PathAddress, now: float, size: int = 0) -> None:
@@ -213,6 +263,9 @@ class PathSet:
             self._switch(latest, "the handshake ended on it", now)
         self._offers.renew(now)
         self._attention.opened(now)
+        early, self._early = self._early, []
+        for datagram, address in early:
+            self.check_received(datagram, address, now)
         self._act(now)
 
     def suspect(self, now: float, probe_timeouts: int, *, is_awaited: bool) -> None:
@@ -234,8 +287,15 @@ class PathSet:
                 self._attention.ask_all(now, "QUIC hears nothing")
         self._act(now)
 
+    def closed(self, sockets: Collection[int]) -> None:
+        """These extra sockets are closed: no path goes by them any more."""
+        for address in self.addresses:
+            if isinstance(address, SocketAddress) and address.socket in sockets:
+                self._table.remove(address)
+        self._last_heard = None
+
     def failed(self, address: PathAddress, now: float) -> None:
-        """The transport says that it cannot send there: the relay is gone, or the peer is not at it."""
+        """The transport says that it cannot send there: the relay is gone, or the peer is not at it, or the connection ended."""
         path = self._table.get(address)
         if path is None:
             return
@@ -247,6 +307,9 @@ class PathSet:
         if path is self._table.selected and self.exchange.sealer is not None:
             self._attention.look_soon(now)
             self._change(self._selector.looked(self._table, path, now), now)
+        if isinstance(address, TcpAddress):  # that connection does not come back
+            self._last_heard = None
+            self._table.withdraw((address,))
         self._plan(now)
 
     def beacon_changed(self, beacon: BeaconUrl, now: float, *, is_up: bool) -> None:
@@ -282,6 +345,21 @@ class PathSet:
             self._attention.ask_all(now, "our candidates changed")
             self._act(now)
 
+    def describe(self, description: bytes, now: float) -> None:
+        """Our network is like that (`tunnels.crossing.description`); the peer is told."""
+        if self._offers.describe(description, now) and self.exchange.sealer is not None:
+            self._act(now)
+
+    def peer_ports_vary(self, *, vary: bool) -> None:
+        """Whether the peer's NAT gives each destination another port: it is hardly asked then where only servers see it."""
+        self._table.ports_vary = vary
+        for path in self._table:
+            path.round.limit(self._table.pings(path))
+
+    def tell(self, cross: Cross, now: float) -> None:
+        """Tell the peer how an attempt to cross our NATs stands here, by whatever works now."""
+        self.exchange.send(cross, self.destinations(now))
+
     def add_candidates(self, candidates: Iterable[Candidate], now: float) -> None:
         """The peer may be here, too; a path that does not work now is asked again."""
         named = frozenset(candidate.address for candidate in self._offers.theirs)
@@ -289,7 +367,7 @@ class PathSet:
             path = self._table.add(candidate, named)
             if path is not None and path.state is not PathState.USABLE and not path.round.is_under_way:
                 path.held_until = min(path.held_until, now)
-                path.round.begin(now)
+                path.round.begin(now, self._table.pings(path))
         self._act(now)
 
     def set_policy(self, policy: PathPolicy, now: float) -> None:
@@ -310,6 +388,8 @@ class PathSet:
     def check_received(self, datagram: bytes, address: PathAddress, now: float) -> None:
         """A check came, from whoever it may be."""
         sealer = self.exchange.sealer
+        if sealer is None and self._answers_everywhere and len(self._early) < limits.EARLY_CHECKS:
+            self._early.append((datagram, address))  # it may have overtaken what proves whose it is
         opened = sealer.open(datagram) if sealer is not None and self.allows(address) else None
         if opened is None:
             return
@@ -327,6 +407,8 @@ class PathSet:
                 self._ponged(check, sequence, now)
             case Offer():
                 self._offered(check, sequence, now)
+            case Cross():
+                self._events.append(Crossed(check))
         self._act(now)
 
     def _adopt(self, address: PathAddress, now: float) -> Path | None:
@@ -374,10 +456,15 @@ class PathSet:
             self._suspicion.proved(sequence)
 
     def _offered(self, offer: Offer, sequence: int, now: float) -> None:
-        before = self._offers.theirs
+        before, was_described = self._offers.theirs, self._offers.their_description
+        is_news = (offer.candidates, offer.description) != (before, was_described)
+        if is_news and not self._news.take(now):
+            return  # it gets no answer, so the peer tells again
         answer = self._offers.received(offer, sequence)
         if answer is not None and self.exchange.may_answer(now):
             self.exchange.send(answer, self.destinations(now))
+        if self._offers.their_description != was_described:
+            self._events.append(Offered())
         if self._offers.theirs == before:
             return
         sane = self._sane_theirs()
@@ -418,6 +505,7 @@ class PathSet:
         self.exchange.expire(now)
         for path in self._table:
             path.look(now)
+        self._table.forget(frozenset(candidate.address for candidate in self._offers.theirs), now)
         selected = self._table.selected
         if selected is not None and selected.is_failing(now):
             self._distrust(now, "its pings go unanswered")
@@ -514,7 +602,7 @@ def _observed(address: PathAddress) -> Address | None:
     match address:
         case Address():
             return address
-        case TurnAddress():
+        case TurnAddress() | SocketAddress() | TcpAddress():
             return address.peer
         case RelayAddress():
             return None

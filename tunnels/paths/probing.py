@@ -34,10 +34,16 @@ class Round:
 
     def begin(self, now: float, pings: int = limits.ROUND_PINGS) -> None:
         """From now on, `pings` of them."""
-        self.due = now
+        self.due = now if pings else inf
         self._step = 0
         self._left = pings
         self._answered = False
+
+    def limit(self, pings: int) -> None:
+        """No more than that, with those that were sent."""
+        self._left = min(self._left, pings - self._step)
+        if self._left <= 0:
+            self.due = inf
 
     def once(self, now: float) -> None:
         """One ping now, unless a round is under way."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tunnels.addresses import Address, PathAddress
     from tunnels.paths.candidates import CandidateKind, Tier
+    from tunnels.paths.checks import Cross
     from tunnels.paths.path import PathState
 
 
@@ -36,10 +37,22 @@ class Doubted:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The peer says that it may be reached at other places than before."""
+    """The peer says that it may be reached at other places than before, or that its network is another one."""
 
 
-PathEvent = Switched | Healed | Doubted | Offered
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """The peer says how an attempt to cross our NATs stands at its end."""
+
+    cross: Cross
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """Data flows again: a better path is worth an effort."""
+
+
+PathEvent = Switched | Healed | Doubted | Offered | Crossed | Woken
 
 
 @dataclass(frozen=True, slots=True)

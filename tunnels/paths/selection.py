@@ -66,7 +66,7 @@ def choose(paths: Iterable[Path], current: Path | None, now: float) -> Choice | 
     (tier, rtt), (current_tier, current_rtt) = rank(best), rank(current)
     if current.is_trusted(now):
         if tier < current_tier:
-            return Choice(best, f"{best.candidate.tier.name} is better", is_urgent=True)
+            return Choice(best, f"{best.candidate.tier.words} is better", is_urgent=True)
         gain = max(limits.PATH_BETTER_BY, limits.PATH_BETTER_PART * abs(current_rtt))
         if tier == current_tier and current_rtt - rtt > gain:
             why = f"{best.min_rtt * 1000:.0f} ms instead of {current.min_rtt * 1000:.0f} ms"

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 class PathTable:
     """Bounded: what is neither usable nor named by the peer makes room."""
 
-    __slots__ = ("_paths", "policy", "selected", "selected_at")
+    __slots__ = ("_paths", "policy", "ports_vary", "selected", "selected_at")
 
     def __init__(self, candidates: Iterable[Candidate], policy: PathPolicy, now: float) -> None:
         """As many of the candidates as the policy and the bounds allow."""
         self.policy = policy
+        self.ports_vary = False
+        """Whether the peer's NAT gives each destination another port, so that where servers see it says little."""
         self._paths: dict[PathAddress, Path] = {
             candidate.address: Path(candidate)
             for candidate in bounded(one for one in candidates if may_send(policy, one))
@@ -39,6 +41,11 @@ class PathTable:
 
     def __contains__(self, address: PathAddress) -> bool:
         return address in self._paths
+
+    def pings(self, path: Path, usual: int = limits.ROUND_PINGS, *, vain: int = 0) -> int:
+        """How many a round on that path has; `vain` where servers see a peer whose ports vary, unless it was heard from there."""
+        is_vain = self.ports_vary and path.candidate.kind is CandidateKind.SERVER_REFLEXIVE
+        return min(usual, vain) if is_vain and path.heard_at == -inf else usual
 
     def get(self, address: PathAddress) -> Path | None:
         """The path to an address, if there is one."""
@@ -88,6 +95,23 @@ class PathTable:
             path = self._paths.get(address)
             if path is not None and path is not self.selected and path.state is not PathState.USABLE:
                 del self._paths[address]
+
+    def forget(self, named: frozenset[PathAddress], now: float) -> None:
+        """Where the peer was once heard and is not any more, and nobody says that it is there."""
+        for path in tuple(self):
+            if (
+                path.candidate.kind is CandidateKind.PEER_REFLEXIVE
+                and path is not self.selected
+                and path.address not in named
+                and now - max(path.heard_at, path.answered_at) > limits.PATH_FORGOTTEN
+            ):
+                del self._paths[path.address]
+
+    def remove(self, address: PathAddress) -> None:
+        """Nothing can be sent there any more; if data goes there, it does until another path is selected."""
+        path = self._paths.get(address)
+        if path is not None and path is not self.selected:
+            del self._paths[address]
 
     def set_policy(self, policy: PathPolicy) -> None:
         """Forget what it forbids."""

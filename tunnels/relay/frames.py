@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 CONNECT_PATH: Final = "/overlay/v1/connect"
 """Where the WebSocket is opened."""
 
+OBSERVED_PATH: Final = "/overlay/v1/observed"
+"""Where anybody learns by HTTP which `ip:port` his own TCP connection comes from: `{"address": ...}`."""
+
 HEADER_BYTES: Final = 1 + KEY_BYTES
 _LENGTH: Final = struct.Struct(">H")
 

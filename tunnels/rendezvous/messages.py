@@ -33,16 +33,26 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call", tag_field="typ
     places: Annotated[tuple[Place, ...], Meta(max_length=limits.CALL_CANDIDATES)] = ()
     is_answer: bool = False
     """You called; dial me here."""
+    description: Annotated[bytes, Meta(max_length=limits.DESCRIPTION_BYTES)] = b""
+    """What my network is like (`tunnels.crossing.description`); empty if that is not known."""
 
     @classmethod
-    def of(cls, candidates: Iterable[tuple[int, Address]], *, is_answer: bool = False) -> Call:
+    def of(
+        cls,
+        candidates: Iterable[tuple[int, Address]],
+        *,
+        is_answer: bool = False,
+        description: bytes = b"",
+    ) -> Call:
         """From kinds and addresses, the best first; those beyond `limits.CALL_CANDIDATES` are left out."""
         places = [
             Place(kind, str(address))
             for kind, address in candidates
             if len(str(address)) <= _ADDRESS_CHARACTERS and "%" not in str(address)
         ]
-        return cls(places=tuple(places[: limits.CALL_CANDIDATES]), is_answer=is_answer)
+        return cls(
+            places=tuple(places[: limits.CALL_CANDIDATES]), is_answer=is_answer, description=description
+        )
 
     def candidates(self) -> tuple[tuple[int, Address], ...]:
         """Kinds and addresses; what cannot be read, and what is good on one interface only, is left out.

@@ -94,6 +94,12 @@ class BeaconConnections:
         """The beacon where others find us, while it is connected."""
         return self._search.home
 
+    @property
+    def home_id(self) -> EndpointId | None:
+        """The id that our home proved; None while there is none."""
+        connection = self._connections.get(self.home) if self.home is not None else None
+        return connection.beacon_id if connection is not None else None
+
     def status(self) -> tuple[RelayStatus, ...]:
         """Configured beacons in their order, the relay we lend, others we are connected to, or need and cannot have."""
         own = () if self._own is None else (self._own,)

@@ -57,6 +57,8 @@ class Igd:
     def __init__(self, router: IPv4Address, own_ip: IPv4Address) -> None:
         self._router, self._own_ip = router, own_ip
         self._device: IgdDevice | None = None
+        self.is_there = False
+        """Whether the router described itself as UPnP has it, when it was asked last."""
 
     def __repr__(self) -> str:
         return f"<Igd at {self._router}, {'found' if self._device else 'not found yet'}>"
@@ -66,8 +68,10 @@ class Igd:
         await asyncio.to_thread(_load)
         from async_upnp_client.exceptions import UpnpActionError, UpnpError
 
+        self.is_there = False
         try:
             device = await self._found()
+            self.is_there = True
             ip = _outside(await device.async_get_external_ip_address())
             for _ in range(_PORTS_TRIED):
                 try:

@@ -1,4 +1,7 @@
-"""A port mapping at our router, on the sockets of this machine: PCP and NAT-PMP by one of ours, UPnP by `igd`. ⚡"""
+"""A port mapping at our router, or a pinhole in its IPv6 firewall, on the sockets of this machine. ⚡
+
+PCP and NAT-PMP go by a socket of ours, UPnP by `igd`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import contextlib
 import os
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
 from tunnels import limits
 from tunnels.errors import Unreachable
 from tunnels.nat.mapping_messages import ROUTER_PORT
-from tunnels.nat.portmap import PortMap, is_behind_nat
+from tunnels.nat.portmap import GLOBAL, PortMap, is_behind_nat
 from tunnels.transports.igd import Igd, is_installed
 from tunnels.transports.interfaces import default_routes
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from tunnels.addresses import Address
-    from tunnels.nat.portmap import Errand, Mapping
+    from tunnels.nat.portmap import Errand, Mapping, Spoken
 
     Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
@@ -33,9 +36,14 @@ _READS_PER_TURN = 16
 class Router:
     """The one behind our default route."""
 
-    ip: IPv4Address
-    own_ip: IPv4Address
+    ip: IPv4Address | IPv6Address
+    own_ip: IPv4Address | IPv6Address
     """What it knows us by."""
+    interface: str = ""
+    """Where it is, if that address is link-local."""
+
+    def __str__(self) -> str:
+        return f"{self.ip}%{self.interface}" if self.interface else str(self.ip)
 
 
 def find_router() -> Router | None:
@@ -54,6 +62,47 @@ def find_router() -> Router | None:
             if is_behind_nat(own_ip):
                 return Router(gateway, own_ip)
     return None
+
+
+def find_firewall() -> Router | None:
+    """Our router for IPv6, if others may know us by the address that we send from."""
+    for route in default_routes():
+        try:
+            gateway = ip_address(route.gateway.partition("%")[0])
+        except ValueError:
+            continue
+        if not isinstance(gateway, IPv6Address):
+            continue
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
+            probe.connect((_ELSEWHERE, ROUTER_PORT))  # nothing is sent
+            own_ip = IPv6Address(probe.getsockname()[0].partition("%")[0])
+            if own_ip in GLOBAL:
+                return Router(gateway, own_ip, route.interface if gateway.is_link_local else "")
+    return None
+
+
+_ELSEWHERE = "2001:db8::1"
+"""Some address of the internet, to learn which of ours is used to go there (RFC 3849: it is nobody's)."""
+
+
+def _socket_to(router: Router) -> socket.socket:
+    """A connected socket to its port, so that what others send is not heard; OSError."""
+    family = socket.AF_INET if router.ip.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET:
+            sock.connect((str(router.ip), ROUTER_PORT))
+        else:
+            # A pinhole is for the address that asks for it (RFC 6887 §8.1), which to a link-local router is not used by itself.
+            sock.bind((str(router.own_ip), 0))
+            zone = socket.if_nametoindex(router.interface) if router.interface else 0
+            sock.connect((str(router.ip), ROUTER_PORT, 0, zone))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 class PortMapping:
@@ -98,21 +147,29 @@ class PortMapping:
             return "no router of a private network stands before this machine"
         return self._map.problem
 
+    @property
+    def spoken(self) -> tuple[Spoken, ...]:
+        """What the router does with each protocol; empty without one."""
+        return self._map.spoken if self._map is not None else ()
+
+    @property
+    def outside(self) -> IPv4Address | None:
+        """What the router says that its own address outside is."""
+        return self._map.outside if self._map is not None else None
+
     def start(self) -> None:
         """Look for a router, and ask it; the sockets are bound."""
         router = self._find()
         port = next((a.port for a in self._bound() if router is not None and _hears(a, router.own_ip)), 0)
         if router is None or not port:
             return
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            sock.setblocking(False)
-            sock.connect((str(router.ip), ROUTER_PORT))  # what others send is not heard
-        except OSError:
-            sock.close()
+            sock = _socket_to(router)
+        except OSError:  # the network is on its way out
             return
         self._sock, self.router, self._port = sock, router, port
-        self._igd = Igd(router.ip, router.own_ip)
+        if isinstance(router.ip, IPv4Address) and isinstance(router.own_ip, IPv4Address):
+            self._igd = Igd(router.ip, router.own_ip)
         has_upnp = self._has_upnp()
         self._map = PortMap(router.own_ip, port, os.urandom, self._loop.time(), has_upnp=has_upnp)
         self._loop.add_reader(sock, self._readable)
@@ -215,14 +272,14 @@ class PortMapping:
                 else:
                     await igd.remove(errand.external_port)
             except TimeoutError:
-                asked.refused("it does not answer in time", self._loop.time())
+                asked.refused("it does not answer in time", self._loop.time(), is_spoken=igd.is_there)
             except Unreachable as error:
-                asked.refused(str(error), self._loop.time())
+                asked.refused(str(error), self._loop.time(), is_spoken=igd.is_there)
             errand = asked.take_errand()
         if asked is self._map:
             self._loop.call_soon(self._progress)
 
 
-def _hears(bound: Address, own_ip: IPv4Address) -> bool:
+def _hears(bound: Address, own_ip: IPv4Address | IPv6Address) -> bool:
     """Whether what the router sends on to that ip comes to this socket."""
-    return bound.ip == own_ip or (bound.ip.version == 4 and bound.ip.is_unspecified)
+    return bound.ip == own_ip or (bound.ip.version == own_ip.version and bound.ip.is_unspecified)

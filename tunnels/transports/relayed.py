@@ -74,6 +74,11 @@ class RelayTransport:
         """The beacon where others find us, while it is connected."""
         return self._connections.home
 
+    @property
+    def home_id(self) -> EndpointId | None:
+        """Its id, which it proved and whose attestations we believe (`tunnels.nat.attested`); None while there is none."""
+        return self._connections.home_id
+
     def status(self) -> tuple[RelayStatus, ...]:
         """Configured beacons in their order, then the others we are connected to."""
         return self._connections.status()

@@ -35,6 +35,12 @@ _DONT_FRAGMENT: Final = {  # linux/in.h, linux/in6.h: IP_MTU_DISCOVER and its IP
     socket.AF_INET: (socket.IPPROTO_IP, 10, 3),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23, 3),
 }
+_HOP_LIMIT: Final = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+}
+if hasattr(socket, "IPV6_HOPLIMIT"):  # what sendmsg(2) takes for IPv6 (RFC 3542 §6.3)
+    _HOP_LIMIT[socket.AF_INET6] = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(4) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -160,8 +166,8 @@ class UdpSocket:
             if burst:
                 self._on_burst(burst, segment, source)
                 taken += len(burst)
-                if taken >= limits.RECEIVE_BYTES_PER_TURN:
-                    return
+                if taken >= limits.RECEIVE_BYTES_PER_TURN or self._socket.fileno() < 0:
+                    return  # it is not for us alone, or what came had it closed
 
     def send(self, datagrams: list[bytes], address: Address) -> bool:
         """Put datagrams on the wire, or a bounded number in a queue while the kernel's buffer is full.
@@ -179,6 +185,24 @@ class UdpSocket:
             self._loop.add_writer(self._socket, self._writable)
             self._wait(datagrams[sent:], sockaddr)
         return fits
+
+    def send_one(self, datagram: bytes, address: Address, ttl: int | None = None) -> None:
+        """Send one datagram now that may pass `ttl` routers, or as many as usual; lost if the kernel has no room for it."""
+        sockaddr = _destination(address)
+        if sockaddr is None:
+            return
+        try:
+            if ttl is None:
+                self._socket.sendto(datagram, sockaddr)
+            else:
+                level, option = _HOP_LIMIT[self.family]
+                ancillary = [(level, option, ttl.to_bytes(4, sys.byteorder))]
+                self._socket.sendmsg((datagram,), ancillary, 0, sockaddr)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            if error.errno not in _IGNORED:
+                raise
 
     def _wait(self, datagrams: list[bytes], sockaddr: Sockaddr) -> None:
         room = limits.SEND_QUEUE_DATAGRAMS - len(self._queue)
@@ -311,6 +335,13 @@ class UdpTransport:
             if sock.family == family:
                 return sock.send(datagrams, address)
         return True
+
+    def send_one(self, datagram: bytes, address: Address, ttl: int | None = None) -> None:
+        """Send one datagram at once, as `UdpSocket.send_one` does; lost where there is no socket of the address's family."""
+        family = socket.AF_INET6 if address.ip.version == 6 else socket.AF_INET
+        for sock in self._sockets:
+            if sock.family == family:
+                sock.send_one(datagram, address, ttl)
 
     def close(self) -> None:
         """Close the sockets."""

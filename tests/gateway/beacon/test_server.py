@@ -9,7 +9,6 @@ import pytest
 
 from gateway.beacon import door
 from gateway.beacon import server as server_module
-from gateway.beacon.server import OBSERVED_PATH
 from gateway.beacon.settings import MetricSettings, RelaySettings
 from gateway.beacon.tls import self_signed
 from gateway.errors import ConfigurationError
@@ -17,7 +16,7 @@ from gateway.supervision import Supervisor
 from tests.lab.relay_clients import RelayClient
 from tests.lab.resolver_keys import key
 from tunnels.addresses import BeaconUrl, RelayAddress
-from tunnels.relay.frames import CONNECT_PATH, FrameKind, Leaving
+from tunnels.relay.frames import CONNECT_PATH, OBSERVED_PATH, FrameKind, Leaving
 from tunnels.transports.relayed import RelayState, RelayTransport
 
 REQUEST = (

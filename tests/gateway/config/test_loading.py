@@ -152,7 +152,8 @@ def test_a_wrong_variable_is_named() -> None:
 
 
 def test_a_wrong_flag_is_named() -> None:
-    assert problems("", overrides={"tunnels.addresses": ("x",)})[0].startswith("--tunnels-addresses = ")
+    assert problems("", overrides={"tunnels.addresses": ("x",)})[0].startswith("--address = ")
+    assert problems("", overrides={"proxy.port": -1})[0].startswith("--proxy-port = ")
 
 
 def test_all_problems_are_told_and_the_message_counts_them() -> None:

@@ -10,7 +10,8 @@ from tests.lab.control import FakeGateway
 
 
 async def test_a_report_survives_the_wire() -> None:
-    report = await FakeGateway().netcheck(NetcheckRequest())
+    report = await FakeGateway().netcheck(NetcheckRequest(ladder=True))
+    assert report.ladders
     assert msgspec.json.decode(msgspec.json.encode(report), type=NetcheckReport) == report
 
 

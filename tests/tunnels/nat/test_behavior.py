@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from random import Random
 
@@ -151,8 +152,17 @@ def test_others_are_counted_where_ports_are_in_order():
     behavior = behavior_of(Evidence(observations=(*observations, *later)))
     assert behavior.mapping is Mapping.ENDPOINT_INDEPENDENT
     assert behavior.allocation == Allocation(AllocationKind.DELTA, delta=1)
-    assert behavior.noise == pytest.approx(40.0)
+    assert behavior.noise == pytest.approx(20 / 0.47)
     assert behavior_of(Evidence(observations=tuple(observations))).noise is None  # too short a time
+
+
+def test_mappings_that_the_trace_makes_at_the_beginning_are_not_those_of_others():
+    ports = iter((500, *range(505, 510)))  # four questions that die on the way came between
+    observations = [seen(next(ports), A1, 0)]
+    observations += [seen(next(ports), A1, number, at=0.05) for number in range(1, 4)]
+    observations += [seen(next(ports), A1, number, at=0.35) for number in (4, 5)]
+    observations += [replace(each, server=B1) for each in observations]
+    assert behavior_of(Evidence(observations=tuple(observations))).noise == 0.0
 
 
 def test_the_samples_are_those_of_one_ip_of_a_pool():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.nat.mapping_messages import Protocol
-from tunnels.nat.portmap import Errand, Mapping, PortMap
+from tunnels.nat.portmap import Errand, Mapping, PortMap, Spoken, Support
 
 ME, PORT = IPv4Address("192.168.1.10"), 41641
 OUTSIDE = IPv4Address("11.22.33.1")
@@ -290,3 +290,111 @@ def test_no_answers_break_it_or_keep_it_busy(datagrams):
         world.map.receive(datagram, world.now)
     world.run(60)
     assert len(world.asked) <= 2 * limits.PORTMAP_SENDS + 2 * len(datagrams)
+
+
+def test_what_the_router_does_with_each_protocol_is_told():
+    world = World("PCP", has_upnp=True)
+    assert [one.support for one in world.map.spoken] == [
+        Support.GRANTS,
+        Support.NOT_ASKED,
+        Support.NOT_ASKED,
+    ]
+    assert world.map.outside == OUTSIDE
+
+    silent = World()
+    assert silent.map.spoken[0].support is Support.ASKED
+    silent.run(30)
+    assert silent.map.spoken == (
+        Spoken(Protocol.PCP, Support.ABSENT, "it does not answer"),
+        Spoken(Protocol.NAT_PMP, Support.ABSENT, "it does not answer"),
+        Spoken(Protocol.UPNP, Support.NOT_ASKED, limits.UPNP_ABSENT),
+    )
+    assert silent.map.outside is None
+
+
+def test_a_protocol_that_is_spoken_and_gives_nothing_is_refused():
+    class Refusing(World):
+        def answer(self, request: bytes) -> bytes | None:
+            self.code, self.outside = 8, IPv4Address("10.0.0.7")
+            return super().answer(request)
+
+    world = Refusing("PCP", has_upnp=True)
+    world.run(30)
+    assert world.map.spoken[0].support is Support.REFUSES
+    assert world.map.spoken[1].support is Support.ABSENT
+    assert world.map.outside == IPv4Address("10.0.0.7"), "it says why in this way"
+    world.map.refused("not allowed", world.now, is_spoken=True)
+    assert world.map.spoken[2] == Spoken(Protocol.UPNP, Support.REFUSES, "not allowed")
+    world.map.refused("it does not answer", world.now)
+    assert world.map.spoken[2].support is Support.ABSENT
+
+
+def test_an_address_outside_that_is_no_good_is_told_all_the_same():
+    class Behind(World):
+        def answer(self, request: bytes) -> bytes | None:
+            self.outside = IPv4Address("192.168.178.20")
+            return super().answer(request)
+
+    world = Behind("NAT-PMP")
+    world.run(30)
+    assert world.map.mapping is None
+    assert world.map.spoken[1].support is Support.REFUSES
+    assert world.map.outside == IPv4Address("192.168.178.20")
+
+
+ME6 = IPv6Address("2001:db8:1::10")
+
+
+def pinhole_answer(request: bytes, *, ip: IPv6Address = ME6, code: int = 0) -> bytes:
+    """What a firewall says to a request for a pinhole, which is to be as RFC 6887 has it."""
+    version, operation, _, lifetime, client = struct.unpack_from(">BBHI16s", request)
+    assert (version, operation, client) == (2, 1, ME6.packed)
+    head = struct.pack(">BBBBII12x", 2, 0x81, 0, code, lifetime, 9)
+    return head + request[24:36] + struct.pack(">B3xHH16s", 17, PORT, PORT, ip.packed)
+
+
+def new_pinhole() -> PortMap:
+    return PortMap(ME6, PORT, lambda size: bytes(range(1, size + 1)), 0.0, has_upnp=True)
+
+
+def test_a_pinhole_is_asked_for_by_pcp_alone_renewed_and_closed():
+    pinhole = new_pinhole()
+    (request,) = pinhole.datagrams_to_send(0.0)
+    assert struct.unpack_from(">HH16s", request, 40) == (PORT, PORT, bytes(16))
+    pinhole.receive(pinhole_answer(request), 0.1)
+    assert pinhole.mapping == Mapping(Protocol.PCP, Address(ME6, PORT))
+    assert [one.support for one in pinhole.spoken] == [Support.GRANTS]
+    (again,) = pinhole.datagrams_to_send(limits.PORTMAP_LIFETIME / 2 + 1)
+    assert struct.unpack_from(">HH16s", again, 40) == (PORT, PORT, ME6.packed)
+    pinhole.close()
+    (last,) = pinhole.datagrams_to_send(limits.PORTMAP_LIFETIME / 2 + 2)
+    assert struct.unpack_from(">I", last, 4) == (0,)
+    assert pinhole.take_errand() is None
+
+
+def test_a_pinhole_that_lets_nothing_in_is_asked_for_again_at_our_own_port():
+    pinhole = new_pinhole()
+    pinhole.receive(pinhole_answer(pinhole.datagrams_to_send(0.0)[0]), 0.1)
+    pinhole.replace(1.0)
+    closing, opening = pinhole.datagrams_to_send(1.0)
+    assert struct.unpack_from(">I", closing, 4) == (0,)
+    assert struct.unpack_from(">HH", opening, 40) == (PORT, PORT)
+
+
+def test_a_firewall_that_refuses_or_is_silent_is_told_of():
+    pinhole = new_pinhole()
+    pinhole.receive(pinhole_answer(pinhole.datagrams_to_send(0.0)[0], code=2), 0.1)
+    assert pinhole.mapping is None
+    assert "PCP: it allows no port mappings" in pinhole.problem
+    silent, now = new_pinhole(), 0.0
+    for _ in range(20):
+        silent.datagrams_to_send(now)
+        now = min(silent.get_timer() or now, 60.0)
+    assert silent.problem == "PCP: it does not answer"
+
+
+@pytest.mark.parametrize("told", ["fd00::1", "fe80::1", "::", "::ffff:11.22.33.1"])
+def test_a_pinhole_to_nowhere_in_the_internet_is_none(told):
+    pinhole = new_pinhole()
+    pinhole.receive(pinhole_answer(pinhole.datagrams_to_send(0.0)[0], ip=IPv6Address(told)), 0.1)
+    assert pinhole.mapping is None

@@ -133,6 +133,14 @@ def test_losses_hardly_hide_ports_in_order(seed):
     assert behavior_of(burst.evidence()).allocation.kind is AllocationKind.DELTA
 
 
+@pytest.mark.parametrize("filtering", FILTERINGS)
+@pytest.mark.parametrize("delay", [0.02, 0.08, 0.15])
+def test_a_busy_machine_never_takes_an_answer_for_one_from_a_place_it_never_sent_to(filtering, delay):
+    for seed in range(20):
+        nat = VirtualNat(filtering=filtering)
+        assert told(nat, delay=delay, lateness=0.02, seed=seed).filtering is filtering, seed
+
+
 @pytest.mark.parametrize("ips", [IPS, ("2001:db8:1::1", "2001:db8:2::1")])
 def test_a_question_has_room_for_all_that_the_answer_tells(ips):
     sites = Sites(tuple(map(ip_address, ips)), (3478, 3479))

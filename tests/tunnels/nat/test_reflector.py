@@ -268,3 +268,80 @@ def test_the_first_two_addresses_differ_in_all_they_can():
 def test_more_than_two_of_either_or_twice_the_same_is_refused(ips, ports):
     with pytest.raises(ValueError, match="one ip or two"):
         Sites(ips, ports)
+
+
+def order(reflector: Reflector, seconds: int, source: Address = CLIENT, now: float = 100.0, **more) -> bool:
+    """Ask for an echo, with proof; whether it was promised."""
+    proof = proof_for(reflector, source, now)
+    attributes = {**ROOM, "ROUTABLE": proof, "ECHO-AFTER": seconds.to_bytes(2), **more}
+    return "ECHO-AFTER" in ask(reflector, request(**attributes), source, now=now)[0].attributes
+
+
+def test_who_proves_its_address_is_sent_something_later_once(reflector):
+    assert reflector.get_timer() is None
+    assert order(reflector, 25)
+    assert reflector.get_timer() == 125.0
+    assert reflector.echoes_to_send(124.9) == []
+    (echo,) = reflector.echoes_to_send(125.0)
+    assert echo.to == CLIENT
+    assert echo.site == HERE
+    message = stun.decode(echo.datagram)
+    assert message.kind is Class.INDICATION
+    assert message.transaction_id == TXID
+    assert len(echo.datagram) == stun.HEADER_BYTES
+    assert reflector.echoes_to_send(1000.0) == []
+    assert reflector.get_timer() is None
+    assert reflector.counts[Outcome.ECHOED] == 1
+
+
+def test_nothing_is_sent_later_without_a_proof_or_to_anybody_else(reflector):
+    proof = proof_for(reflector)
+    for source, shown in ((CLIENT, bytes(PROOF_BYTES)), (Address(CLIENT.ip, 5), proof), (CLIENT6, proof)):
+        asked = request(**ROOM, ROUTABLE=shown, ECHO_AFTER=b"\0\x19")
+        message, _ = ask(reflector, asked, source)
+        assert "ECHO-AFTER" not in message.attributes
+    assert reflector.get_timer() is None
+
+
+def test_a_time_that_is_none_or_too_long_is_not_promised(reflector):
+    assert not order(reflector, 0)
+    assert not order(reflector, limits.REFLECTOR_ECHO_MOST + 1)
+    assert not order(reflector, 25, **{"ECHO-AFTER": b"\x19"})
+    assert order(reflector, limits.REFLECTOR_ECHO_MOST)
+
+
+def test_the_answer_and_what_is_sent_later_are_no_larger_than_the_request(reflector):
+    proof = proof_for(reflector)
+    asked = request(SOFTWARE="." * 64, ROUTABLE=proof, ECHO_AFTER=b"\0\x19")
+    answer = reflector.receive(asked, CLIENT, HERE, 100.0)
+    assert answer is not None
+    (echo,) = reflector.echoes_to_send(200.0)
+    assert len(answer.datagram) + len(echo.datagram) <= len(asked)
+
+
+def test_one_address_has_one_and_asking_again_does_not_make_it_two(reflector):
+    assert order(reflector, 25)
+    assert order(reflector, 25, now=101.0), "its answer was lost"
+    other = stun.encode(
+        Method.BINDING,
+        Class.REQUEST,
+        bytes(12),
+        {**ROOM, "ROUTABLE": proof_for(reflector), "ECHO-AFTER": b"\0\x19"},
+    )
+    answer = reflector.receive(other, CLIENT, HERE, 102.0)
+    assert answer is not None
+    assert "ECHO-AFTER" not in stun.decode(answer.datagram).attributes
+    assert len(reflector.echoes_to_send(1000.0)) == 1
+    assert order(reflector, 25, now=1001.0)
+
+
+def test_a_household_and_all_together_have_so_many(reflector, monkeypatch):
+    of_source = limits.REFLECTOR_ECHOES_OF_SOURCE
+    granted = [order(reflector, 25, Address(CLIENT.ip, 1000 + n), 100.0 + n) for n in range(of_source + 2)]
+    assert granted == [True] * of_source + [False] * 2
+    monkeypatch.setattr(limits, "REFLECTOR_ECHOES", of_source + 3)
+    ips = [ip_address(f"192.0.2.{n}") for n in range(1, 6)]
+    assert [order(reflector, 25, Address(ip, 1000), 110.0) for ip in ips] == [True] * 3 + [False] * 2
+    assert len(reflector.echoes_to_send(1000.0)) == of_source + 3
+    assert order(reflector, 25, Address(CLIENT.ip, 2000), 1001.0), "there is room again"
+    assert len(reflector._echoes._of_source) == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.lab.paths import at, relay_to
 from tunnels import limits
-from tunnels.addresses import Address, BeaconUrl, TurnAddress
+from tunnels.addresses import Address, BeaconUrl, TcpAddress, TurnAddress
 from tunnels.paths.candidates import (
     Candidate,
     CandidateKind,
@@ -23,6 +23,7 @@ from tunnels.paths.candidates import (
 
 HOST, RELAYED = CandidateKind.HOST, CandidateKind.RELAYED
 TURN = TurnAddress(at("203.0.113.9:3478"), at("198.51.100.1"))
+TCP = TcpAddress(at("198.51.100.1"))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ TURN = TurnAddress(at("203.0.113.9:3478"), at("198.51.100.1"))
         (Candidate(at("100.64.0.1"), HOST), Tier.DIRECT),
         (Candidate(at("203.0.113.2"), HOST), Tier.DIRECT),
         (Candidate(at("[2001:db8::1]:7"), HOST), Tier.DIRECT),
+        (Candidate(TCP, CandidateKind.PEER_REFLEXIVE), Tier.TCP),
         (Candidate(at("203.0.113.2"), RELAYED), Tier.TURN),
         (Candidate(TURN, RELAYED), Tier.TURN),
         (Candidate(relay_to("bob"), CandidateKind.RELAY), Tier.RELAY),
@@ -49,13 +51,14 @@ def test_a_policy_lets_through_what_its_name_says():
     everything = (
         lan := Candidate(at("10.0.0.1"), HOST),
         direct := Candidate(at("203.0.113.2"), HOST),
+        tcp := Candidate(TCP, CandidateKind.PEER_REFLEXIVE),
         turn := Candidate(TURN, RELAYED),
         relay := Candidate(relay_to("bob"), CandidateKind.RELAY),
     )
     assert allowed(PathPolicy.AUTO, everything) == everything
-    assert allowed(PathPolicy.DIRECT_ONLY, everything) == (lan, direct)
+    assert allowed(PathPolicy.DIRECT_ONLY, everything) == (lan, direct, tcp)
     assert allowed(PathPolicy.RELAY_ONLY, everything) == (turn, relay)
-    assert allowed(PathPolicy.NO_LAN, everything) == (direct, turn, relay)
+    assert allowed(PathPolicy.NO_LAN, everything) == (direct, tcp, turn, relay)
 
 
 def test_every_policy_leaves_some_path_and_every_tier_is_left_by_some_policy():
@@ -100,6 +103,13 @@ def test_a_relay_on_this_machine_is_gone_to_only_beside_such_a_one_of_our_own(ur
     relay = relay_to("bob", BeaconUrl.parse(url))
     assert not is_sane(relay, with_loopback=False)
     assert is_sane(relay, with_loopback=True)
+
+
+def test_where_gateways_give_names_addresses_nobody_is_a_candidate():
+    """127.64.0.0/10, as in the README: whoever is sent there is a person's, and no endpoint."""
+    for with_loopback in (False, True):
+        assert not is_sane(at("127.64.0.1"), with_loopback=with_loopback)
+        assert not is_sane(at("127.127.255.254"), with_loopback=with_loopback)
 
 
 def test_loopback_is_for_those_who_have_it_themselves_and_never_by_turn():

@@ -6,7 +6,7 @@ from random import Random
 
 from tests.lab.paths import relay_to
 from tunnels import limits
-from tunnels.addresses import Address, TurnAddress
+from tunnels.addresses import Address, TcpAddress, TurnAddress
 from tunnels.nat.channels import HEAD_BYTES
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.carrier import Carrier
@@ -83,6 +83,14 @@ def test_with_the_size_found_fragments_are_fewer_and_each_path_has_its_own():
     assert carried.carry([LARGE]) == [LARGE]
     assert len(carried.datagrams([LARGE], THERE, NOW)) == 5
     assert carried.carry([LARGE]) == [LARGE]
+
+
+def test_a_tcp_connection_carries_packets_whole_and_is_not_asked_for_its_size():
+    tcp = TcpAddress(THERE)
+    carried = Carrier(PathSet((), now=NOW, chance=bytes, confirmed=tcp), Random(1).randbytes)
+    assert carried.datagrams([LARGE, SHORT], tcp, NOW) == [LARGE, SHORT]
+    assert carried.get_timer() is None
+    assert carried.probes(NOW, 0.01) == []
 
 
 def test_a_relay_carries_packets_whole_and_is_not_asked_for_its_size():

@@ -5,9 +5,12 @@ from __future__ import annotations
 from tests.lab.paths import Pair, at, by_relay, direct, relay_to, running
 from tunnels import limits
 from tunnels.addresses import BeaconUrl
+from tunnels.destinations import Destinations
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.checks import Offer, Ping
 from tunnels.paths.path_set import PathSet
+
+HOST = CandidateKind.HOST
 
 
 def state(pair: Pair) -> list:
@@ -160,3 +163,40 @@ def test_a_peer_that_always_complains_costs_no_more_than_the_bounds():
         limits.PINGS_PER_SECOND + limits.STANDBY_PATHS * limits.PONGS_PER_SECOND
     )
     assert flow.gap(since) < 1.0
+
+
+def test_news_without_end_is_taken_now_and_then_and_at_last():
+    """Ten thousand candidates in ever new offers: a few hundred are asked, and the newest ones in the end."""
+    pair, flow = running(by_relay(), direct())
+    since = pair.now
+    for number in range(1000):
+        own = [
+            Candidate(at(f"192.0.2.{number % 250 + 1}:{1000 + number + each}"), HOST) for each in range(10)
+        ]
+        pair.bob.paths.set_own_candidates(own, pair.now)
+        pair.flush(pair.bob)
+        pair.run(0.02)
+    asked = {to for when, _, to in pair.alice.checks if when >= since and str(to).startswith("192.0.2.")}
+    seconds = pair.now - since
+    assert 0 < len(asked) <= 10 * (limits.OFFERS_NEWS + seconds / limits.OFFERS_NEWS_EVERY + 1)
+    assert flow.gap(since) < 0.1
+    pair.run(3 * limits.OFFER_RETRY_MAX)
+    assert pair.alice.paths.peer_candidates == pair.bob.paths.own_candidates
+
+
+def test_one_ip_gets_no_more_blind_pings_however_many_peers_name_it():
+    shared = Destinations(limits.BLIND_PER_DESTINATION, limits.BLIND_PER_DESTINATION_BURST, 16)
+    pairs = [Pair(by_relay()).handshake().run(1) for _ in range(8)]
+    for pair in pairs:
+        pair.alice.paths.exchange.destinations = shared
+    seconds = 20
+    for second in range(seconds):
+        ports = range(1000 + 100 * second, 1008 + 100 * second)
+        own = [Candidate(at(f"192.0.2.66:{port}"), CandidateKind.SERVER_REFLEXIVE) for port in ports]
+        for pair in pairs:
+            pair.bob.paths.set_own_candidates(own, pair.now)
+            pair.flush(pair.bob)
+            pair.run(1)
+    sent = [to for pair in pairs for _, _, to in pair.alice.checks if str(to).startswith("192.0.2.66")]
+    most = limits.BLIND_PER_DESTINATION_BURST + (seconds + 1) * limits.BLIND_PER_DESTINATION
+    assert limits.BLIND_PER_DESTINATION_BURST < len(sent) <= most

@@ -137,7 +137,7 @@ def test_the_report_and_the_trace_say_what_happened():
     assert first.bytes_sent > second.bytes_sent > 0
     assert second.observed is None
     lines = [str(entry) for entry in pair.alice.paths.trace.entries]
-    assert "changed to 203.0.113.2:7777: DIRECT is better" in lines
+    assert "changed to 203.0.113.2:7777: a direct path is better" in lines
 
 
 def test_an_idle_connection_costs_little():

@@ -52,6 +52,20 @@ def test_a_single_ping_does_not_cut_a_round_short():
     assert len(times(round_)) == limits.ROUND_PINGS - 1
 
 
+def test_a_round_may_be_limited_while_it_is_under_way():
+    round_ = Round()
+    round_.begin(NOW)
+    round_.sent(NOW)
+    round_.limit(3)
+    assert len(times(round_)) == 2
+    round_.begin(NOW)
+    round_.sent(NOW)
+    round_.limit(1)
+    assert not round_.is_under_way
+    round_.begin(NOW, 0)
+    assert not round_.is_under_way
+
+
 def test_a_round_may_be_put_off_and_ended():
     round_ = Round()
     round_.begin(NOW)

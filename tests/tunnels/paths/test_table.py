@@ -45,6 +45,19 @@ def test_the_policy_and_the_bounds_hold_for_all_that_is_added():
     assert paths.add(LAN) is paths.get(LAN.address)
 
 
+def test_where_only_servers_see_a_peer_whose_ports_vary_it_is_hardly_asked():
+    seen = Candidate(at("203.0.113.4"), CandidateKind.SERVER_REFLEXIVE)
+    paths = table(seen, DIRECT)
+    reflexive, direct = paths
+    assert paths.pings(reflexive) == limits.ROUND_PINGS
+    paths.ports_vary = True
+    assert paths.pings(reflexive) == paths.pings(reflexive, 3) == 0
+    assert paths.pings(reflexive, 3, vain=limits.VAIN_PINGS) == limits.VAIN_PINGS
+    assert paths.pings(direct) == limits.ROUND_PINGS
+    reflexive.heard(100, NOW)
+    assert paths.pings(reflexive) == limits.ROUND_PINGS
+
+
 def test_paths_are_bounded_and_what_is_of_use_does_not_make_room():
     paths = table(RELAY, DIRECT, LAN)
     paths.select(answer(paths.get(DIRECT.address)), NOW)
@@ -70,6 +83,29 @@ def test_what_the_peer_withdraws_goes_unless_it_works():
     paths.select(paths.get(OTHER.address), NOW)
     paths.withdraw([DIRECT.address, OTHER.address, LAN.address, at("9.9.9.9")])
     assert [path.candidate for path in paths] == [DIRECT, OTHER]
+
+
+def test_where_the_peer_is_heard_no_more_and_is_not_said_to_be_is_forgotten():
+    heard, named, used, host = (Candidate(at(f"203.0.113.{number}"), kind) for number, kind in (
+        (4, CandidateKind.PEER_REFLEXIVE), (5, CandidateKind.PEER_REFLEXIVE),
+        (6, CandidateKind.PEER_REFLEXIVE), (7, HOST),
+    ))  # fmt: skip
+    paths = table(heard, named, used, host)
+    for path in paths:
+        answer(path)
+    paths.select(paths.get(used.address), NOW)
+    paths.forget(frozenset({named.address}), NOW + limits.PATH_FORGOTTEN)
+    assert len(paths) == 4
+    paths.forget(frozenset({named.address}), NOW + limits.PATH_FORGOTTEN + 1)
+    assert [path.candidate for path in paths] == [named, used, host]
+
+
+def test_what_cannot_be_sent_to_any_more_goes_unless_data_goes_there():
+    paths = table(DIRECT, OTHER)
+    paths.select(paths.get(DIRECT.address), NOW)
+    for candidate in (DIRECT, OTHER):
+        paths.remove(candidate.address)
+    assert [path.candidate for path in paths] == [DIRECT]
 
 
 def test_a_policy_takes_away_what_it_forbids():

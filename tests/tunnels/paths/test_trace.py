@@ -8,10 +8,10 @@ from tunnels.paths.trace import Trace
 
 def test_decisions_are_lines_for_people_oldest_first():
     trace = Trace()
-    trace.add(1.0, "changed to 192.0.2.1:7", "DIRECT is better")
+    trace.add(1.0, "changed to 192.0.2.1:7", "a direct path is better")
     trace.add(2.0, "asked all")
     assert [str(entry) for entry in trace.entries] == [
-        "changed to 192.0.2.1:7: DIRECT is better",
+        "changed to 192.0.2.1:7: a direct path is better",
         "asked all",
     ]
     assert [entry.at for entry in trace.entries] == [1.0, 2.0]

@@ -1,0 +1,111 @@
+"""Whether our own router has room for more mappings: told by questions that need one. Sans-IO.
+
+A router that is full either refuses what is new, and then no question from a fresh socket is answered, while one from an
+old socket is; or it forgets what was used longest ago, and then a socket that asked at the beginning, and not since, is seen
+at another port than before. Where neither is answered, the server has enough of us, or the way is lossy: that says nothing.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from tunnels.crossing import limits
+from tunnels.crossing.strategy import Ask, Sampling
+
+if TYPE_CHECKING:
+    from tunnels.addresses import Address
+
+
+_FRESH: Final = 2
+"""Fresh sockets that ask at each look: one may have no luck."""
+
+
+class Canary:
+    """The beginning, and then looks one after the other. Its sockets are its own, numbered from `first` on."""
+
+    def __init__(self, server: Address, first: int, looks: int) -> None:
+        """For so many looks at most."""
+        self._server = server
+        self._old = list(range(first, first + looks))
+        """Sockets that ask at the beginning, and once more, each at one look."""
+        self._fresh = list(range(first + looks, first + self.sockets(looks)))
+        self._homes: dict[int, Address] = {}
+        """Where the old ones were seen at the beginning."""
+        self._asked: list[int] = []
+        self._sampling = Sampling()
+        self._until = inf
+        self.is_full: bool | None = None
+        """What the last look said; None while it is under way, and before."""
+        self.forgets_old = False
+        """Whether it is what was used longest ago that there is no room for."""
+
+    @staticmethod
+    def sockets(looks: int) -> int:
+        """How many it takes for so many looks."""
+        return (1 + _FRESH) * looks
+
+    @staticmethod
+    def questions(looks: int) -> int:
+        """How many it asks at most."""
+        return (2 + _FRESH) * looks * limits.SAMPLING_SENDS
+
+    def begin(self, now: float) -> list[Ask]:
+        """Before anything else needs room."""
+        return self._ask(self._old, now)
+
+    def look(self, now: float) -> list[Ask]:
+        """See whether fresh sockets get a mapping, and an old one still has its own."""
+        self.is_full = None
+        asked = [socket for socket in self._old if socket in self._homes][:1]
+        asked += self._fresh[:_FRESH]
+        self._old = [socket for socket in self._old if socket not in asked]
+        self._fresh = self._fresh[_FRESH:]
+        return self._ask(asked, now)
+
+    @property
+    def due(self) -> float:
+        """When `again` has something to ask, or to say."""
+        return min(self._until, self._sampling.due) if self.is_asking else inf
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether answers are waited for."""
+        return bool(self._asked)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the server does not answer even where there is room, or all looks are done."""
+        return not self.is_asking and not (self._fresh and any(old in self._homes for old in self._old))
+
+    def seen(self, socket: int, server: Address, address: Address) -> None:
+        """An answer."""
+        if server == self._server and socket in self._asked:
+            self._sampling.seen(socket, server, address)
+            if self._sampling.is_complete:
+                self._judge()
+
+    def again(self, now: float) -> list[Ask]:
+        """What is to be asked again; after the last time, what was not answered counts."""
+        if not self.is_asking:
+            return []
+        if now >= self._until:
+            self._judge()
+            return []
+        return self._sampling.again(now)
+
+    def _ask(self, sockets: list[int], now: float) -> list[Ask]:
+        self._asked, self._sampling = list(sockets), Sampling()
+        self._until = now + limits.CANARY_WAIT
+        return [self._sampling.ask(socket, self._server, now) for socket in sockets]
+
+    def _judge(self) -> None:
+        seen = {socket: address for (socket, _), address in self._sampling.answers.items()}
+        if self._homes:
+            old = [socket for socket in self._asked if socket in self._homes and socket in seen]
+            fresh = [socket for socket in self._asked if socket not in self._homes and socket in seen]
+            self.forgets_old = any(seen[socket] != self._homes[socket] for socket in old)
+            self.is_full = self.forgets_old or (bool(old) and not fresh)
+        else:
+            self._homes = seen
+        self._asked = []

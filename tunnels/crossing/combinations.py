@@ -1,0 +1,106 @@
+"""Many combinations of a socket of ours and a port of the peer's NAT, tried one after the other at a bounded rate. Sans-IO.
+
+Where a NAT gives each of them a port of its own, one such combination is one chance to be what the peer lets in.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from tunnels.crossing import limits
+from tunnels.crossing.birthday import linger
+from tunnels.crossing.canary import Canary
+from tunnels.crossing.strategy import Attempt, Cost, Pacer, Setting, Shot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tunnels.addresses import Address
+
+
+class Combining(Attempt):
+    """Tries what `plan` says, from `start` on, and sees now and then whether our router has room for more."""
+
+    def __init__(self, setting: Setting, sockets: int, mappings: int) -> None:
+        """Sockets from 1 to `sockets` are for combinations, of which `mappings` are new to our NAT."""
+        super().__init__(setting)
+        self._plan: list[Shot] = []
+        """The next one last."""
+        self._made = 0
+        self._mappings = mappings
+        self._look_at = limits.COMBINATIONS_LOOK
+        self._pacer: Pacer | None = None
+        self._ends_at = inf
+        looks = looks_of(mappings)
+        servers = setting.servers
+        self._canary = Canary(servers[0], sockets + 1, looks) if servers and looks else None
+
+    def begin(self, now: float) -> None:
+        """See that questions are answered while there is room."""
+        if self._canary is not None:
+            self.do(*self._canary.begin(now))
+        self.handle_timer(now)
+
+    def start(self, plan: Iterable[Shot], now: float) -> None:
+        """From now on, in that order."""
+        self._plan = list(plan)[::-1]
+        self._pacer = Pacer(limits.COMBINATIONS_PER_SECOND, limits.COMBINATIONS_BURST, now)
+        self._ends_at = now + len(self._plan) / limits.COMBINATIONS_PER_SECOND + linger(self.setting)
+        self.handle_timer(now)
+
+    def seen(self, socket: int, server: Address, address: Address, now: float) -> None:
+        """An answer to what was asked to see whether there is room."""
+        if self._canary is not None:
+            self._canary.seen(socket, server, address)
+            self.handle_timer(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Try as many as are due."""
+        if self.is_over:
+            return
+        if now >= self._ends_at:
+            self.is_over, self.due = True, inf
+            return
+        if self._pacer is not None and self._plan:
+            for _ in range(min(self._pacer.take(now), len(self._plan))):
+                self.do(self._plan.pop())
+                self._made += 1
+        if self._canary is not None:
+            self._watch(self._canary, now)
+        self.due = min(
+            self._ends_at,
+            self._pacer.due if self._pacer is not None and self._plan else inf,
+            self._canary.due if self._canary is not None else inf,
+        )
+
+    def _watch(self, canary: Canary, now: float) -> None:
+        """Once our router is full, leave it in peace; what was sent may still arrive."""
+        self.do(*canary.again(now))
+        if canary.is_asking:
+            return
+        if canary.is_full:
+            self.is_cramped = True
+            self._plan = []
+            self._canary = None
+            self._ends_at = min(self._ends_at, now + linger(self.setting))
+        elif self._look_at <= self._made <= self._mappings and not canary.is_blind:
+            self._look_at += limits.COMBINATIONS_LOOK
+            self.do(*canary.look(now))
+
+
+def looks_of(mappings: int) -> int:
+    """How often it is seen whether there is room, for so many mappings."""
+    return mappings // limits.COMBINATIONS_LOOK
+
+
+def cost_of(sockets: int, datagrams: int, mappings: int, *, prepares: float = 0.0) -> Cost:
+    """What it takes, after so many seconds in which one side prepares."""
+    looks = looks_of(mappings)
+    return Cost(
+        datagrams=datagrams + Canary.questions(looks),
+        sockets=sockets + Canary.sockets(looks),
+        mappings=mappings + Canary.sockets(looks),
+        seconds=prepares + datagrams / limits.COMBINATIONS_PER_SECOND + limits.GUESS_LINGER,
+        guesses=True,
+    )

@@ -1,0 +1,1 @@
+"""One room for each way to make a direct path."""

@@ -1,0 +1,68 @@
+"""A spray of knocks at random ports, against sockets that wait behind a NAT of random ports. Sans-IO.
+
+The birthday paradox: eighty sockets of one side send an opener each to the one place of the other, so that eighty of 64512
+ports let that in; it knocks at 400 random ones in a second, and half of all attempts take 555 knocks or fewer. Where ports
+keep their parity, all sockets are of one, and half as many do. (hyperdht takes 256 sockets and 50 knocks in a second;
+eighty leave a router with room for a hundred mappings working.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tunnels.crossing import limits
+from tunnels.crossing.birthday import (
+    Terms,
+    attempt_of,
+    cost_of,
+    guess_any,
+    is_ours_to_wait,
+    success_of,
+    waiting_side,
+)
+
+if TYPE_CHECKING:
+    from tunnels.crossing.description import Pair
+    from tunnels.crossing.strategy import Attempt, Cost, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Spray:
+    """Fast: half of all attempts take two seconds. Routers that block floods see one."""
+
+    name: str = "spray of knocks"
+    code: int = 15
+    summary: str = "the side with one port knocks at random ports of the other, which keeps many open"
+
+    def suits(self, pair: Pair) -> bool:
+        """Whether exactly one of them gives each destination another port."""
+        return is_ours_to_wait(pair) is not None
+
+    def success(self, pair: Pair) -> float:
+        """By the formula."""
+        return success_of(pair, terms_of(pair))
+
+    def cost(self, pair: Pair) -> Cost:
+        """Datagrams mostly."""
+        return cost_of(pair, terms_of(pair))
+
+    def attempt(self, setting: Setting) -> Attempt | None:
+        """Wait or knock."""
+        return attempt_of(setting, terms_of(setting.pair), guess_any)
+
+
+def terms_of(pair: Pair) -> Terms:
+    """Fewer sockets where the router was seen to have no room for so many."""
+    return Terms(
+        sockets=limits.SMALL_SOCKETS if waiting_side(pair).is_small else limits.SPRAY_SOCKETS,
+        knocks=limits.SPRAY_KNOCKS,
+        per_second=limits.SPRAY_PER_SECOND,
+        seconds=limits.SPRAY_SECONDS,
+        burst=limits.SPRAY_BURST,
+        step=limits.SPRAY_STEP,
+        is_early=True,
+    )
+
+
+STRATEGY: Final = Spray()
