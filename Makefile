@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # Processes that run tests, beside each other if there are several: quicker where there are processors to spare.
 JOBS ?= 0
 
-.PHONY: help demo test check format bench setup packages clean
+.PHONY: help demo test check format bench matrix setup packages clean
 
 help:
 	@echo "make demo    two gateways on this machine, one service, opened in every way"
 	@echo "make test    every test this machine allows (as root: installs Debian packages, uses network namespaces)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   measure this machine (unprivileged, loopback; as root also BENCH=--namespaces)"
+	@echo "make matrix  as root: pairs of home networks, is their path direct (MATRIX=--help: which, how often, how far)"
 	@echo "make setup   the virtual environment in $(VENV)"
 
 setup: $(BIN)/.installed
@@ -42,6 +43,9 @@ test: setup packages check
 
 bench: setup
 	$(BIN)/python scripts/bench.py $(BENCH)
+
+matrix: setup packages
+	$(BIN)/python -m scripts.matrix $(MATRIX)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
