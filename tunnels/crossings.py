@@ -48,6 +48,8 @@ class _Connection:
     course: Course
     challenge: bytes
     timer: asyncio.TimerHandle | None = None
+    looked_at: float = -inf
+    """When the course was last told how things stand."""
     sockets: dict[tuple[int, int], int] = field(default_factory=dict)
     """By attempt, and number within it."""
     kept: dict[int, float] = field(default_factory=dict)
@@ -192,9 +194,15 @@ class Crossings:
         connection = self._connections.get(driver)
         if connection is not None:
             now = time.monotonic()
-            connection.course.look(self._view(connection, now), now)
+            self._look(connection, now)
             self._progress(connection, now)
             self._compare(driver, now)
+
+    def _look(self, connection: _Connection, now: float) -> None:
+        connection.looked_at = now
+        view = self._view(connection, now)
+        connection.driver.paths.peer_ports_vary(vary=view.pair.lets_guess_only)
+        connection.course.look(view, now)
 
     def _compare(self, driver: TunnelDriver, now: float) -> None:
         """Where the peer sees us with what was measured."""
@@ -214,7 +222,7 @@ class Crossings:
         now = time.monotonic()
         if connection is None or not connection.words.take(now):
             return
-        connection.course.look(self._view(connection, now), now)
+        self._look(connection, now)
         try:
             connection.course.told(cross, now)
         except ProtocolViolation as error:
@@ -311,7 +319,6 @@ class Crossings:
         if theirs is None and (called := self._known_by_call(connection.driver.tunnel.remote_id)) is not None:
             theirs, told = called.description, told or called.candidates
         pair = Pair(self._network.describe(connection.challenge), theirs or Description())
-        paths.peer_ports_vary(vary=pair.lets_guess_only)
         is_direct = paths.is_direct(now)
         return View(
             pair=pair,
@@ -355,7 +362,10 @@ class Crossings:
     def _timer_fired(self, connection: _Connection) -> None:
         connection.timer = None
         now = time.monotonic()
-        connection.course.look(self._view(connection, now), now)
+        if (
+            now - connection.looked_at >= limits.CROSS_LOOK_AGAIN
+        ):  # what happens is told; this is for what time changes
+            self._look(connection, now)
         connection.course.handle_timer(now)
         self._progress(connection, now)
 

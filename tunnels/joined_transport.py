@@ -108,7 +108,7 @@ class JoinedTransport:
         self._logged_errors: dict[BeaconUrl, str] = {}
         self.relays = RelayTransport(
             secret_key,
-            on_datagrams=self._relayed,
+            on_datagrams=self._came,
             on_message=owner.message_received,
             on_absent=owner.peer_absent,
             on_state=self._relay_state,
@@ -116,7 +116,7 @@ class JoinedTransport:
             proxy=proxy,
             version=version,
         )
-        self.tcp = TcpPaths(on_datagrams=self._came_by_tcp, on_closed=owner.path_ended, is_path=owner.is_path)
+        self.tcp = TcpPaths(on_datagrams=self._came, on_closed=owner.path_ended, is_path=owner.is_path)
         self.gatherer = Gatherer(
             secret_key.endpoint_id,
             configured,
@@ -292,12 +292,9 @@ class JoinedTransport:
                 datagram, by_turn = found
                 self._owner.burst_received(datagram, len(datagram), by_turn, now)
 
-    def _relayed(self, datagrams: list[bytes], address: RelayAddress, _urgent: bool) -> None:
-        now = time.monotonic()
-        for datagram in datagrams:
-            self._owner.burst_received(datagram, len(datagram), address, now)
-
-    def _came_by_tcp(self, datagrams: list[bytes], address: TcpAddress) -> None:
+    def _came(
+        self, datagrams: list[bytes], address: RelayAddress | TcpAddress, _urgent: bool = False
+    ) -> None:
         now = time.monotonic()
         for datagram in datagrams:
             self._owner.burst_received(datagram, len(datagram), address, now)

@@ -31,6 +31,9 @@ CROSS_UNKNOWN_ROUND_TRIP: Final = 0.3
 CROSS_PREPARE: Final = 4.0
 """Seconds that an attempt may last beyond what its strategy takes: to agree on it, over a relay with losses."""
 
+CROSS_LOOK_AGAIN: Final = 0.1
+"""Seconds after which it is looked at again how things stand, though nothing was told: a spray's timer fires 400 times a second."""
+
 CROSS_RETELL: Final = 0.15
 """Seconds after which what the peer did not confirm is told again."""
 
