@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import StateError
+from gateway.late_saver import LateSaver
 from gateway.limits import KEPT_RECORDS_SAVE_SECONDS
 from resolver.errors import RecordError
 from resolver.signed_packets import SignedPacket, newer_of
@@ -36,10 +37,8 @@ class KeptRecords:
         """Read what is saved; a damaged file or entry is only forgotten, for all of it can be had again."""
         self._home = home
         self._is_contact = is_contact
-        self._spawn = spawn
+        self._saver = LateSaver(lambda: self._save(), KEPT_RECORDS_SAVE_SECONDS, "save records", spawn)
         self._packets: dict[EndpointId, SignedPacket] = {}
-        self._saving: asyncio.Task[None] | None = None
-        self._unsaved = False
         try:
             saved = home.load_state(_STATE, list[str], list)
         except StateError as error:
@@ -70,33 +69,16 @@ class KeptRecords:
         ):
             return
         self._packets[packet.endpoint_id] = packet
-        self._save_later()
+        self._saver.changed()
 
     def contacts_changed(self) -> None:
         """Forget the records of those who are contacts no more."""
         if not all(map(self._is_contact, self._packets)):
-            self._save_later()
-
-    def _save_later(self) -> None:
-        self._unsaved = True
-        if self._saving is None:
-            self._saving = self._spawn(self._save_soon(), "save records")
+            self._saver.changed()
 
     async def close(self) -> None:
         """Write what is not written yet."""
-        if self._saving is not None:
-            self._saving.cancel()
-            await asyncio.wait((self._saving,))
-        if self._unsaved:
-            await self._save()
-
-    async def _save_soon(self) -> None:
-        try:
-            while self._unsaved:
-                await asyncio.sleep(KEPT_RECORDS_SAVE_SECONDS)
-                await self._save()
-        finally:
-            self._saving = None  # at once: what comes before the task is done is saved by the next one
+        await self._saver.close()
 
     async def _save(self) -> None:
         self._packets = {
@@ -105,7 +87,6 @@ class KeptRecords:
             if self._is_contact(endpoint_id)
         }
         texts = [base64.b64encode(packet.to_bytes()).decode() for packet in self._packets.values()]
-        self._unsaved = False
         try:
             await asyncio.to_thread(self._home.save_state, _STATE, texts)
         except StateError as error:
