@@ -123,11 +123,10 @@ def waiting_side(pair: Pair) -> Description:
     return pair.mine if is_ours_to_wait(pair) else pair.theirs
 
 
-def success_of(pair: Pair, terms: Terms) -> float:
-    """That a knock at a random port finds a socket that waits, by the formula."""
-    behavior = waiting_side(pair).behavior
-    ports = (HIGHEST + 1 - limits.GUESS_LOWEST) // (2 if behavior.allocation.keeps_parity else 1)
-    return chance(terms.sockets, terms.knocks, ports * max(1, len(behavior.external_ips)))
+def any_port(pair: Pair) -> int:
+    """How many ports a NAT gives out, of which one parity counts if it keeps that."""
+    keeps_parity = waiting_side(pair).behavior.allocation.keeps_parity
+    return (HIGHEST + 1 - limits.GUESS_LOWEST) // (2 if keeps_parity else 1)
 
 
 def guess_any(setting: Setting, terms: Terms, parity: int | None) -> list[int]:
@@ -466,10 +465,39 @@ def cost_of(pair: Pair, terms: Terms) -> Cost:
     )
 
 
-def attempt_of(
-    setting: Setting, terms: Terms, guess: Callable[[Setting, Terms, int | None], list[int]]
-) -> Attempt:
-    """Our side of it."""
-    if is_ours_to_wait(setting.pair):
-        return Waiting(setting, terms)
-    return Knocking(setting, terms, guess)
+# --- both ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Birthday:
+    """A row of the registry: one side waits at many ports, the other knocks."""
+
+    name: str
+    code: int
+    summary: str
+    terms: Callable[[Pair], Terms]
+    guess: Callable[[Setting, Terms, int | None], list[int]] = guess_any
+    """The ports to knock at, in order, all of one parity if one is named."""
+    ports: Callable[[Pair], int] = any_port
+    """How many there are at which the other side may wait, at each of its ips."""
+
+    def suits(self, pair: Pair) -> bool:
+        """Whether exactly one of them gives each destination another port, and some port may be it."""
+        return is_ours_to_wait(pair) is not None and self.ports(pair) > 0
+
+    def success(self, pair: Pair) -> float:
+        """By the formula, if the ports are those that they were seen to be."""
+        terms, ports = self.terms(pair), self.ports(pair)
+        ips = max(1, len(waiting_side(pair).behavior.external_ips))
+        return chance(terms.sockets, min(terms.knocks, ports), ports * ips)
+
+    def cost(self, pair: Pair) -> Cost:
+        """Of our side of it."""
+        return cost_of(pair, self.terms(pair))
+
+    def attempt(self, setting: Setting) -> Attempt:
+        """Wait or knock."""
+        terms = self.terms(setting.pair)
+        return (
+            Waiting(setting, terms) if is_ours_to_wait(setting.pair) else Knocking(setting, terms, self.guess)
+        )

@@ -7,52 +7,15 @@ side is knocked at, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from tunnels.crossing import limits
-from tunnels.crossing.birthday import (
-    Terms,
-    attempt_of,
-    chance,
-    cost_of,
-    draw,
-    is_ours_to_wait,
-    ports_of,
-    waiting_side,
-)
+from tunnels.crossing.birthday import Birthday, Terms, draw, ports_of, waiting_side
 
 if TYPE_CHECKING:
     from tunnels.crossing.description import Pair
-    from tunnels.crossing.strategy import Attempt, Cost, Setting
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """So few knocks that no router takes them for a flood: half of all attempts take less than a second."""
-
-    name: str = "knocks at a block"
-    code: int = 12
-    summary: str = "the side with one port knocks at the few ports that the other's provider lets it have"
-
-    def suits(self, pair: Pair) -> bool:
-        """Whether one of them has its ports in a block, and the other has one."""
-        return is_ours_to_wait(pair) is not None and len(_ports(pair)) > 0
-
-    def success(self, pair: Pair) -> float:
-        """By the formula, if the block is what it was seen to be."""
-        terms, ports = terms_of(pair), len(_ports(pair))
-        ips = max(1, len(waiting_side(pair).behavior.external_ips))
-        return chance(terms.sockets, min(terms.knocks, ports), ports * ips)
-
-    def cost(self, pair: Pair) -> Cost:
-        """Some hundred datagrams."""
-        return cost_of(pair, terms_of(pair))
-
-    def attempt(self, setting: Setting) -> Attempt | None:
-        """Wait or knock."""
-        return attempt_of(setting, terms_of(setting.pair), guess)
+    from tunnels.crossing.strategy import Setting
 
 
 def _ports(pair: Pair) -> range:
@@ -92,4 +55,12 @@ def terms_of(pair: Pair) -> Terms:
     )
 
 
-STRATEGY: Final = Block()
+STRATEGY: Final = Birthday(
+    name="knocks at a block",
+    code=12,
+    summary="the side with one port knocks at the few ports that the other's provider lets it have",
+    terms=terms_of,
+    guess=guess,
+    ports=lambda pair: len(_ports(pair)),
+)
+"""So few knocks that no router takes them for a flood: half of all attempts take less than a second."""

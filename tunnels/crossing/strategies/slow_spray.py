@@ -7,50 +7,13 @@ mappings and keeps the old ones. If not, no more are opened, and those that ther
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tunnels.crossing import limits
-from tunnels.crossing.birthday import (
-    Terms,
-    attempt_of,
-    cost_of,
-    guess_any,
-    is_ours_to_wait,
-    success_of,
-    waiting_side,
-)
+from tunnels.crossing.birthday import Birthday, Terms, waiting_side
 
 if TYPE_CHECKING:
     from tunnels.crossing.description import Pair
-    from tunnels.crossing.strategy import Attempt, Cost, Setting
-
-
-@dataclass(frozen=True, slots=True)
-class SlowSpray:
-    """Where the fast one was in vain: half of all attempts take ten seconds."""
-
-    name: str = "slow spray of knocks"
-    code: int = 16
-    summary: str = (
-        "as the spray of knocks, with more ports open and fewer knocks, which no router takes for a flood"
-    )
-
-    def suits(self, pair: Pair) -> bool:
-        """Whether exactly one of them gives each destination another port."""
-        return is_ours_to_wait(pair) is not None
-
-    def success(self, pair: Pair) -> float:
-        """By the formula."""
-        return success_of(pair, terms_of(pair))
-
-    def cost(self, pair: Pair) -> Cost:
-        """A minute, and room in the router of the side that waits."""
-        return cost_of(pair, terms_of(pair))
-
-    def attempt(self, setting: Setting) -> Attempt | None:
-        """Wait or knock."""
-        return attempt_of(setting, terms_of(setting.pair), guess_any)
 
 
 def terms_of(pair: Pair) -> Terms:
@@ -66,4 +29,10 @@ def terms_of(pair: Pair) -> Terms:
     )
 
 
-STRATEGY: Final = SlowSpray()
+STRATEGY: Final = Birthday(
+    name="slow spray of knocks",
+    code=16,
+    summary="as the spray of knocks, with more ports open and fewer knocks, which no router takes for a flood",
+    terms=terms_of,
+)
+"""Where the fast one was in vain: half of all attempts take ten seconds."""

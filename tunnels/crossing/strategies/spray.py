@@ -8,48 +8,13 @@ eighty leave a router with room for a hundred mappings working.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tunnels.crossing import limits
-from tunnels.crossing.birthday import (
-    Terms,
-    attempt_of,
-    cost_of,
-    guess_any,
-    is_ours_to_wait,
-    success_of,
-    waiting_side,
-)
+from tunnels.crossing.birthday import Birthday, Terms, waiting_side
 
 if TYPE_CHECKING:
     from tunnels.crossing.description import Pair
-    from tunnels.crossing.strategy import Attempt, Cost, Setting
-
-
-@dataclass(frozen=True, slots=True)
-class Spray:
-    """Fast: half of all attempts take two seconds. Routers that block floods see one."""
-
-    name: str = "spray of knocks"
-    code: int = 15
-    summary: str = "the side with one port knocks at random ports of the other, which keeps many open"
-
-    def suits(self, pair: Pair) -> bool:
-        """Whether exactly one of them gives each destination another port."""
-        return is_ours_to_wait(pair) is not None
-
-    def success(self, pair: Pair) -> float:
-        """By the formula."""
-        return success_of(pair, terms_of(pair))
-
-    def cost(self, pair: Pair) -> Cost:
-        """Datagrams mostly."""
-        return cost_of(pair, terms_of(pair))
-
-    def attempt(self, setting: Setting) -> Attempt | None:
-        """Wait or knock."""
-        return attempt_of(setting, terms_of(setting.pair), guess_any)
 
 
 def terms_of(pair: Pair) -> Terms:
@@ -65,4 +30,10 @@ def terms_of(pair: Pair) -> Terms:
     )
 
 
-STRATEGY: Final = Spray()
+STRATEGY: Final = Birthday(
+    name="spray of knocks",
+    code=15,
+    summary="the side with one port knocks at random ports of the other, which keeps many open",
+    terms=terms_of,
+)
+"""Fast: half of all attempts take two seconds. Routers that block floods see one."""
