@@ -90,7 +90,7 @@ class Whereabouts(TransportOwner):
             self.transport,
             history=History() if history is None else history,
             label_key=blake2b(secret_key.seed, digest_size=32, person=b"overlay networks").digest(),
-            clock=time.time,  # noqa: TID251 - attestations and history are read by other clocks, and later
+            clock=time.time,  # noqa: TID251 - attestations bear the time of a beacon's clock
             spawn=spawn,
         )
         self.serverless = Serverless(

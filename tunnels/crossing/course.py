@@ -38,6 +38,7 @@ from tunnels.crossing.proofs import OwnProof, PeerProof
 from tunnels.crossing.registry import LATER, STRATEGIES
 from tunnels.crossing.strategy import OWN, Ask, ConnectTcp, Setting, Shot
 from tunnels.errors import ProtocolViolation
+from tunnels.nat.reflector import ATTESTATION_BYTES
 from tunnels.paths.candidates import is_private, is_sane
 from tunnels.paths.checks import Cross
 
@@ -74,7 +75,7 @@ class _Word(msgspec.Struct, frozen=True, array_like=True):
     heard: Annotated[int, Meta(ge=0, le=limits.READY_CHANGES)] = 0
     """The newest version of the receiver's that the sender has."""
     ready: Annotated[bytes, Meta(max_length=limits.READY_BYTES)] = b""
-    attestation: Annotated[bytes, Meta(max_length=limits.ATTESTATION_BYTES)] = b""
+    attestation: Annotated[bytes, Meta(max_length=ATTESTATION_BYTES)] = b""
     """Of the sender's outside ip, over the receiver's challenge; empty while there is none."""
     wait: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     """Seconds until a refused attempt may be allowed."""

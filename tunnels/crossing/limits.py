@@ -18,9 +18,6 @@ READY_BYTES: Final = 512
 READY_CHANGES: Final = 32
 """How often that may change in one attempt: several tries, each in a few steps."""
 
-ATTESTATION_BYTES: Final = 72
-"""Bytes by which a beacon attests an address: a time and a signature."""
-
 CROSS_PATIENCE: Final = 0.4
 CROSS_PATIENCE_TRIPS: Final = 3
 """Seconds, and round trips by the path that works, that pings have to find a direct path before a strategy is tried."""

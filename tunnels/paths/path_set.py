@@ -309,7 +309,7 @@ class PathSet:
             self._change(self._selector.looked(self._table, path, now), now)
         if isinstance(address, TcpAddress):  # that connection does not come back
             self._last_heard = None
-            self._table.withdraw((address,))
+            self._table.remove(address)
         self._plan(now)
 
     def beacon_changed(self, beacon: BeaconUrl, now: float, *, is_up: bool) -> None:
