@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from resolver.discovery.base import Scope
 from resolver.errors import DiscoveryError, RecordError
 from resolver.limits import (
     CONCURRENT_SEARCHES,
@@ -132,8 +133,9 @@ class ResolverClient:
         if cached is None:
             return typed
         relayed = (RelayAddress(beacon, endpoint_id) for beacon in self.relays_of(endpoint_id))
+        told = (address for each in self._cache.all(endpoint_id, now) for address in each.record.addresses)
         older = (address for record in kept for address in record.addresses)
-        return tuple(dict.fromkeys((*typed, *cached.record.addresses, *relayed, *older)))
+        return tuple(dict.fromkeys((*typed, *told, *relayed, *older)))
 
     def known(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The newest record that is known here, without asking anybody."""
@@ -169,15 +171,18 @@ class ResolverClient:
             await search.all()
         return self._cache.get(endpoint_id, self._clock())
 
-    def learn(self, packet: SignedPacket, source: str) -> CachedRecord:
-        """Take a record that came by itself, as a ticket or from the endpoint; RecordError if it cannot be used."""
-        return self._offer(packet, source, self._clock())
+    def learn(self, packet: SignedPacket, source: str, *, scope: Scope = Scope.PUBLIC) -> CachedRecord:
+        """Take a record that came by itself, as a ticket, from the endpoint or heard on the local network.
 
-    def _offer(self, packet: SignedPacket, source: str, now: float) -> CachedRecord:
+        RecordError if it cannot be used.
+        """
+        return self._offer(packet, source, self._clock(), scope)
+
+    def _offer(self, packet: SignedPacket, source: str, now: float, scope: Scope) -> CachedRecord:
         """Put a packet into the cache, and tell of it if it is news."""
-        before = self._cache.get(packet.endpoint_id, now)
-        cached = self._cache.offer(packet, source, now)
-        if cached is not before:
+        before = self._cache.all(packet.endpoint_id, now)
+        cached = self._cache.offer(packet, source, now, scope)
+        if cached not in before:
             self._on_learned(cached)
         return cached
 
@@ -204,8 +209,8 @@ class ResolverClient:
             return None
         return self._search(endpoint_id)
 
-    async def publish(self, packet: SignedPacket) -> dict[str, str]:
-        """Make our own record known at all sources at once; returns why it failed, by the names of those that did."""
+    async def publish(self, packet: SignedPacket, scope: Scope = Scope.PUBLIC) -> dict[str, str]:
+        """Make our own record for `scope` known at all its sources at once; returns why it failed, by the names of those that did."""
         failures: dict[str, str] = {}
 
         async def publish_at(source: RecordSource) -> None:
@@ -219,6 +224,8 @@ class ResolverClient:
 
         async with asyncio.TaskGroup() as group:
             for source in self._sources:
+                if source.scope is not scope:
+                    continue
                 group.create_task(publish_at(source), name=f"publish at {source.name}")
         return failures
 
@@ -286,7 +293,7 @@ class ResolverClient:
                 note(Finding.REFUSED, f"its record is of another endpoint, {packet.endpoint_id.short}…")
             else:
                 try:
-                    cached = self._offer(packet, source.name, self._clock())
+                    cached = self._offer(packet, source.name, self._clock(), source.scope)
                 except RecordError as error:
                     note(Finding.REFUSED, str(error), packet.timestamp)
                 else:

@@ -1,10 +1,14 @@
-"""The newest valid record of each endpoint, whoever brought it: bounded, and forgotten when it expires."""
+"""The newest valid records of each endpoint, whoever brought them: bounded, and forgotten when they expire.
+
+An endpoint signs one record for each `Scope`, so the newest of each counts beside those of the others.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resolver.discovery.base import Scope
 from resolver.limits import CACHED_RECORDS
 from resolver.records import EndpointRecord
 from resolver.signed_packets import newer_of
@@ -24,6 +28,7 @@ class CachedRecord:
     """The name of the record source that brought it first."""
     learned_at: float
     """Unix seconds."""
+    scope: Scope = Scope.PUBLIC
 
     def age(self, now: float) -> float:
         """Seconds since its owner signed it, by the owner's clock; never negative."""
@@ -31,41 +36,51 @@ class CachedRecord:
 
 
 class RecordCache:
-    """Records by endpoint; the least recently used goes when it is full."""
+    """Records by endpoint; the least recently used endpoint goes when it is full."""
 
     __slots__ = ("_limit", "_records")
 
     def __init__(self, *, limit: int = CACHED_RECORDS) -> None:
         self._limit = limit
-        self._records: dict[EndpointId, CachedRecord] = {}
+        self._records: dict[EndpointId, dict[Scope, CachedRecord]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __repr__(self) -> str:
-        return f"<RecordCache of {len(self)} records>"
+        return f"<RecordCache of {len(self)} endpoints>"
 
-    def offer(self, packet: SignedPacket, source: str, now: float) -> CachedRecord:
-        """Keep the packet unless a newer one is known; returns the one that counts now.
+    def offer(
+        self, packet: SignedPacket, source: str, now: float, scope: Scope = Scope.PUBLIC
+    ) -> CachedRecord:
+        """Keep the packet unless a newer one of its scope is known; returns the one that counts there now.
 
         MalformedRecord, ForeignVersion or RecordExpired says why it cannot be used; what was known stays.
         """
-        known = self.get(packet.endpoint_id, now)
+        known = self._fresh(packet.endpoint_id, now).get(scope)
         if known is not None and newer_of(known.packet, packet) is known.packet:
             return known
         record = EndpointRecord.from_packet(packet)
         record.check_fresh(now)
-        cached = CachedRecord(packet, record, source, now)
-        self._records.pop(packet.endpoint_id, None)
-        if len(self._records) >= self._limit:
+        cached = CachedRecord(packet, record, source, now, scope)
+        if packet.endpoint_id not in self._records and len(self._records) >= self._limit:
             del self._records[next(iter(self._records))]
-        self._records[packet.endpoint_id] = cached
+        self._records.setdefault(packet.endpoint_id, {})[scope] = cached
         return cached
 
     def get(self, endpoint_id: EndpointId, now: float) -> CachedRecord | None:
-        """The endpoint's record, unless it has expired at `now` (unix seconds)."""
-        cached = self._records.pop(endpoint_id, None)
-        if cached is None or cached.record.expires <= now:
-            return None
-        self._records[endpoint_id] = cached
-        return cached
+        """The endpoint's newest record of all scopes, unless it has expired at `now` (unix seconds)."""
+        return next(iter(self.all(endpoint_id, now)), None)
+
+    def all(self, endpoint_id: EndpointId, now: float) -> tuple[CachedRecord, ...]:
+        """The newest record of each scope that has not expired at `now`, the newest of them first."""
+        records = self._fresh(endpoint_id, now).values()
+        return tuple(sorted(records, key=lambda cached: cached.record.timestamp, reverse=True))
+
+    def _fresh(self, endpoint_id: EndpointId, now: float) -> dict[Scope, CachedRecord]:
+        """What is known of the endpoint and has not expired; it counts as used."""
+        known = self._records.pop(endpoint_id, {})
+        fresh = {scope: cached for scope, cached in known.items() if cached.record.expires > now}
+        if fresh:
+            self._records[endpoint_id] = fresh
+        return fresh

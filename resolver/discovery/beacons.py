@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from resolver.discovery.base import Scope
 from resolver.errors import DiscoveryError, RecordError
 from resolver.limits import BEACON_CONNECT_SECONDS, BEACON_CONNECTIONS, BEACON_REASON_BYTES, RECORD_RELAYS
 from resolver.signed_packets import LARGEST, SignedPacket, newer_of
@@ -102,6 +103,8 @@ class BeaconHttp:
 class BeaconSource:
     """One beacon or pkarr relay as a RecordSource."""
 
+    scope = Scope.PUBLIC
+
     def __init__(self, beacon: BeaconUrl, http: BeaconHttp, *, publishes: bool = True) -> None:
         """`publishes` is False for one that is only asked."""
         self.beacon = beacon
@@ -126,6 +129,7 @@ class HomesSource:
     """The beacons that an endpoint's last known record names: where it is likely to have put its next one."""
 
     name = "its own beacons"
+    scope = Scope.PUBLIC
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resolver.discovery.base import Scope
 from resolver.signed_packets import newer_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class ContactsSource:
     """The records that contacts gave us; always up to date with the book, which may be replaced as a whole."""
 
     name = "contacts"
+    scope = Scope.PUBLIC
 
     def __init__(self, book: Callable[[], AddressBook]) -> None:
         self._book = book
@@ -33,6 +35,8 @@ class ContactsSource:
 
 class StaticSource:
     """A fixed set of records."""
+
+    scope = Scope.PUBLIC
 
     def __init__(self, packets: Iterable[SignedPacket], *, name: str = "configuration") -> None:
         """Of several records of one endpoint the newest counts."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from resolver.discovery.base import Scope
+
 if TYPE_CHECKING:
     from resolver.signed_packets import SignedPacket
     from tunnels.identity import EndpointId
@@ -14,9 +16,15 @@ class FakeSource:
     """Answers `found` (a packet, an error to raise, or None) once `release` is set; remembers what it was asked."""
 
     def __init__(
-        self, name: str, found: SignedPacket | Exception | None = None, *, waits: bool = False
+        self,
+        name: str,
+        found: SignedPacket | Exception | None = None,
+        *,
+        waits: bool = False,
+        scope: Scope = Scope.PUBLIC,
     ) -> None:
         self.name = name
+        self.scope = scope
         self.found = found
         self.release = asyncio.Event()
         self.asked: list[EndpointId] = []

@@ -8,6 +8,7 @@ import pytest
 
 from resolver import limits
 from resolver.client import Finding, ResolverClient
+from resolver.discovery.base import Scope
 from resolver.errors import BadSignature, DiscoveryError, RecordExpired
 from resolver.record_cache import CachedRecord, RecordCache
 from resolver.signed_packets import SignedPacket
@@ -256,3 +257,22 @@ async def test_a_lent_relay_on_our_own_machine_is_no_relay() -> None:
     assert client(kept=(replace(record(), lends=public).sign(key(1)),)).lent_by(ALICE) == public
     assert client(kept=(replace(record(), lends=local).sign(key(1)),)).lent_by(ALICE) is None
     assert client().lent_by(ALICE) is None
+
+
+async def test_addresses_of_all_scopes_are_united_and_an_older_local_record_is_no_less_news() -> None:
+    told = []
+    lan = FakeSource("local network", OLD, scope=Scope.LOCAL)
+    resolver = client(FakeSource("beacon", NEW), lan, on_learned=lambda cached: told.append(cached.scope))
+    await resolver.refresh(ALICE)
+    assert await resolver.addresses_of(ALICE) == (THERE, HERE)
+    resolver.learn(packet(signed_at=NOW + 2, addresses=(str(HERE),)), "local network", scope=Scope.LOCAL)
+    assert await resolver.addresses_of(ALICE) == (HERE, THERE), "newest first"
+    assert told == [Scope.PUBLIC, Scope.LOCAL, Scope.LOCAL]
+
+
+async def test_each_scope_gets_its_own_record() -> None:
+    beacon, lan = FakeSource("beacon"), FakeSource("local network", scope=Scope.LOCAL)
+    resolver = client(beacon, lan)
+    await resolver.publish(OLD)
+    await resolver.publish(NEW, Scope.LOCAL)
+    assert (beacon.published, lan.published) == ([OLD], [NEW])

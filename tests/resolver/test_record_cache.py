@@ -2,6 +2,7 @@
 
 import pytest
 
+from resolver.discovery.base import Scope
 from resolver.errors import MalformedRecord, RecordExpired
 from resolver.record_cache import RecordCache
 from resolver.signed_packets import SignedPacket
@@ -68,4 +69,16 @@ def test_the_least_recently_used_record_makes_room() -> None:
         True,
         True,
     ]
-    assert repr(cache) == "<RecordCache of 3 records>"
+    assert repr(cache) == "<RecordCache of 3 endpoints>"
+
+
+def test_the_newest_of_each_scope_is_kept_and_the_newest_of_all_comes_first() -> None:
+    cache = RecordCache()
+    public, local = packet(signed_at=NOW), packet(signed_at=NOW + 1, seconds=60)
+    cache.offer(local, "local network", NOW, Scope.LOCAL)
+    cache.offer(public, "dht", NOW)
+    assert [(each.packet, each.scope) for each in cache.all(ALICE, NOW)] == [
+        (local, Scope.LOCAL),
+        (public, Scope.PUBLIC),
+    ]
+    assert [each.packet for each in cache.all(ALICE, NOW + 100)] == [public], "the local one has expired"
