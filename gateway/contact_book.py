@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import StateError, UsageError
 from resolver.contacts import AddressBook, Contact
+from resolver.discovery.base import Scope
 from resolver.errors import InvalidState, ResolverError
 from resolver.names import check_petname
+from resolver.record_cache import KeptPacket
 from tunnels.paths.candidates import PathPolicy
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class ContactBook:
         self._home = home
         self._lock = asyncio.Lock()
         try:
-            self._saved = AddressBook.from_json(home.load_state(_STATE, dict, _empty))
+            self._saved = AddressBook.from_json(home.load_state(_STATE, dict, _empty), trusted=True)
         except InvalidState as error:
             raise StateError(f"state: {home.state_file(_STATE)}: {error}") from None
         self.warnings: tuple[str, ...] = ()
@@ -51,6 +53,13 @@ class ContactBook:
         contact = self.book.find(petname)
         return None if contact is None else contact.endpoint_id
 
+    def ticket_of(self, endpoint_id: EndpointId) -> KeptPacket | None:
+        """The newest ticket that a contact gave us."""
+        contact = self.book.find_id(endpoint_id)
+        if contact is None or contact.packet is None:
+            return None
+        return KeptPacket(contact.packet, "ticket", contact.added_at, Scope.GIVEN)
+
     def is_contact(self, endpoint_id: EndpointId) -> bool:
         """Whether the endpoint is in the address book."""
         return self.book.find_id(endpoint_id) is not None
@@ -66,7 +75,7 @@ class ContactBook:
         UsageError when the book refuses, StateError when it cannot be saved.
         """
         async with self._lock:
-            trial = AddressBook(tuple(self._saved))
+            trial = self._saved.copy()
             try:
                 result = act(trial)
                 merged, warnings = self._merged(trial)
@@ -75,7 +84,7 @@ class ContactBook:
             clash = next((warning for warning in warnings if warning not in self.warnings), None)
             if clash is not None:
                 raise UsageError(f"contacts: {clash}")
-            await asyncio.to_thread(self._home.save_state, _STATE, trial.to_json())
+            await asyncio.to_thread(lambda: self._home.save_state(_STATE, trial.to_json()))
             self._saved, self.book = trial, merged
             return result
 
@@ -88,7 +97,10 @@ class ContactBook:
             )
 
     def _merged(self, saved: AddressBook) -> tuple[AddressBook, list[str]]:
-        book, warnings = AddressBook(), []
+        warnings: list[str] = []
+        if not self._configuration:
+            return saved.copy(), warnings
+        book = AddressBook()
         for petname, settings in self._configuration.items():
             name = check_petname(petname)
             known = saved.find_id(settings.id)

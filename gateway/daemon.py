@@ -34,7 +34,8 @@ from gateway.facade import Facade, Parts, time_now
 from gateway.held_vouchers import HeldVouchers
 from gateway.kept_history import KeptHistory
 from gateway.kept_records import KeptRecords
-from gateway.lenders import Lenders
+from gateway.kept_state import KeptState
+from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from gateway.config.settings import TunnelSettings
     from gateway.home import Home
     from resolver.discovery.base import RecordSource
-    from resolver.record_cache import CachedRecord
+    from resolver.record_cache import CachedRecord, KeptPacket
     from resolver.records import EndpointRecord
     from resolver.signed_packets import SignedPacket
     from tunnels.addresses import Address, BeaconUrl
@@ -157,6 +158,8 @@ class Daemon:
         config, home = self._config, self._home
         self._supervisor = Supervisor()
         stack.push_async_callback(self._supervisor.close)
+        self._state = await asyncio.to_thread(KeptState, home, self._spawn)
+        stack.push_async_callback(self._state.close)
         self._contacts = await asyncio.to_thread(ContactBook, home, config.contacts)
         self._exposed = await asyncio.to_thread(ExposedServices, home, config.services)
         self._acceptor = Acceptor(
@@ -179,7 +182,7 @@ class Daemon:
         await self._start_tunnels(stack)
         if self._lending is not None:
             self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
-        self._lenders = Lenders(self._records.lent_by, self._set_beacons)
+        self._lenders = Lenders(self._lent_by, self._set_beacons)
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
         self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
@@ -217,7 +220,7 @@ class Daemon:
         return contact.addresses if contact is not None else ()
 
     async def _start_records(self, stack: contextlib.AsyncExitStack) -> None:
-        self._kept = await asyncio.to_thread(KeptRecords, self._home, self._contacts.is_contact, self._spawn)
+        self._kept = await asyncio.to_thread(KeptRecords, self._state, self._contacts.is_contact, time_now)
         stack.push_async_callback(self._kept.close)
         self._beacon_http = BeaconHttp(
             proxy=self._config.beacons.proxy, user_agent=f"overlay/{package.__version__}"
@@ -229,6 +232,7 @@ class Daemon:
             typed_addresses=self._typed_addresses,
             clock=time_now,
             kept=self._kept_packets,
+            find_kept=self._kept.find,
             on_learned=self._record_learned,
             with_local_relays=lambda: any(beacon.is_local for beacon in self._config.beacons.urls),
         )
@@ -266,14 +270,21 @@ class Daemon:
     def _relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
         return self._records.relays_of(endpoint_id)
 
-    def _kept_packets(self, endpoint_id: EndpointId) -> tuple[SignedPacket, ...]:
+    def _kept_packets(self, endpoint_id: EndpointId) -> tuple[KeptPacket, ...]:
         """What contacts gave us, as a ticket or by way of beacons."""
-        contact = self._contacts.book.find_id(endpoint_id)
-        given = contact.packet if contact is not None else None
+        given = self._contacts.ticket_of(endpoint_id)
         return tuple(packet for packet in (given, self._kept.get(endpoint_id)) if packet is not None)
 
+    def _lent_by(self, endpoint_id: EndpointId) -> BeaconUrl | None:
+        """The relay that an endpoint lends. Of ten thousand contacts few do, and not every record is read for it."""
+        if not self._records.is_ready(endpoint_id) and not may_lend(self._kept.payload(endpoint_id)):
+            given = self._contacts.ticket_of(endpoint_id)
+            if given is None or not may_lend(given.packet.packet):
+                return None
+        return self._records.lent_by(endpoint_id)
+
     def _record_learned(self, cached: CachedRecord) -> None:
-        self._kept.keep(cached.packet)
+        self._kept.keep(cached)
         self._lenders.learned(cached.packet.endpoint_id)
         self._endpoint.addresses_changed(cached.packet.endpoint_id)
 
@@ -368,17 +379,17 @@ class Daemon:
 
     async def _start_names(self, stack: contextlib.AsyncExitStack) -> None:
         self._remote_services = await asyncio.to_thread(
-            RemoteServices, self._home, self._dialer.list_services, self._spawn, self._services_learned
+            RemoteServices, self._state, self._dialer.list_services, self._services_learned
         )
+        stack.push_async_callback(self._remote_services.close)
         self._directory = await asyncio.to_thread(
             Directory,
-            self._home,
+            self._state,
             self._own,
             self._id_of,
             self._contacts,
             self._remote_services,
             self._dialer,
-            self._spawn,
             self._config.loopback.network if self._config.loopback.enabled else None,
         )
         stack.push_async_callback(self._directory.close)

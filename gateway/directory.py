@@ -9,36 +9,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Final
 
 from gateway.control.api import LoopbackReport, OfferReport
 from gateway.dialing import DialError
-from gateway.errors import StateError
+from gateway.kept_state import LateRows, Table
 from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS, REMOTE_SERVICES_ABSENT
 from gateway.listeners.bindings import Binding
 from gateway.listeners.loopback import LoopbackListeners
 from gateway.remote_services import KnownServices
 from gateway.urls import url_of
-from resolver.errors import InvalidState, LimitReached
+from resolver.errors import LimitReached
 from resolver.facts import NOT_FOUND, NameFacts, NameStatus, ServiceFacts
 from resolver.names import OverlayName, Petname
 from resolver.virtual_addresses import VirtualAddresses, VirtualKey
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
-    from ipaddress import IPv4Address, IPv4Network
+    from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Network
 
     from gateway.contact_book import ContactBook
     from gateway.dialing import Dialer
-    from gateway.home import Home
+    from gateway.kept_state import KeptState
     from gateway.own_services import OwnServices
     from gateway.remote_services import RemoteServices
     from gateway.stream_header import ListedService
 
 _logger = logging.getLogger(__name__)
 
-_STATE: Final = "loopback"
+_TABLE: Final = Table("loopback", ("id", "service", "address"), keys=2)
 
 
 class Directory:
@@ -46,35 +47,36 @@ class Directory:
 
     def __init__(
         self,
-        home: Home,
+        state: KeptState,
         own: tuple[EndpointId, OwnServices],
         id_of: Callable[[str], EndpointId | None],
         contacts: ContactBook,
         remote_services: RemoteServices,
         dialer: Dialer,
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         network: IPv4Network | None,
     ) -> None:
         """`own` is this gateway, `id_of` says whose a petname is, our own nickname included.
 
-        `network` is where loopback addresses lie; None for none. StateError when the saved ones are damaged.
+        `network` is where loopback addresses lie; None for none. Reads those that are kept, from a thread that may wait.
         """
-        self._home = home
         self._own_id, self._own = own
         self._id_of = id_of
         self._contacts = contacts
         self._remote = remote_services
         self._dialer = dialer
-        self._spawn = spawn
+        self._spawn = state.spawn
+        self._rows = LateRows(state, _TABLE)
         self._addresses = VirtualAddresses(network) if network is not None else None
         self._listeners: LoopbackListeners | None = None
         self._facts: dict[OverlayName, NameFacts] = {}
-        self._saving = False
         if self._addresses is not None:
-            try:
-                self._addresses.load_json(home.load_state(_STATE, dict, dict))
-            except InvalidState as error:
-                raise StateError(f"state: {home.state_file(_STATE)}: {error}") from None
+            for key, service, address in state.rows(_TABLE):
+                try:
+                    self._addresses.restore(
+                        VirtualKey(EndpointId(key), service or None), IPv4Address(address)
+                    )
+                except ValueError:  # the disk changed it; another address is chosen
+                    continue
 
     def __repr__(self) -> str:
         return f"<Directory {self._addresses!r} {self._listeners!r}>"
@@ -86,9 +88,10 @@ class Directory:
             await self._listeners.apply(self._bindings())
 
     async def close(self) -> None:
-        """End all listeners and their connections."""
+        """End all listeners and their connections, and write what is not written yet."""
         if self._listeners is not None:
             await self._listeners.close()
+        await self._rows.close()
 
     # --- resolver.facts.NameSource ----------------------------------------------------------------------
 
@@ -160,8 +163,8 @@ class Directory:
         if not self._contacts.is_contact(endpoint_id):
             self._remote.forget(endpoint_id)
             if self._addresses is not None:
-                self._addresses.forget(endpoint_id)
-                self._save_soon()
+                for key in self._addresses.forget(endpoint_id):
+                    self._rows.delete(key.endpoint_id.key, key.service or "")
         self.services_changed(endpoint_id)
 
     def own_services_changed(self) -> None:
@@ -264,7 +267,7 @@ class Directory:
             except LimitReached as error:
                 _logger.warning("no loopback address for %s: %s", key, error)
                 return None
-            self._save_soon()
+            self._rows.put((endpoint_id.key, service or "", int(address)))
         return address
 
     def _bindings(self) -> list[Binding]:
@@ -314,13 +317,3 @@ class Directory:
 
     def _forget_facts(self) -> None:
         self._facts.clear()
-
-    def _save_soon(self) -> None:
-        if not self._saving and self._listeners is not None:
-            self._saving = True
-            self._spawn(self._save(), "save loopback addresses")
-
-    async def _save(self) -> None:
-        self._saving = False
-        assert self._addresses is not None  # noqa: S101 - only then is anything to be saved
-        await asyncio.to_thread(self._home.save_state, _STATE, self._addresses.to_json())

@@ -7,6 +7,7 @@
      ├── ConfigurationError   exit code 3: the file, key and value that are wrong, and the nearest right key
      ├── StateError           exit code 4: the home directory: locked, full, read-only, corrupt
      ├── NotRunning           exit code 5: no daemon answers on the control socket
+     ├── StoreUnavailable     a database does not answer; see `gateway.database`
      ├── VoucherError         why a voucher is not taken; see `gateway.vouchers`
      └── DialError            why a service could not be opened; see `gateway.dialing`
 """
@@ -42,3 +43,7 @@ class NotRunning(GatewayError):
     """No daemon answers on the control socket of this home directory."""
 
     exit_code: ClassVar[int] = 5
+
+
+class StoreUnavailable(GatewayError):
+    """A database does not answer; what needs it is refused, everything else goes on."""

@@ -8,6 +8,7 @@
       control.sock      the control socket (gateway.control); elsewhere when this path is too long for a socket
       lock              held while a gateway runs; holds its process id
       state/*.json      what the gateway remembers
+      state/kept.db     what it remembers and could do without (gateway.kept_state)
       state/nat-history what made direct paths between which networks; may be absent
       logs/gateway.log  what it did
 
@@ -79,6 +80,11 @@ class Home:
     def log_file(self) -> Path:
         """The newest log file; older ones are beside it."""
         return self.path / "logs" / "gateway.log"
+
+    @property
+    def kept_file(self) -> Path:
+        """Records, remote services and loopback addresses."""
+        return self.path / "state" / "kept.db"
 
     @property
     def nat_history_file(self) -> Path:

@@ -189,8 +189,8 @@ LISTENER_SOURCES: Final = 256
 LISTENER_SOURCES_TOTAL: Final = 4096
 """Sources that all UDP listeners serve at once."""
 
-REMOTE_SERVICES_KNOWN: Final = 1024
-"""Endpoints whose list of services is remembered."""
+REMOTE_SERVICES_KNOWN: Final = 16384
+"""Endpoints whose list of services is remembered: all contacts; a list of three services takes about 1 KB of memory."""
 
 REMOTE_SERVICES_FRESH: Final = 60.0
 """Seconds after which a list of services is asked for again; the old one serves meanwhile."""
@@ -201,7 +201,7 @@ BEACON_RECORDS: Final = 262_144
 BEACON_RECORD_SECONDS: Final = 7 * 86400.0
 """How long a beacon keeps a record that nobody renews: over a holiday; gateways renew theirs many times a day."""
 
-BEACON_EXPIRED_ROWS: Final = 64
+EXPIRED_ROWS: Final = 64
 """Expired rows cleared away with each write: more than a write adds, and too few to be felt."""
 
 BEACON_USERS: Final = 262_144
@@ -266,8 +266,11 @@ asking again costs it one small stream, five times a second at most."""
 HELD_VOUCHERS: Final = 64
 """Vouchers that are kept: each is for gigabytes; one that was taken or has expired makes room."""
 
-KEPT_RECORDS_SAVE_SECONDS: Final = 2.0
-"""From a new record of a contact to its being written: records of many contacts come at once, after a start."""
+KEPT_SAVE_SECONDS: Final = 2.0
+"""From a change of what is remembered to its being written: records of many contacts come at once, after a start."""
+
+KEPT_RECORDS_UNWRITTEN: Final = 4096
+"""Records of strangers that wait for being written, 1 KB each: more than can be asked for in the time until then."""
 
 NAT_HISTORY_SAVE_SECONDS: Final = 10.0
 """From an outcome between two networks to its being written: many attempts end together, and little is lost without it."""

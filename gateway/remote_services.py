@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from gateway.dialing import DialError, Failure
-from gateway.errors import StateError
+from gateway.kept_state import LateRows, Table
 from gateway.limits import REMOTE_SERVICES_FRESH, REMOTE_SERVICES_KNOWN
 from gateway.stream_header import ListedService
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
-    from gateway.home import Home
+    from gateway.kept_state import KeptState
 
-_STATE: Final = "remote-services"
+_TABLE: Final = Table("remote_services", ("id", "services"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +40,26 @@ class RemoteServices:
 
     def __init__(
         self,
-        home: Home,
+        state: KeptState,
         ask: Callable[[EndpointId], Awaitable[list[ListedService]]],
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         on_change: Callable[[EndpointId], None],
     ) -> None:
-        """`ask` asks an endpoint over its tunnel, raising DialError; `on_change` is told when a list changed."""
-        self._home = home
+        """Read what is kept, from a thread that may wait.
+
+        `ask` asks an endpoint over its tunnel, raising DialError; `on_change` is told when a list changed.
+        """
         self._ask = ask
-        self._spawn = spawn
+        self._spawn = state.spawn
         self._on_change = on_change
+        self._rows = LateRows(state, _TABLE)
         self._known: dict[EndpointId, KnownServices] = {}
         self._asking: dict[EndpointId, asyncio.Future[KnownServices]] = {}
-        self._saving = False
-        saved = home.load_state(_STATE, dict, dict)
-        try:
-            for text, services in saved.items():
-                listed = tuple(msgspec.convert(services, list[ListedService]))
-                self._known[EndpointId.parse(str(text))] = KnownServices(listed, None)
-        except (ValueError, msgspec.ValidationError) as error:
-            raise StateError(
-                f"state: {home.state_file(_STATE)} is damaged ({error}); it can be removed without loss"
-            ) from None
+        decoder = msgspec.json.Decoder(tuple[ListedService, ...])
+        for key, services in state.rows(_TABLE):
+            try:
+                self._known[EndpointId(key)] = KnownServices(decoder.decode(services), None)
+            except ValueError:  # the disk changed it; it is asked for again
+                continue
 
     def known(self, endpoint_id: EndpointId) -> KnownServices | None:
         """What the endpoint last told us, however long ago."""
@@ -90,7 +88,11 @@ class RemoteServices:
     def forget(self, endpoint_id: EndpointId) -> None:
         """Drop what was told."""
         if self._known.pop(endpoint_id, None) is not None:
-            self._save_soon()
+            self._rows.delete(endpoint_id.key)
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        await self._rows.close()
 
     async def _fetch(self, endpoint_id: EndpointId, asking: asyncio.Future[KnownServices]) -> None:
         try:
@@ -109,18 +111,8 @@ class RemoteServices:
     def _learn(self, endpoint_id: EndpointId, known: KnownServices) -> None:
         before = self._known.pop(endpoint_id, None)
         if before is None and len(self._known) >= REMOTE_SERVICES_KNOWN:
-            del self._known[next(iter(self._known))]
+            self.forget(next(iter(self._known)))
         self._known[endpoint_id] = known
         if before is None or before.services != known.services:
             self._on_change(endpoint_id)
-            self._save_soon()
-
-    def _save_soon(self) -> None:
-        if not self._saving:
-            self._saving = True
-            self._spawn(self._save(), "save remote services")
-
-    async def _save(self) -> None:
-        self._saving = False
-        table = {str(known): msgspec.to_builtins(told.services) for known, told in self._known.items()}
-        await asyncio.to_thread(self._home.save_state, _STATE, table)
+            self._rows.put((endpoint_id.key, msgspec.json.encode(known.services)))

@@ -21,14 +21,13 @@ from resolver.limits import (
     EXPLAINED_SEARCHES,
     RECORD_FRESH_SECONDS,
 )
-from resolver.records import EndpointRecord
 from tunnels.addresses import RelayAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from resolver.discovery.base import RecordSource
-    from resolver.record_cache import CachedRecord, RecordCache
+    from resolver.record_cache import CachedRecord, KeptPacket, RecordCache
     from resolver.signed_packets import SignedPacket
     from tunnels.addresses import Address, BeaconUrl, PathAddress
     from tunnels.identity import EndpointId
@@ -69,10 +68,15 @@ class Explanation:
     endpoint_id: EndpointId
     typed: tuple[Address, ...]
     """Addresses that were typed by hand."""
-    cached: CachedRecord | None
-    """The record in use."""
+    records: tuple[CachedRecord, ...]
+    """The newest of each scope; the first is in use, and the addresses of all are."""
     findings: tuple[SourceFinding, ...]
     """Of the last search, in the order of the sources; empty if there was none."""
+
+    @property
+    def cached(self) -> CachedRecord | None:
+        """The record in use."""
+        return self.records[0] if self.records else None
 
 
 class ResolverClient:
@@ -85,14 +89,16 @@ class ResolverClient:
         *,
         typed_addresses: Callable[[EndpointId], tuple[Address, ...]],
         clock: Callable[[], float],
-        kept: Callable[[EndpointId], Sequence[SignedPacket]] = lambda _: (),
+        kept: Callable[[EndpointId], Sequence[KeptPacket]] = lambda _: (),
+        find_kept: Callable[[EndpointId], Awaitable[KeptPacket | None]] | None = None,
         on_learned: Callable[[CachedRecord], None] = lambda _: None,
         with_local_relays: Callable[[], bool] = lambda: False,
         seconds: float = DISCOVERY_SECONDS,
     ) -> None:
         """`clock` gives unix seconds; `seconds` is how long a source may take.
 
-        `kept` gives the packets that are at hand without asking anybody: tickets, and what was kept on disk.
+        `kept` gives the packets that are at hand without asking anybody: tickets, and records of contacts; `find_kept`
+        the public record that must be fetched from disk.
         `on_learned` is told of each record that is newer than what was known. Relays on loopback and the like are used
         `with_local_relays`, that is where we have such a beacon ourselves; else a record would point us at our own machine.
         """
@@ -101,6 +107,7 @@ class ResolverClient:
         self._typed_addresses = typed_addresses
         self._clock = clock
         self._kept = kept
+        self._find_kept = find_kept or _keep_nothing
         self._on_learned = on_learned
         self._with_local_relays = with_local_relays
         self._seconds = seconds
@@ -118,14 +125,15 @@ class ResolverClient:
         return f"<ResolverClient {len(self._sources)} sources, {len(self._searches)} searches>"
 
     async def addresses_of(self, endpoint_id: EndpointId) -> tuple[PathAddress, ...]:
-        """Where to look for the endpoint: addresses typed by hand first, then those of its record, then its relays.
+        """Where to look for the endpoint: addresses typed by hand first, then those of its records, then its relays.
 
-        Addresses of older records that we keep follow: a ticket tells of a local network what beacons are not told.
-        Waits for a search only if nothing is known; empty if nobody knows any.
+        The newest record comes first. What an older ticket says comes last: it tells of a local network what beacons
+        are not told, but perhaps not of the one the endpoint is in now. Waits for a search only if nothing is known;
+        empty if nobody knows any.
         """
         now = self._clock()
         typed = self._typed_addresses(endpoint_id)
-        kept = self._take_kept(endpoint_id, now)
+        await self._recall(endpoint_id, now)
         cached = self._cache.get(endpoint_id, now)
         search = self._search_if_stale(endpoint_id, now)
         if cached is None and not typed and search is not None:
@@ -133,15 +141,21 @@ class ResolverClient:
         if cached is None:
             return typed
         relayed = (RelayAddress(beacon, endpoint_id) for beacon in self.relays_of(endpoint_id))
-        told = (address for each in self._cache.all(endpoint_id, now) for address in each.record.addresses)
-        older = (address for record in kept for address in record.addresses)
+        records = self._cache.all(endpoint_id, now) or (cached,)
+        last = [each for each in records[1:] if each.scope is Scope.GIVEN]
+        told = (address for each in records if each not in last for address in each.record.addresses)
+        older = (address for each in last for address in each.record.addresses)
         return tuple(dict.fromkeys((*typed, *told, *relayed, *older)))
 
     def known(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The newest record that is known here, without asking anybody."""
         now = self._clock()
-        self._take_kept(endpoint_id, now)
+        self._recall_given(endpoint_id, now)
         return self._cache.get(endpoint_id, now)
+
+    def is_ready(self, endpoint_id: EndpointId) -> bool:
+        """Whether a record of the endpoint is read already, so that `known` costs nothing."""
+        return endpoint_id in self._cache
 
     def relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
         """The beacons by which the endpoint is reached, as far as is known here; its home first."""
@@ -159,13 +173,16 @@ class ResolverClient:
 
     async def record_of(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The endpoint's newest record known here, or the first that a source gives; None if none does."""
-        cached = self.known(endpoint_id)
+        now = self._clock()
+        await self._recall(endpoint_id, now)
+        cached = self._cache.get(endpoint_id, now)
         if cached is None and (search := self._search(endpoint_id)) is not None:
             cached = await search.first()
         return cached
 
     async def refresh(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """Ask all sources again, and wait for all of them: for when the known addresses did not answer."""
+        await self._recall(endpoint_id, self._clock())
         search = self._search(endpoint_id)
         if search is not None:
             await search.all()
@@ -180,22 +197,30 @@ class ResolverClient:
 
     def _offer(self, packet: SignedPacket, source: str, now: float, scope: Scope) -> CachedRecord:
         """Put a packet into the cache, and tell of it if it is news."""
+        self._recall_given(packet.endpoint_id, now)
         before = self._cache.all(packet.endpoint_id, now)
         cached = self._cache.offer(packet, source, now, scope)
         if cached not in before:
             self._on_learned(cached)
         return cached
 
-    def _take_kept(self, endpoint_id: EndpointId, now: float) -> list[EndpointRecord]:
-        """What is kept on disk and has not expired, newest first; the newest goes into the cache."""
-        records = []
-        for packet in self._kept(endpoint_id):
-            with contextlib.suppress(RecordError):
-                self._cache.offer(packet, "contacts", now)
-                record = EndpointRecord.from_packet(packet)
-                record.check_fresh(now)
-                records.append(record)
-        return sorted(records, key=lambda record: -record.timestamp)
+    def _recall_given(self, endpoint_id: EndpointId, now: float) -> None:
+        """Make ready what is at hand of an endpoint of which nothing is."""
+        if endpoint_id not in self._cache:
+            for kept in self._kept(endpoint_id):
+                self._take(kept, now)
+
+    async def _recall(self, endpoint_id: EndpointId, now: float) -> None:
+        """The same, and what must be fetched from disk."""
+        self._recall_given(endpoint_id, now)
+        if all(cached.scope is not Scope.PUBLIC for cached in self._cache.all(endpoint_id, now)):
+            kept = await self._find_kept(endpoint_id)
+            if kept is not None:
+                self._take(kept, now)
+
+    def _take(self, kept: KeptPacket, now: float) -> None:
+        with contextlib.suppress(RecordError):  # it has expired meanwhile
+            self._cache.recall(kept, now)
 
     def _search_if_stale(self, endpoint_id: EndpointId, now: float) -> _Search | None:
         """The search that is under way, or a new one unless the last one was a moment ago and found something."""
@@ -231,10 +256,12 @@ class ResolverClient:
 
     def explain(self, endpoint_id: EndpointId) -> Explanation:
         """What is known of the endpoint, and what came of the last search for it."""
+        now = self._clock()
+        self._recall_given(endpoint_id, now)
         return Explanation(
             endpoint_id,
             self._typed_addresses(endpoint_id),
-            self.known(endpoint_id),
+            self._cache.all(endpoint_id, now),
             tuple(self._findings.get(endpoint_id, {}).values()),
         )
 
@@ -300,6 +327,10 @@ class ResolverClient:
                     note(Finding.FOUND, timestamp=packet.timestamp)
                     return cached
         return None
+
+
+async def _keep_nothing(_: EndpointId) -> KeptPacket | None:
+    return None
 
 
 class _Search:

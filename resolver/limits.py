@@ -37,17 +37,20 @@ RECORD_TTL: Final = 300
 """Seconds; what a pkarr client that caches by TTL shall hold: addresses change with the network."""
 TICKET_CHARACTERS: Final = 4096
 """A ticket has at most 1790 characters; the rest is room for the line breaks and quote marks of mail."""
-CONTACTS: Final = 4096
-"""Contacts are added by hand or by invite; each has at most one record, so the book stays under 10 MB."""
+CONTACTS: Final = 16384
+"""More than anybody adds by hand, and enough for who lets an organisation join; with a ticket each takes about 3 KB of
+memory, 50 MB of a full book, and 700 bytes on disk."""
 CONTACT_ADDRESSES: Final = 16
 """Addresses typed by hand for one contact."""
-CACHED_RECORDS: Final = 4096
-"""Records of strangers held in memory, about 3 KB each; the least recently used goes first."""
+CACHED_RECORDS: Final = 131_072
+"""Records of strangers on disk, at most 1.2 KB each, so 160 MB; the one learned longest ago gives way."""
+READY_RECORDS: Final = 4096
+"""Endpoints whose records are held in memory, read and ready, about 3 KB each; the least recently used goes first."""
 
 # -- Virtual addresses ------------------------------------------------------------------------------------
 
-VIRTUAL_ADDRESSES: Final = 16384
-"""Endpoints and services with an address of their own: 4 for each contact; 0.4 % of 127.64.0.0/10."""
+VIRTUAL_ADDRESSES: Final = 65536
+"""Endpoints and services with an address of their own: 4 for each contact; 1.6 % of 127.64.0.0/10."""
 MAPPED_PORT_FIRST: Final = 20000
 """Above what services are known by, and below the ports that systems hand out by themselves."""
 MAPPED_PORT_LAST: Final = 31999

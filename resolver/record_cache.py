@@ -1,4 +1,4 @@
-"""The newest valid records of each endpoint, whoever brought them: bounded, and forgotten when they expire.
+"""The newest valid records of each endpoint, read and ready: bounded, and forgotten when they expire.
 
 An endpoint signs one record for each `Scope`, so the newest of each counts beside those of the others.
 """
@@ -9,13 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resolver.discovery.base import Scope
-from resolver.limits import CACHED_RECORDS
+from resolver.limits import READY_RECORDS
 from resolver.records import EndpointRecord
 from resolver.signed_packets import newer_of
 
 if TYPE_CHECKING:
     from resolver.signed_packets import SignedPacket
     from tunnels.identity import EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPacket:
+    """A packet that was kept, on disk or in the address book, and where it came from."""
+
+    packet: SignedPacket
+    source: str
+    """The name of the record source that brought it first."""
+    learned_at: float
+    """Unix seconds."""
+    scope: Scope = Scope.PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +52,17 @@ class RecordCache:
 
     __slots__ = ("_limit", "_records")
 
-    def __init__(self, *, limit: int = CACHED_RECORDS) -> None:
+    def __init__(self, *, limit: int = READY_RECORDS) -> None:
+        """`limit` is a number of endpoints."""
         self._limit = limit
         self._records: dict[EndpointId, dict[Scope, CachedRecord]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def __contains__(self, endpoint_id: EndpointId) -> bool:
+        """Whether there is anything of the endpoint; it does not count as used by that."""
+        return endpoint_id in self._records
 
     def __repr__(self) -> str:
         return f"<RecordCache of {len(self)} endpoints>"
@@ -57,12 +74,17 @@ class RecordCache:
 
         MalformedRecord, ForeignVersion or RecordExpired says why it cannot be used; what was known stays.
         """
+        return self.recall(KeptPacket(packet, source, now, scope), now)
+
+    def recall(self, kept: KeptPacket, now: float) -> CachedRecord:
+        """As `offer`, of a packet that was learned earlier."""
+        packet, scope = kept.packet, kept.scope
         known = self._fresh(packet.endpoint_id, now).get(scope)
         if known is not None and newer_of(known.packet, packet) is known.packet:
             return known
         record = EndpointRecord.from_packet(packet)
         record.check_fresh(now)
-        cached = CachedRecord(packet, record, source, now, scope)
+        cached = CachedRecord(packet, record, kept.source, kept.learned_at, scope)
         if packet.endpoint_id not in self._records and len(self._records) >= self._limit:
             del self._records[next(iter(self._records))]
         self._records.setdefault(packet.endpoint_id, {})[scope] = cached

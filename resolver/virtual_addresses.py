@@ -102,25 +102,13 @@ class VirtualAddresses:
         """What the address stands for, if anything."""
         return self._slots.key_at(int(address) - int(self.network.network_address))
 
-    def forget(self, endpoint_id: EndpointId) -> None:
-        """Free the addresses of an endpoint and of its services."""
-        self._slots.forget(lambda key: key.endpoint_id == endpoint_id)
+    def restore(self, key: VirtualKey, address: IPv4Address) -> None:
+        """Give the key the address it had before, unless that is not to be had any more; then one is chosen anew."""
+        self._slots.restore(key, int(address) - int(self.network.network_address))
 
-    def to_json(self) -> dict[str, Any]:
-        """What `load_json` reads."""
-        return {str(key): str(self.network[slot]) for key, slot in self._slots.items()}
-
-    def load_json(self, saved: object) -> None:
-        """Take over what `to_json` gave; addresses outside the network are chosen anew.
-
-        InvalidState names the entry that is wrong; entries before it are taken over.
-        """
-        for text, place in _saved(saved, str).items():
-            try:
-                key, address = VirtualKey.parse(text), IPv4Address(place)
-            except ValueError as error:
-                raise _damaged("virtual addresses", text, error) from None
-            self._slots.restore(key, int(address) - int(self.network.network_address))
+    def forget(self, endpoint_id: EndpointId) -> tuple[VirtualKey, ...]:
+        """Free the addresses of an endpoint and of its services; these are what they stood for."""
+        return self._slots.forget(lambda key: key.endpoint_id == endpoint_id)
 
     def _is_usable(self, slot: int) -> bool:
         # .0 and .255 look like network and broadcast addresses to people and to some programs.
@@ -221,9 +209,11 @@ class _StableSlots(Generic[_Key]):
             self._by_key[key] = slot
             self._by_slot[slot] = key
 
-    def forget(self, matches: Callable[[_Key], bool]) -> None:
-        for key in [key for key in self._by_key if matches(key)]:
+    def forget(self, matches: Callable[[_Key], bool]) -> tuple[_Key, ...]:
+        found = tuple(key for key in self._by_key if matches(key))
+        for key in found:
             del self._by_slot[self._by_key.pop(key)]
+        return found
 
     def _free_slot(self, key: _Key) -> int:
         if len(self) < self._limit:

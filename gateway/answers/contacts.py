@@ -10,6 +10,7 @@ from gateway.errors import UsageError
 from gateway.own_record import TICKET_LIFETIME
 from gateway.urls import join_command
 from resolver.contacts import Contact
+from resolver.discovery.base import Scope
 from resolver.errors import InvalidName, RecordError, TicketError
 from resolver.names import Petname, check_petname
 from resolver.tickets import Ticket, read_ticket
@@ -75,7 +76,7 @@ class ContactAnswers(Answers):
         kept = await parts.contacts.change(lambda book: book.add(contact))
         if packet is not None:
             try:
-                parts.records.learn(packet, "ticket")
+                parts.records.learn(packet, "ticket", scope=Scope.GIVEN)
             except RecordError as error:
                 raise UsageError(f"contacts: {error}") from None
         parts.endpoint.addresses_changed(endpoint_id)

@@ -9,17 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.errors import GatewayError
+from gateway.errors import StoreUnavailable as StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from resolver.signed_packets import SignedPacket
     from tunnels.identity import EndpointId
-
-
-class StoreUnavailable(GatewayError):
-    """The database does not answer; what needs it is refused, everything else goes on."""
 
 
 class RecordStore(Protocol):

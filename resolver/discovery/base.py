@@ -23,6 +23,8 @@ class Scope(Enum):
     """Anybody: beacons, pkarr relays, the DHT. Nothing personal unless its owner wants it there."""
     LOCAL = "local"
     """Those on the same network: with its addresses there, and good for a short time."""
+    GIVEN = "given"
+    """Who got it by hand, as a ticket or an invite: with addresses of every kind, and good for long."""
 
 
 class RecordSource(Protocol):

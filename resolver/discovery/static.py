@@ -19,7 +19,7 @@ class ContactsSource:
     """The records that contacts gave us; always up to date with the book, which may be replaced as a whole."""
 
     name = "contacts"
-    scope = Scope.PUBLIC
+    scope = Scope.GIVEN
 
     def __init__(self, book: Callable[[], AddressBook]) -> None:
         self._book = book

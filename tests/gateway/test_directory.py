@@ -12,6 +12,7 @@ from gateway.dialing import DialError, Failure
 from gateway.directory import Directory
 from gateway.expose.services import ServiceBook
 from gateway.home import Home
+from gateway.kept_state import KeptState
 from gateway.own_services import OwnServices
 from gateway.remote_services import RemoteServices
 from gateway.stream_header import ListedService
@@ -35,22 +36,26 @@ class Town:
         ]
         self.supervisor = Supervisor()
         self.contacts = ContactBook(home, {})
-        self.remote = RemoteServices(
-            home, self._ask, self._spawn, lambda who: self.directory.services_changed(who)
-        )
+        self.state = KeptState(home, self._spawn)
+        self.remote = RemoteServices(self.state, self._ask, lambda who: self.directory.services_changed(who))
         self.directory = Directory(
-            home,
+            self.state,
             (ME, OwnServices(ServiceBook, FakeDialer())),
             self.contacts.id_of,
             self.contacts,
             self.remote,
             FakeDialer(),
-            self._spawn,
             NETWORK,
         )
 
     def _spawn(self, coroutine, name):
         return self.supervisor.spawn(coroutine, name=name)
+
+    async def close(self) -> None:
+        await self.supervisor.close()
+        await self.directory.close()
+        await self.remote.close()
+        await self.state.close()
 
     async def _ask(self, endpoint_id) -> list[ListedService]:
         if self.told is None:
@@ -66,8 +71,7 @@ async def town(tmp_path):
     await town.contacts.change(lambda book: book.add(Contact(Petname("alice"), ALICE)))
     await town.directory.start()
     yield town
-    await town.supervisor.close()
-    await town.directory.close()
+    await town.close()
 
 
 def name(text: str) -> OverlayName:
@@ -151,3 +155,19 @@ async def test_our_own_name_is_known_without_asking_anybody(town):
     facts = town.directory.lookup_nowait(OverlayName(ME))
     assert facts is not None
     assert facts.endpoint_id == ME
+
+
+async def test_addresses_outlive_a_restart_and_those_of_a_removed_contact_do_not(town, tmp_path):
+    before = await town.directory.lookup(name("web.alice"))
+    await town.close()
+    again = await asyncio.to_thread(Town, Home(tmp_path / "home"))
+    assert again.directory.address_of(ALICE) is not None
+    await again.directory.start()
+    assert (await again.directory.lookup(name("web.alice"))).ipv4 == before.ipv4
+    await again.contacts.change(lambda book: book.remove("alice"))
+    again.directory.contact_changed(ALICE)
+    await again.close()
+    third = await asyncio.to_thread(Town, Home(tmp_path / "home"))
+    assert third.directory.address_of(ALICE) is None
+    assert third.remote.known(ALICE) is None
+    await third.close()

@@ -1,9 +1,8 @@
-"""Records of contacts survive a restart."""
+"""Records survive a restart: those of contacts at hand, those of strangers on disk, as many as there is room for."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,138 +10,178 @@ import pytest
 from gateway import kept_records
 from gateway.home import Home
 from gateway.kept_records import KeptRecords
+from gateway.kept_state import KeptState
 from gateway.supervision import Supervisor
+from resolver.discovery.base import Scope
+from resolver.limits import CACHED_RECORDS, CONTACTS
+from resolver.record_cache import CachedRecord, KeptPacket
+from resolver.records import EndpointRecord
 from tests.lab.resolver_keys import NOW, key, packet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
+    from resolver.signed_packets import SignedPacket
     from tunnels.identity import EndpointId
 
 ALICE, BOB = key(1).endpoint_id, key(2).endpoint_id
 OLD, NEW = packet(signed_at=NOW), packet(signed_at=NOW + 1)
 
 
-class World:
-    """A home, and who is a contact."""
+def cached(packet: SignedPacket, scope: Scope = Scope.PUBLIC) -> CachedRecord:
+    return CachedRecord(packet, EndpointRecord.from_packet(packet), "https://eu1.example", NOW + 2, scope)
 
-    def __init__(self, home: Home, supervisor: Supervisor) -> None:
+
+class World:
+    """A home, who is a contact, and the records as they are now."""
+
+    def __init__(self, home: Home) -> None:
         self.home = home
-        self.supervisor = supervisor
+        self.supervisor = Supervisor()
         self.contacts: set[EndpointId] = {ALICE}
+        self.now = NOW
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        self.task = self.supervisor.spawn(coroutine, name=name)
-        return self.task
+        return self.supervisor.spawn(coroutine, name=name)
 
-    async def open(self) -> KeptRecords:
-        return await asyncio.to_thread(
-            KeptRecords,
-            self.home,
-            lambda endpoint_id: endpoint_id in self.contacts,
-            self.spawn,
+    async def open(self, limit: int = 100) -> KeptRecords:
+        self.state = await asyncio.to_thread(KeptState, self.home, self.spawn)
+        self.records = await asyncio.to_thread(
+            lambda: KeptRecords(self.state, lambda each: each in self.contacts, lambda: self.now, limit=limit)
         )
+        return self.records
+
+    async def close(self) -> None:
+        await self.records.close()
+        await self.state.close()
+
+    async def reopen(self) -> KeptRecords:
+        await self.close()
+        return await self.open()
+
+    async def count(self) -> int:
+        """Strangers on disk."""
+        await self.records.close()
+        (rows,) = await self.state.database.run(
+            lambda connection: connection.execute("SELECT count(*) FROM stranger_records").fetchone()
+        )
+        return rows
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     home = Home(tmp_path)
     await asyncio.to_thread(home.create)
-    supervisor = Supervisor()
-    yield World(home, supervisor)
-    await supervisor.close()
+    world = World(home)
+    await world.open()
+    yield world
+    await world.close()
+    await world.supervisor.close()
 
 
-async def test_the_newest_record_of_a_contact_is_there_after_a_restart(world: World) -> None:
-    records = await world.open()
+def test_there_is_room_for_ten_thousand_contacts_and_a_hundred_thousand_others() -> None:
+    assert CONTACTS >= 10_000
+    assert CACHED_RECORDS >= 100_000
+
+
+async def test_the_newest_record_of_a_contact_is_there_after_a_restart_with_where_it_came_from(
+    world: World,
+) -> None:
     for one in (OLD, NEW, OLD):
-        records.keep(one)
-    assert records.get(ALICE) == NEW
-    await records.close()
-    assert (await world.open()).get(ALICE) == NEW
+        world.records.keep(cached(one))
+    assert world.records.get(ALICE) == KeptPacket(NEW, "https://eu1.example", NOW + 2)
+    again = await world.reopen()
+    assert again.get(ALICE) == await again.find(ALICE) == KeptPacket(NEW, "https://eu1.example", NOW + 2)
+    assert len(again) == 1
 
 
-async def test_it_is_written_without_waiting_for_the_end(
+async def test_a_strangers_record_is_fetched_from_disk(world: World) -> None:
+    world.records.keep(cached(packet(2)))
+    assert world.records.get(BOB) is None, "not at hand"
+    assert await world.records.find(BOB) == KeptPacket(packet(2), "https://eu1.example", NOW + 2), "unwritten"
+    again = await world.reopen()
+    assert await again.find(BOB) == KeptPacket(packet(2), "https://eu1.example", NOW + 2)
+    assert await again.find(key(3).endpoint_id) is None
+    assert len(again) == 0
+
+
+async def test_what_the_local_network_tells_is_for_the_moment_only(world: World) -> None:
+    for each in (OLD, packet(2)):
+        world.records.keep(cached(each, Scope.LOCAL))
+    assert await world.records.find(ALICE) is None
+    assert await world.records.find(BOB) is None
+
+
+async def test_strangers_are_bounded_and_those_learned_longest_ago_give_way(world: World) -> None:
+    await world.close()
+    await world.open(limit=5)
+    world.records.keep(cached(OLD))
+    for number in range(2, 10):
+        world.records.keep(cached(packet(number)))
+        await world.records.close()
+    assert await world.count() == 5
+    found = [await world.records.find(key(number).endpoint_id) is not None for number in range(2, 10)]
+    assert found == [False] * 3 + [True] * 5
+    assert world.records.get(ALICE) is not None, "contacts are not among them"
+
+
+async def test_strangers_that_wait_for_being_written_are_bounded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_records, "KEPT_RECORDS_SAVE_SECONDS", 0.0)
-    records = await world.open()
-    records.keep(OLD)
-    await world.task
-    assert (await world.open()).get(ALICE) == OLD
-    records.keep(NEW)
-    await records.close()
-    assert (await world.open()).get(ALICE) == NEW
+    monkeypatch.setattr(kept_records, "KEPT_RECORDS_UNWRITTEN", 3)
+    for number in range(2, 8):
+        world.records.keep(cached(packet(number)))
+    assert await world.count() == 3
 
 
-async def test_strangers_are_not_kept_and_who_is_no_contact_any_more_is_not_written(world: World) -> None:
-    records = await world.open()
-    for number in range(2, 50):
-        records.keep(packet(number))
-    assert len(records) == 0
-    records.keep(OLD)
+async def test_expired_records_of_strangers_are_cleared_away(world: World) -> None:
+    world.records.keep(cached(packet(2, seconds=10)))
+    await world.records.close()
+    world.now += 11
+    world.records.keep(cached(packet(3, seconds=100)))
+    assert await world.count() == 1
+
+
+async def test_who_is_no_contact_any_more_leaves_the_disk(world: World) -> None:
+    world.records.keep(cached(OLD))
+    world.records.contacts_changed()
+    again = await world.reopen()
+    assert again.get(ALICE) is not None
     world.contacts = {BOB}
-    records.keep(packet(2))
-    await records.close()
-    again = await world.open()
-    assert (again.get(ALICE), again.get(BOB)) == (None, packet(2))
+    again.contacts_changed()
+    again.keep(cached(packet(2)))
+    again = await world.reopen()
+    assert (await again.find(ALICE), again.get(BOB)) == (
+        None,
+        KeptPacket(packet(2), "https://eu1.example", NOW + 2),
+    )
 
 
-@pytest.mark.parametrize("content", ["{", '{"a": 1}', '["!", "AAAA", ""]'])
-async def test_a_damaged_file_is_as_good_as_none(world: World, content: str) -> None:
-    await asyncio.to_thread(world.home.state_file("records").write_text, content)
-    records = await world.open()
-    assert len(records) == 0
-    records.keep(OLD)
-    await records.close()
-    assert len(json.loads(await asyncio.to_thread(world.home.state_file("records").read_text))) == 1
+async def test_a_record_that_the_disk_changed_is_as_good_as_none(world: World) -> None:
+    for each in (OLD, packet(2)):
+        world.records.keep(cached(each))
+    await world.records.close()
+    for table in ("contact_records", "stranger_records"):
+        await world.state.database.run(
+            lambda connection, table=table: connection.execute(f"UPDATE {table} SET payload = zeroblob(300)")
+        )
+    again = await world.reopen()
+    assert again.get(ALICE) is None
+    assert await again.find(BOB) is None
+    again.keep(cached(OLD))
+    assert again.get(ALICE) is not None
 
 
-async def test_a_full_disk_costs_only_what_would_have_been_kept(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_database_that_does_not_answer_is_a_record_that_is_not_there(
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(path: object, data: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("gateway.home.write_private", full)
-    records = await world.open()
-    records.keep(OLD)
-    await records.close()
-    assert records.get(ALICE) == OLD
-    assert "the disk is full" in caplog.text
+    await world.state.database.run(lambda connection: connection.execute("DROP TABLE stranger_records"))
+    assert await world.records.find(BOB) is None
+    assert "asked for again" in caplog.text
 
 
-async def test_who_is_forgotten_leaves_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_records, "KEPT_RECORDS_SAVE_SECONDS", 0.0)
-    records = await world.open()
-    records.keep(OLD)
-    await world.task
-    task = world.task
-    records.contacts_changed()
-    assert world.task is task, "nothing to forget"
-    world.contacts = set()
-    records.contacts_changed()
-    await world.task
-    assert await asyncio.to_thread(world.home.state_file("records").read_text) == "[]\n"
-
-
-async def test_what_comes_just_as_a_save_ends_is_saved_too(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_records, "KEPT_RECORDS_SAVE_SECONDS", 0.0)
-    records = await world.open()
-    save = records._save
-
-    async def save_and_be_told() -> None:
-        await save()
-        monkeypatch.setattr(records, "_save", save)
-        asyncio.get_running_loop().call_soon(records.keep, NEW)
-
-    monkeypatch.setattr(records, "_save", save_and_be_told)
-    records.keep(OLD)
-    first = world.task
-    await first
-    assert world.task is not first
-    await world.task
-    assert (await world.open()).get(ALICE) == NEW
+async def test_a_record_as_it_is_kept_costs_no_reading(world: World) -> None:
+    assert world.records.payload(ALICE) == b""
+    world.records.keep(cached(OLD))
+    assert OLD.packet in world.records.payload(ALICE)

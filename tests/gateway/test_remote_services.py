@@ -9,8 +9,8 @@ import pytest
 
 from gateway import limits, remote_services
 from gateway.dialing import DialError, Failure
-from gateway.errors import StateError
 from gateway.home import Home
+from gateway.kept_state import KeptState
 from gateway.remote_services import RemoteServices
 from gateway.stream_header import ListedService
 from gateway.supervision import Supervisor
@@ -26,21 +26,22 @@ class Remote:
     """The far side: answers with `services` once `answering` is set."""
 
     def __init__(self, home: Home) -> None:
+        self.home = home
         self.services: list[ListedService] | None = [WEB]
         self.answering = asyncio.Event()
         self.answering.set()
         self.asked = 0
         self.changed: list[object] = []
         self.supervisor = Supervisor()
-        self.known = self.make(home)
 
-    def make(self, home: Home) -> RemoteServices:
-        return RemoteServices(
-            home,
-            self.ask,
-            lambda coroutine, name: self.supervisor.spawn(coroutine, name=name),
-            self.changed.append,
-        )
+    def open(self) -> None:
+        self.state = KeptState(self.home, lambda coroutine, name: self.supervisor.spawn(coroutine, name=name))
+        self.known = RemoteServices(self.state, self.ask, self.changed.append)
+
+    async def close(self) -> None:
+        await self.supervisor.close()
+        await self.known.close()
+        await self.state.close()
 
     async def ask(self, endpoint_id) -> list[ListedService]:
         self.asked += 1
@@ -60,13 +61,14 @@ def home(tmp_path) -> Home:
 @pytest.fixture
 async def remote(home):
     remote = Remote(home)
+    await asyncio.to_thread(remote.open)
     yield remote
-    await remote.supervisor.close()
+    await remote.close()
 
 
 async def settle(remote: Remote) -> None:
-    """Until every task of it has ended."""
-    while len(remote.supervisor):  # noqa: ASYNC110 - the tasks are the supervisor's own
+    """Until nothing is being asked."""
+    while remote.known._asking:  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0)
 
 
@@ -80,11 +82,11 @@ async def test_those_who_ask_at_once_share_one_question(remote):
     assert remote.changed == [ALICE]
 
 
-async def test_what_was_told_is_known_after_a_restart_and_not_fresh(remote, home):
+async def test_what_was_told_is_known_after_a_restart_and_not_fresh(remote):
     await remote.known.fetch(ALICE)
-    await settle(remote)
-    again = await asyncio.to_thread(remote.make, home)
-    known = again.known(ALICE)
+    await remote.close()
+    await asyncio.to_thread(remote.open)
+    known = remote.known.known(ALICE)
     assert known is not None
     assert known.services == (WEB,)
     assert not known.is_fresh(asyncio.get_running_loop().time())
@@ -130,7 +132,11 @@ async def test_the_least_recently_asked_is_forgotten_when_there_are_too_many(rem
     monkeypatch.setattr(remote_services, "REMOTE_SERVICES_KNOWN", 3)
     for number in range(1, 6):
         await remote.known.fetch(key(number).endpoint_id)
-    assert remote.known.known_endpoints() == tuple(key(number).endpoint_id for number in (3, 4, 5))
+    left = tuple(key(number).endpoint_id for number in (3, 4, 5))
+    assert remote.known.known_endpoints() == left
+    await remote.close()
+    await asyncio.to_thread(remote.open)
+    assert remote.known.known_endpoints() == left
     assert limits.REMOTE_SERVICES_KNOWN > 3
 
 
@@ -144,10 +150,18 @@ async def test_a_question_under_way_at_the_end_is_answered_with_an_error(remote)
         await asking
 
 
-def test_a_damaged_file_is_named(home, event_loop_policy):
-    home.save_state("remote-services", {"not an id": []})
-    with pytest.raises(StateError, match=r"remote-services\.json"):
-        RemoteServices(home, None, None, None)
+async def test_a_damaged_entry_is_asked_for_again(remote):
+    for number in (1, 2):
+        await remote.known.fetch(key(number).endpoint_id)
+    await remote.known.close()
+    await remote.state.database.run(
+        lambda connection: connection.execute(
+            "UPDATE remote_services SET services = 'x' WHERE id = ?", (ALICE.key,)
+        )
+    )
+    await remote.close()
+    await asyncio.to_thread(remote.open)
+    assert remote.known.known_endpoints() == (key(2).endpoint_id,)
 
 
 async def test_a_question_that_fails_after_nobody_waits_any_more_is_no_crash(remote, caplog):

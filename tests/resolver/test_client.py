@@ -10,7 +10,7 @@ from resolver import limits
 from resolver.client import Finding, ResolverClient
 from resolver.discovery.base import Scope
 from resolver.errors import BadSignature, DiscoveryError, RecordExpired
-from resolver.record_cache import CachedRecord, RecordCache
+from resolver.record_cache import CachedRecord, KeptPacket, RecordCache
 from resolver.signed_packets import SignedPacket
 from tests.lab.resolver_keys import NOW, key, packet, record
 from tests.lab.resolver_sources import FakeSource
@@ -36,10 +36,15 @@ def client(
         RecordCache(),
         typed_addresses=lambda endpoint_id: typed,
         clock=lambda: NOW,
-        kept=lambda endpoint_id: kept,
+        kept=lambda endpoint_id: tuple(map(given, kept)),
         on_learned=on_learned,
         seconds=seconds,
     )
+
+
+def given(packet: SignedPacket) -> KeptPacket:
+    """As a ticket that was given to us the day before."""
+    return KeptPacket(packet, "ticket", NOW - 86400, Scope.GIVEN)
 
 
 def findings(resolver: ResolverClient, endpoint_id: EndpointId = ALICE) -> dict[str, Finding]:
@@ -245,7 +250,7 @@ async def test_a_record_points_nobody_at_their_own_machine() -> None:
         RecordCache(),
         typed_addresses=lambda _: (),
         clock=lambda: NOW,
-        kept=lambda _: (tricky,),
+        kept=lambda _: (given(tricky),),
         with_local_relays=lambda: True,
     )
     assert at_home.relays_of(ALICE)[0] == local
@@ -276,3 +281,34 @@ async def test_each_scope_gets_its_own_record() -> None:
     await resolver.publish(OLD)
     await resolver.publish(NEW, Scope.LOCAL)
     assert (beacon.published, lan.published) == ([OLD], [NEW])
+
+
+async def test_a_strangers_record_comes_from_disk_before_anybody_is_asked() -> None:
+    asked = []
+
+    async def find_kept(endpoint_id: EndpointId) -> KeptPacket | None:
+        asked.append(endpoint_id)
+        return KeptPacket(NEW, "https://eu1.example", NOW - 60)
+
+    slow = FakeSource("beacon", OLD, waits=True)
+    resolver = ResolverClient(
+        (slow,), RecordCache(), typed_addresses=lambda _: (), clock=lambda: NOW, find_kept=find_kept
+    )
+    assert resolver.known(ALICE) is None, "what costs a look at the disk is not at hand"
+    assert await resolver.addresses_of(ALICE) == (THERE,)
+    (cached,) = resolver.explain(ALICE).records
+    assert (cached.source, cached.learned_at) == ("https://eu1.example", NOW - 60)
+    slow.release.set()
+    await resolver.refresh(ALICE)
+    assert await resolver.addresses_of(ALICE) == (THERE,), "an older record is no news after a restart either"
+    assert asked == [ALICE], "what is ready is not fetched again"
+
+
+async def test_the_addresses_of_an_older_ticket_come_last_and_those_of_the_local_network_do_not() -> None:
+    beacon = BeaconUrl.parse("https://eu1.example")
+    elsewhere = Address.parse("192.0.2.3:7777")
+    ticket = packet(signed_at=NOW - 9, addresses=(str(elsewhere),))
+    resolver = client(kept=(ticket,))
+    resolver.learn(replace(record(), relays=(beacon,)).sign(key(1)), "beacon")
+    resolver.learn(packet(signed_at=NOW - 5, addresses=(str(THERE),)), "local network", scope=Scope.LOCAL)
+    assert await resolver.addresses_of(ALICE) == (HERE, THERE, RelayAddress(beacon, ALICE), elsewhere)

@@ -86,37 +86,36 @@ def test_a_network_that_will_not_do_is_refused(network: str) -> None:
         VirtualAddresses(IPv4Network(network))
 
 
-def test_addresses_read_back_and_collisions_with_them() -> None:
+def test_addresses_come_back_and_collisions_with_them() -> None:
     addresses = VirtualAddresses(SMALL)
-    for number in range(1, 60):
-        addresses.address_of(VirtualKey(key(number).endpoint_id, "web"))
-    read = VirtualAddresses(SMALL)
-    read.load_json(json.loads(json.dumps(addresses.to_json())))
-    assert read.to_json() == addresses.to_json()
+    keys = [VirtualKey(key(number).endpoint_id, "web") for number in range(1, 60)]
+    chosen = {each: addresses.address_of(each) for each in keys}
+    again = VirtualAddresses(SMALL)
+    for each in reversed(keys):
+        again.restore(each, chosen[each])
+    assert {each: again.known_address(each) for each in keys} == chosen
 
 
-def test_saved_addresses_that_no_longer_fit_are_chosen_anew() -> None:
+def test_addresses_that_no_longer_fit_are_chosen_anew() -> None:
     addresses = VirtualAddresses(SMALL, limit=2)
-    addresses.load_json({str(ALICE): "127.64.0.1", str(WEB): "127.99.7.0", str(BOB): "127.99.7.9"})
-    assert addresses.to_json() == {str(BOB): "127.99.7.9"}
-    addresses.load_json({str(ALICE): "127.99.7.9", str(BOB): "127.99.7.8"})
-    assert addresses.to_json() == {str(BOB): "127.99.7.9"}
-    addresses.load_json({str(ALICE): "127.99.7.10", str(WEB): "127.99.7.11"})
+    for each, address in ((ALICE, "127.64.0.1"), (WEB, "127.99.7.0"), (BOB, "127.99.7.9")):
+        addresses.restore(each, IPv4Address(address))
+    assert [addresses.known_address(each) for each in (ALICE, WEB)] == [None, None]
+    addresses.restore(ALICE, IPv4Address("127.99.7.9"))
+    addresses.restore(BOB, IPv4Address("127.99.7.8"))
+    assert addresses.known_address(BOB) == IPv4Address("127.99.7.9")
+    addresses.restore(ALICE, IPv4Address("127.99.7.10"))
+    addresses.restore(WEB, IPv4Address("127.99.7.11"))
     assert addresses.known_address(WEB) is None
 
 
-@pytest.mark.parametrize(
-    ("saved", "says"),
-    [
-        ([], "Expected `object`"),
-        ({"a": 1}, "Expected `str`"),
-        ({"a": "127.64.0.1"}, "'a'"),
-        ({str(ALICE): "x"}, "'x'"),
-    ],
-)
-def test_damaged_addresses_are_refused_with_the_entry_that_is_wrong(saved: object, says: str) -> None:
-    with pytest.raises(InvalidState, match=says):
-        VirtualAddresses().load_json(saved)
+def test_what_is_forgotten_is_told() -> None:
+    addresses = VirtualAddresses(SMALL)
+    for each in (ALICE, WEB, BOB):
+        addresses.address_of(each)
+    assert set(addresses.forget(ALICE.endpoint_id)) == {ALICE, WEB}
+    assert len(addresses) == 1
+    assert addresses.forget(ALICE.endpoint_id) == ()
 
 
 @pytest.mark.parametrize("one", [ALICE, WEB, BOB])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.beacon.embedded import Database, SqliteAccounts, SqliteRecords, open_embedded
+from gateway.beacon.embedded import _SCHEMA, SqliteAccounts, SqliteRecords, open_embedded
 from gateway.beacon.stores import Balance, StoreUnavailable
+from gateway.database import Database
 from gateway.errors import StateError
 from gateway.limits import BEACON_SERIAL_SPARE_SECONDS
 from tests.lab.resolver_keys import NOW, key, packet
@@ -34,7 +35,7 @@ class Clock:
 
 @pytest.fixture
 async def database() -> AsyncIterator[Database]:
-    opened = await Database.open(None)
+    opened = await Database.open(None, what="the beacon's database", schema=_SCHEMA, version=1)
     yield opened
     await opened.close()
 
