@@ -109,7 +109,7 @@ async def run(
             async with contextlib.AsyncExitStack() as stack:
                 daemon = Daemon(home, overrides, config, secret_key, log)
                 await daemon.start(stack)
-                on_ready(await daemon.facade.status())
+                on_ready(await daemon.facade.status(with_contacts=False))
                 await daemon.stopped.wait()
                 _logger.info("stopping")
         finally:

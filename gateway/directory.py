@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.control.api import LoopbackReport, OfferReport
 from gateway.dialing import DialError
 from gateway.kept_state import LateRows, Table
-from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS, REMOTE_SERVICES_ABSENT
+from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS, LISTENERS, REMOTE_SERVICES_ABSENT
 from gateway.listeners.bindings import Binding
 from gateway.listeners.loopback import LoopbackListeners
 from gateway.remote_services import KnownServices
@@ -84,7 +84,7 @@ class Directory:
     async def start(self) -> None:
         """Listen for what contacts offered when they were last heard, so that addresses work before any question."""
         if self._addresses is not None:
-            self._listeners = LoopbackListeners(self._dialer, self._spawn)
+            self._listeners = LoopbackListeners(self._dialer, self._spawn, on_crowded_out=self._forget_facts)
             await self._listeners.apply(self._bindings())
 
     async def close(self) -> None:
@@ -134,8 +134,8 @@ class Directory:
             if name.service is None and self._contacts.is_contact(endpoint_id):
                 return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id, ipv4=self._address(endpoint_id))
             return NameFacts(NameStatus.UNKNOWN, reason)
-        if self._listeners is not None:
-            await self._listeners.apply(self._bindings())
+        self._remote.touch(endpoint_id)
+        await self._listen_for(endpoint_id)
         facts = self._facts_of(name, endpoint_id, known)
         if facts is None:
             return NameFacts(NameStatus.UNKNOWN, "every loopback address is taken; see: overlay status")
@@ -156,7 +156,7 @@ class Directory:
         """The endpoint told other services than before."""
         self._forget_facts()
         if self._listeners is not None:
-            self._spawn(self._listeners.apply(self._bindings()), f"listeners of {endpoint_id.short}")
+            self._spawn(self._listen_for(endpoint_id), f"listeners of {endpoint_id.short}")
 
     def contact_changed(self, endpoint_id: EndpointId) -> None:
         """A contact was added, removed or renamed."""
@@ -183,8 +183,7 @@ class Directory:
         except (DialError, TimeoutError) as error:
             _logger.info("%s does not tell its services yet: %s", endpoint_id.short, error)
             return
-        if self._listeners is not None:
-            await self._listeners.apply(self._bindings())
+        await self._listen_for(endpoint_id)
 
     # --- reports ----------------------------------------------------------------------------------------
 
@@ -270,14 +269,28 @@ class Directory:
             self._rows.put((endpoint_id.key, service or "", int(address)))
         return address
 
+    async def _listen_for(self, endpoint_id: EndpointId) -> None:
+        """Listen for what the endpoint offers now, and for nothing else of it."""
+        if self._listeners is not None:
+            host = str(OverlayName(endpoint_id))
+            await self._listeners.update(
+                lambda binding: binding.host.endswith(host), self._bindings_at(endpoint_id)
+            )
+
     def _bindings(self) -> list[Binding]:
-        """Everything that is to be listened for: each port of each known service, at its name and its endpoint's."""
+        """What is listened for at first, of those last asked for: more than there may be listeners is not looked at."""
         bindings: list[Binding] = []
         for endpoint_id in reversed(self._remote.known_endpoints()):
-            known = self._remote.known(endpoint_id)
-            for service in known.services if known is not None else ():
-                bindings += self._bindings_of(endpoint_id, service)
-        return bindings
+            if len(bindings) >= LISTENERS:
+                break
+            bindings += self._bindings_at(endpoint_id)
+        return bindings[:LISTENERS]
+
+    def _bindings_at(self, endpoint_id: EndpointId) -> list[Binding]:
+        """Each port of each service that is known of the endpoint, at its name and its endpoint's."""
+        known = self._remote.known(endpoint_id)
+        services = known.services if known is not None else ()
+        return [binding for service in services for binding in self._bindings_of(endpoint_id, service)]
 
     def _bindings_of(self, endpoint_id: EndpointId, service: ListedService) -> Iterable[Binding]:
         for label in (service.name, None):

@@ -82,7 +82,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
 
     # --- status -----------------------------------------------------------------------------------------
 
-    async def status(self) -> api.StatusReport:
+    async def status(self, *, with_contacts: bool = True) -> api.StatusReport:
         parts = self.parts
         return api.StatusReport(
             version=package.__version__,
@@ -96,7 +96,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
             addresses=tuple(map(str, parts.own_addresses())),
             relays=tuple(map(str, parts.own_relays())),
             services=await self.services(),
-            contacts=await self.contacts(),
+            contacts=await self.contacts() if with_contacts else (),
             tunnels=tuple(
                 self._tunnel(tunnel)
                 for tunnel in parts.endpoint.status()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.kept_state import KeptState
 
-_TABLE: Final = Table("remote_services", ("id", "services"))
+TABLE: Final = Table("remote_services", ("id", "services"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class RemoteServices:
         self._ask = ask
         self._spawn = state.spawn
         self._on_change = on_change
-        self._rows = LateRows(state, _TABLE)
+        self._rows = LateRows(state, TABLE)
         self._known: dict[EndpointId, KnownServices] = {}
         self._asking: dict[EndpointId, asyncio.Future[KnownServices]] = {}
         decoder = msgspec.json.Decoder(tuple[ListedService, ...])
-        for key, services in state.rows(_TABLE):
+        for key, services in state.rows(TABLE):
             try:
                 self._known[EndpointId(key)] = KnownServices(decoder.decode(services), None)
             except ValueError:  # the disk changed it; it is asked for again
@@ -64,6 +64,12 @@ class RemoteServices:
     def known(self, endpoint_id: EndpointId) -> KnownServices | None:
         """What the endpoint last told us, however long ago."""
         return self._known.get(endpoint_id)
+
+    def touch(self, endpoint_id: EndpointId) -> None:
+        """Somebody asks for it: it is the last to be forgotten."""
+        known = self._known.pop(endpoint_id, None)
+        if known is not None:
+            self._known[endpoint_id] = known
 
     def known_endpoints(self) -> tuple[EndpointId, ...]:
         """Every endpoint that ever told us, the least recently asked first."""

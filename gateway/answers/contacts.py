@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.answers.base import Answers, time_now
 from gateway.control import api
 from gateway.errors import UsageError
+from gateway.limits import CONTACTS_AT_ONCE
 from gateway.own_record import TICKET_LIFETIME
 from gateway.urls import join_command
 from resolver.contacts import Contact
@@ -21,25 +23,37 @@ from tunnels.identity import ID_CHARACTERS, EndpointId
 if TYPE_CHECKING:
     from resolver.signed_packets import SignedPacket
     from tunnels.paths.candidates import PathPolicy
+    from tunnels.status import TunnelStatus
 
 
 class ContactAnswers(Answers):
     """Contacts: list, add, remove, rename, choose paths; tickets: ours, and those of others."""
 
     async def contacts(self) -> tuple[api.ContactReport, ...]:
-        return tuple(self._contact(contact) for contact in self.parts.contacts.book)
+        tunnels = self.parts.endpoint.status()
+        reports = []
+        for contact in self.parts.contacts.book:
+            reports.append(self._contact(contact, tunnels))
+            if len(reports) % CONTACTS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # names are asked for, and bytes come, meanwhile
+        return tuple(reports)
 
-    def _contact(self, contact: Contact) -> api.ContactReport:
+    def _contact(
+        self, contact: Contact, tunnels: tuple[TunnelStatus, ...] | None = None
+    ) -> api.ContactReport:
+        """`tunnels` are all there are."""
         parts = self.parts
         known = parts.remote_services.known(contact.endpoint_id)
-        record = parts.records.explain(contact.endpoint_id).cached
-        addresses = dict.fromkeys((*contact.addresses, *(record.record.addresses if record else ())))
-        tunnels = [t for t in parts.endpoint.status() if t.endpoint_id == contact.endpoint_id]
+        record = parts.records.glance(contact.endpoint_id)
+        addresses = dict.fromkeys((*contact.addresses, *(record.addresses if record else ())))
+        if tunnels is None:
+            tunnels = parts.endpoint.status()
+        tunnels = tuple(tunnel for tunnel in tunnels if tunnel.endpoint_id == contact.endpoint_id)
         return api.ContactReport(
             petname=contact.petname,
             endpoint_id=str(contact.endpoint_id),
             addresses=tuple(map(str, addresses)),
-            relays=tuple(map(str, record.record.relays)) if record else (),
+            relays=tuple(map(str, record.relays)) if record else (),
             services=tuple(service.name for service in known.services) if known else (),
             connected=any(tunnel.state is TunnelState.OPEN for tunnel in tunnels) if tunnels else None,
             origin="configuration" if contact.petname in parts.contacts.configured else "command",

@@ -22,7 +22,7 @@ from gateway.listeners.udp import UdpListener
 from resolver.names import ServiceProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from gateway.dialing import Dialer
     from gateway.listeners.bindings import Key, Place
@@ -43,7 +43,10 @@ class LoopbackListeners:
         connection_limit: int = LISTENER_CONNECTIONS,
         dial_limit: int = LISTENER_DIALS,
         idle_seconds: float = FLOW_IDLE_SECONDS,
+        on_crowded_out: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_crowded_out` is told when a listener gave way to another one."""
+        self._on_crowded_out = on_crowded_out
         self._dialer = dialer
         self._spawn = spawn
         self._limit = limit
@@ -87,6 +90,31 @@ class LoopbackListeners:
                 del self._status[key]
                 self._used.pop(key, None)
 
+    async def update(self, owner: Callable[[Binding], bool], desired: Iterable[Binding]) -> None:
+        """As `apply`, of what one owner has: of that, exactly these are listened for, and nothing of others is looked at.
+
+        Its bindings count as used now; where there is no room those of others that were used longest ago give way.
+        """
+        wanted = {binding.key: binding for binding in reversed(list(desired))}
+        async with self._lock:
+            for key, status in list(self._status.items()):
+                if owner(status.binding) and wanted.get(key) != status.binding:
+                    self._close(key)
+            for key, binding in list(reversed(wanted.items()))[: self._limit]:
+                self.touch(key)
+                if key not in self._listening:
+                    self._make_room(wanted)
+                    await self._open(binding)
+
+    def _make_room(self, wanted: Mapping[Key, Binding]) -> None:
+        """Close the listener used longest ago if there are as many as there may be."""
+        if len(self._listening) >= self._limit:
+            others = (key for key in self._listening if key not in wanted)
+            oldest = min(others, key=lambda key: self._used.get(key, 0.0), default=None)
+            if oldest is not None:
+                self._close(oldest)
+                self._on_crowded_out()
+
     def status(self) -> tuple[ListenerStatus, ...]:
         """Each binding that is wanted, and how it is served."""
         return tuple(self._status.values())
@@ -128,9 +156,12 @@ class LoopbackListeners:
             _logger.info("%s listens at %s:%d: %s", binding.host, *place, note)
 
     def _close(self, key: Key) -> None:
-        _, listener = self._listening.pop(key)
-        del self._status[key]
-        listener.close()
+        """End the listener of a binding, if it has one, and forget the binding."""
+        _, listener = self._listening.pop(key, (None, None))
+        self._status.pop(key, None)
+        self._used.pop(key, None)
+        if listener is not None:
+            listener.close()
 
     def _on_used(self, binding: Binding) -> None:
         self.touch(binding.key)

@@ -171,3 +171,22 @@ async def test_addresses_outlive_a_restart_and_those_of_a_removed_contact_do_not
     assert third.directory.address_of(ALICE) is None
     assert third.remote.known(ALICE) is None
     await third.close()
+
+
+async def test_only_as_many_names_have_listeners_as_there_may_be_and_the_last_asked_for_are_among_them(
+    town, monkeypatch
+):
+    """More endpoints than listeners: each name that is asked for gets its own, and a fact never tells of one that ended."""
+    monkeypatch.setattr("gateway.directory.LISTENERS", 4)
+    town.directory._listeners._limit = 4
+    ids = [key(number).endpoint_id for number in range(4, 10)]
+    for endpoint_id in ids:
+        facts = await town.directory.lookup(OverlayName(endpoint_id, "web"))
+        (service,) = facts.services
+        _, writer = await asyncio.open_connection(str(service.address), service.listening_port)
+        writer.close()
+    assert len(town.directory._listeners.status()) == 4
+    assert town.directory.warnings() == ()
+    assert town.directory.lookup_nowait(OverlayName(ids[0], "web")) is None, "its listener gave way"
+    assert town.directory.lookup_nowait(OverlayName(ids[-1], "web")) is not None
+    assert len(town.directory._bindings()) == 4

@@ -337,3 +337,45 @@ async def test_a_flow_that_ends_by_itself_is_opened_again_later(monkeypatch) -> 
         await until(lambda: inbox.datagrams == [b"Q", b"AGAIN"])
         assert len(world.dialer.flows) == 2
         transport.close()
+
+
+def _of(name: str):
+    return lambda binding: binding.host.endswith(f"{name}.overlay")
+
+
+async def test_what_one_owner_has_is_updated_and_nothing_of_others() -> None:
+    async with _world() as world:
+        web, ssh = _binding("web.alice.overlay"), _binding("ssh.alice.overlay")
+        other = _binding("web.bob.overlay", ip=IPv4Address("127.80.8.2"))
+        await world.listeners.apply([web, other])
+        await world.listeners.update(_of("alice"), [ssh])
+        assert world.listeners.place_of(web.key) is None
+        assert world.listeners.place_of(ssh.key) is not None
+        assert world.listeners.place_of(other.key) is not None
+        await world.listeners.update(_of("alice"), [])
+        assert [status.binding for status in world.listeners.status()] == [other]
+
+
+async def test_a_new_listener_takes_the_place_of_the_one_used_longest_ago() -> None:
+    crowded: list[None] = []
+    async with _world(limit=2, on_crowded_out=lambda: crowded.append(None)) as world:
+        names = ("alice", "bob", "carol")
+        alice, bob, carol = (
+            _binding(f"web.{name}.overlay", ip=IPv4Address(f"127.80.8.{number}"))
+            for number, name in enumerate(names, 1)
+        )
+        for name, binding in zip(names[:2], (alice, bob), strict=True):
+            await world.listeners.update(_of(name), [binding])
+            await asyncio.sleep(0.002)  # the loop's clock tells them apart
+        world.listeners.touch(alice.key)
+        assert not crowded
+        await world.listeners.update(_of("carol"), [carol])
+        listening = {status.binding for status in world.listeners.status()}
+        assert (listening, crowded) == ({alice, carol}, [None])
+
+
+async def test_one_owner_has_no_more_listeners_than_there_may_be_and_its_first_bindings_get_them() -> None:
+    async with _world(limit=2) as world:
+        bindings = [_binding(ip=IPv4Address(f"127.80.8.{number}")) for number in range(1, 6)]
+        await world.listeners.update(_of("alice"), bindings)
+        assert {status.binding for status in world.listeners.status()} == set(bindings[:2])
