@@ -39,7 +39,7 @@ from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
 from gateway.overlay_dialer import OverlayDialer
-from gateway.own_record import own_record
+from gateway.own_record import own_record, published_parts
 from gateway.own_services import OwnServices
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
@@ -47,10 +47,11 @@ from gateway.proxy.listener import ProxyListener, ProxySettings
 from gateway.proxy.requests import Credentials
 from gateway.proxy.routing import OtherHosts
 from gateway.proxy.upstream import UpstreamProxy
-from gateway.publishing import RECORD_LIFETIME, Publisher
+from gateway.publishing import LIFETIMES, Publisher
 from gateway.remote_services import RemoteServices
 from gateway.supervision import Supervisor
 from resolver.client import ResolverClient
+from resolver.discovery.base import Scope
 from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
 from resolver.discovery.static import ContactsSource
 from resolver.errors import ListenError
@@ -71,10 +72,9 @@ if TYPE_CHECKING:
 
     from gateway.config.settings import TunnelSettings
     from gateway.home import Home
+    from gateway.publishing import Made
     from resolver.discovery.base import RecordSource
     from resolver.record_cache import CachedRecord, KeptPacket
-    from resolver.records import EndpointRecord
-    from resolver.signed_packets import SignedPacket
     from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.paths.candidates import PathPolicy
@@ -237,7 +237,7 @@ class Daemon:
             with_local_relays=lambda: any(beacon.is_local for beacon in self._config.beacons.urls),
         )
         stack.push_async_callback(self._records.close)
-        self._publisher = Publisher(self._published_record, self._records.publish, random.random)
+        self._publisher = Publisher(self._published_record, self._publish_places, random.random, time_now)
 
     async def _start_lending(self, stack: contextlib.AsyncExitStack) -> Lending | None:
         """Before the tunnels, so that they end first: peers are told goodbye by way of our own relay, too."""
@@ -259,13 +259,17 @@ class Daemon:
         self._endpoint.set_beacons(self._config.beacons.urls, self._lenders.relays)
 
     def _record_sources(self) -> tuple[RecordSource, ...]:
-        settings = self._config.beacons
-        beacons = tuple(dict.fromkeys((*settings.urls, *settings.records)))
+        beacons = self._beacon_sources()
         return (
             ContactsSource(lambda: self._contacts.book),
-            *(BeaconSource(beacon, self._beacon_http) for beacon in beacons),
-            HomesSource(self._relays_of, lambda: beacons, self._beacon_http),
+            *beacons,
+            HomesSource(self._relays_of, lambda: tuple(each.beacon for each in beacons), self._beacon_http),
         )
+
+    def _beacon_sources(self) -> tuple[BeaconSource, ...]:
+        settings = self._config.beacons
+        beacons = dict.fromkeys((*settings.urls, *settings.records))
+        return tuple(BeaconSource(beacon, self._beacon_http) for beacon in beacons)
 
     def _relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
         return self._records.relays_of(endpoint_id)
@@ -288,21 +292,31 @@ class Daemon:
         self._lenders.learned(cached.packet.endpoint_id)
         self._endpoint.addresses_changed(cached.packet.endpoint_id)
 
-    def _published_record(self) -> tuple[EndpointRecord, SignedPacket] | None:
-        """Our record as anybody may read it: none of our local addresses, and at nobody's if we are not to be found."""
-        settings = self._config.beacons
-        if not settings.publish or not (settings.urls or settings.records):
-            return None
+    def _published_record(self, scope: Scope) -> Made | str:
+        """Our record for a scope as [publish] has it, or why there is none."""
+        local, settings = scope is Scope.LOCAL, self._config
+        words = settings.publish.lan if local else settings.publish.public
+        if not words:
+            return f"[publish] {'lan' if local else 'public'} is empty"
+        if local and settings.tunnels.path_policy in ("relay-only", "no-lan"):
+            return f"[tunnels] path_policy = {settings.tunnels.path_policy} keeps our addresses to ourselves"
         return own_record(
             self._secret_key,
-            nickname=self._nickname(),
-            addresses=self._config.tunnels.addresses,
-            services=self._exposed.public(),
-            relays=self._own_relays(),
-            lends=self._lending.url if self._lending is not None else None,
+            **published_parts(
+                words,
+                nickname=settings.gateway.nickname,
+                addresses=self._own_addresses() if local else settings.tunnels.addresses,
+                services=self._exposed.public(),
+                relays=self._own_relays(),
+                lends=self._lending.url if self._lending is not None else None,
+            ),
             now=time_now(),
-            lifetime=RECORD_LIFETIME,
+            lifetime=LIFETIMES[scope],
         )
+
+    def _publish_places(self) -> tuple[RecordSource, ...]:
+        """The sources that keep our record."""
+        return self._beacon_sources() if self._config.beacons.publish else ()
 
     def _own_relays(self) -> tuple[BeaconUrl, ...]:
         """Where peers find us, our home first."""
@@ -483,7 +497,8 @@ class Daemon:
             reach=self._endpoint,
             vouchers=self._vouchers,
             lending=self._lending,
-            unpublished=lambda: self._publisher.failures,
+            publisher=self._publisher,
+            published_record=self._published_record,
         )
 
     def _access_changed(self) -> None:

@@ -11,6 +11,7 @@ import gateway as package
 from gateway.answers.base import time_now
 from gateway.answers.names import NameAnswers
 from gateway.answers.network import NetworkAnswers
+from gateway.answers.records import RecordAnswers
 from gateway.answers.services import ServiceAnswers
 from gateway.control import api
 from gateway.errors import UsageError
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from gateway.home import Home
     from gateway.lending import Lending
     from gateway.overlay_dialer import OverlayDialer
+    from gateway.publishing import Made, Publisher
     from gateway.reach import Reach
     from gateway.remote_services import RemoteServices
     from resolver.client import ResolverClient
+    from resolver.discovery.base import Scope
     from tunnels.endpoint import Endpoint
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.status import TunnelStatus
@@ -67,8 +70,9 @@ class Parts:
     """By the loop's clock."""
     own_relays: Callable[[], tuple[BeaconUrl, ...]]
     """Our beacons, our home first."""
-    unpublished: Callable[[], dict[str, str]]
-    """Why our record could not be put at each beacon where it could not."""
+    publisher: Publisher
+    published_record: Callable[[Scope], Made | str]
+    """Our record for a scope as it would be published now, or why there is none."""
     reach: Reach | None = None
     """What tells of paths and beacons; None where there is nothing of the kind."""
     vouchers: HeldVouchers | None = None
@@ -77,7 +81,7 @@ class Parts:
     """The relay that we lend."""
 
 
-class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
+class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 
     # --- status -----------------------------------------------------------------------------------------
@@ -112,7 +116,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers):
                 *parts.contacts.warnings,
                 *parts.exposed.warnings,
                 *parts.directory.warnings(),
-                *(f"our record is not at {where}: {why}" for where, why in parts.unpublished().items()),
+                *(f"our record is not at {where}: {why}" for where, why in parts.publisher.failures.items()),
             ),
         )
 

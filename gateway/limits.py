@@ -284,8 +284,15 @@ NAT_HISTORY_BYTES: Final = 1024 * 1024
 PUBLISH_EVERY_SECONDS: Final = 3600.0
 """Our record is published again within an hour: stores of strangers, such as the DHT's, forget one after two."""
 
+LOCAL_RECORD_LIFETIME: Final = 600.0
+"""Seconds for which our record on the local network may be used: addresses there change when we move."""
+
+PUBLISH_LOCAL_EVERY_SECONDS: Final = 240.0
+"""The same for our record on the local network: one may be lost before the last one expires."""
+
 PUBLISH_DEBOUNCE_SECONDS: Final = 0.5
-"""From a change to the publication that tells of it: what changes together is published together."""
+"""From a change to the publication that tells of it, at least, and twice that at most: what changes together is published
+together."""
 
 PUBLISH_GAP_SECONDS: Final = 5.0
 """Least time between two publications: a beacon lets nobody write all the time."""

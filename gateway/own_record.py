@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from resolver.limits import RECORD_ADDRESSES, RECORD_RELAYS, RECORD_SERVICES
 from resolver.records import EndpointRecord, fits_record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from resolver.records import PublicService
     from resolver.signed_packets import SignedPacket
     from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import SecretKey
 
+
+class PublishedParts(TypedDict):
+    """What a record tells, as `own_record` takes it."""
+
+    nickname: str
+    addresses: Sequence[Address]
+    services: Sequence[PublicService]
+    relays: Sequence[BeaconUrl]
+    lends: BeaconUrl | None
+
+
 TICKET_LIFETIME: Final = 30 * 86400.0
 """Seconds a ticket is good for unless asked otherwise: addresses of homes and laptops change about that often."""
+
+
+def published_parts(
+    words: Collection[str],
+    *,
+    nickname: str,
+    addresses: Sequence[Address],
+    services: Sequence[PublicService],
+    relays: Sequence[BeaconUrl],
+    lends: BeaconUrl | None,
+) -> PublishedParts:
+    """What of all this a record may tell, by the words of [publish]; for `own_record`.
+
+    `nickname` is one that the owner chose, never one made of the machine's name.
+    """
+    return {
+        "nickname": nickname if "nickname" in words else "",
+        "addresses": addresses if "addresses" in words else (),
+        "services": services if "services" in words else (),
+        "relays": relays if "relays" in words else (),
+        "lends": lends if "relays" in words else None,
+    }
 
 
 def own_record(

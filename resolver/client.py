@@ -248,26 +248,6 @@ class ResolverClient:
             return None
         return self._search(endpoint_id)
 
-    async def publish(self, packet: SignedPacket, scope: Scope = Scope.PUBLIC) -> dict[str, str]:
-        """Make our own record for `scope` known at all its sources at once; returns why it failed, by the names of those that did."""
-        failures: dict[str, str] = {}
-
-        async def publish_at(source: RecordSource) -> None:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    await source.publish(packet)
-            except TimeoutError:
-                failures[source.name] = f"no answer within {self._seconds:g} s"
-            except (DiscoveryError, OSError) as error:
-                failures[source.name] = str(error)
-
-        async with asyncio.TaskGroup() as group:
-            for source in self._sources:
-                if source.scope is not scope:
-                    continue
-                group.create_task(publish_at(source), name=f"publish at {source.name}")
-        return failures
-
     def explain(self, endpoint_id: EndpointId) -> Explanation:
         """What is known of the endpoint, and what came of the last search for it."""
         now = self._clock()

@@ -10,6 +10,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
+from gateway.cli.published import show_published
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -95,10 +96,18 @@ def down_command(session: Session) -> None:
 
 
 @click.command("status", cls=Command, short_help="What listens, is exposed, is connected.")
+@click.option("--published", is_flag=True, help="What our records tell, and where they are.")
 @output.json_option
 @pass_session
-def status_command(session: Session, *, as_json: bool) -> None:
+def status_command(session: Session, *, published: bool, as_json: bool) -> None:
     """What the running gateway listens on, exposes, knows and is connected to."""
+    if published:
+        records = session.client().published()
+        if as_json:
+            output.echo_json(records)
+        else:
+            show_published(records)
+        return
     report = session.client().status()
     if as_json:
         output.echo_json(report)

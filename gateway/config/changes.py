@@ -20,6 +20,8 @@ APPLIED_LIVE: Final = frozenset(
         "beacons.urls",
         "beacons.publish",
         "beacons.records",
+        "publish.public",
+        "publish.lan",
         "proxy.username",
         "proxy.password",
         "proxy.other_hosts",

@@ -24,6 +24,9 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0.1, le=86400)]
 PathPolicyName: TypeAlias = Literal["auto", "direct-only", "relay-only", "no-lan"]
 """Which paths may be used; `tunnels.paths` knows what each means."""
 
+PublishedThing: TypeAlias = Literal["relays", "services", "addresses", "nickname"]
+"""What a published record may tell; see configs/gateway.toml."""
+
 LoginText: TypeAlias = Annotated[str, Meta(max_length=255)]
 """RFC 1929 gives user name and password one length byte each."""
 
@@ -92,6 +95,13 @@ class BeaconSettings(_Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.proxy:
             check_proxy(self.proxy)
+
+
+class PublishSettings(_Settings, frozen=True, kw_only=True):
+    """[publish]: what our records say of us, and to whom."""
+
+    public: Annotated[tuple[PublishedThing, ...], Meta(max_length=4)] = ("relays", "services")
+    lan: Annotated[tuple[PublishedThing, ...], Meta(max_length=4)] = ("relays", "services", "addresses")
 
 
 class LendSettings(_Settings, frozen=True, kw_only=True):
@@ -217,6 +227,7 @@ class Config(_Settings, frozen=True, kw_only=True):
     gateway: GatewaySettings = GatewaySettings()
     tunnels: TunnelSettings = TunnelSettings()
     beacons: BeaconSettings = BeaconSettings()
+    publish: PublishSettings = PublishSettings()
     lend: LendSettings = LendSettings()
     proxy: ProxySettings = ProxySettings()
     dns: DnsSettings = DnsSettings()

@@ -15,6 +15,7 @@ from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec rea
 
 if TYPE_CHECKING:
     from gateway.control.netcheck import NetcheckReport, NetcheckRequest
+    from gateway.control.records import ExplainRequest, ExplanationReport, PublishedReport
 
 API_VERSION: Final = 1
 """The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
@@ -521,6 +522,12 @@ class Gateway(Protocol):
 
     async def resolve(self, request: ResolveRequest) -> ResolveReport:
         """What a name stands for; DialError with UNKNOWN_NAME when it does not exist."""
+
+    async def explain(self, request: ExplainRequest) -> ExplanationReport:
+        """Ask all sources for an endpoint's records; DialError when nobody goes by the name."""
+
+    async def published(self) -> tuple[PublishedReport, ...]:
+        """Our records: what they tell, where they are, and why they are not."""
 
     async def reload(self) -> ReloadReport:
         """Read the configuration again; ConfigurationError leaves everything as it was."""

@@ -20,6 +20,7 @@ import gateway as package
 from gateway.control import api
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.netcheck import NetcheckReport
+from gateway.control.records import ExplanationReport, PublishedReport
 from gateway.errors import GatewayError, NotRunning
 from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.control.netcheck import NetcheckRequest
+    from gateway.control.records import ExplainRequest
     from gateway.home import Home
 
 T = TypeVar("T")
@@ -111,6 +113,14 @@ class ControlClient:
     def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
         """See `Gateway.resolve`."""
         return self._call("POST", "/resolve", api.ResolveReport, request)
+
+    def explain(self, request: ExplainRequest) -> ExplanationReport:
+        """See `Gateway.explain`."""
+        return self._call("POST", "/explain", ExplanationReport, request)
+
+    def published(self) -> tuple[PublishedReport, ...]:
+        """See `Gateway.published`."""
+        return self._call("GET", "/published", tuple[PublishedReport, ...])
 
     def reload(self) -> api.ReloadReport:
         """See `Gateway.reload`."""

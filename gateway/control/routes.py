@@ -15,6 +15,7 @@ import gateway as package
 from gateway.control import api
 from gateway.control.errors import ErrorReply, reply_of
 from gateway.control.netcheck import NetcheckRequest
+from gateway.control.records import ExplainRequest
 from gateway.errors import GatewayError, UsageError
 from gateway.limits import CONTROL_BODY_BYTES, CONTROL_BODY_SECONDS, CONTROL_LOG_LINES
 from gateway.logs import LogTail
@@ -91,6 +92,12 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def resolve(request: web.Request) -> web.Response:
         return _answer(await gateway.resolve(await _body(request, api.ResolveRequest)))
 
+    async def explain(request: web.Request) -> web.Response:
+        return _answer(await gateway.explain(await _body(request, ExplainRequest)))
+
+    async def published(request: web.Request) -> web.Response:
+        return _answer(await gateway.published())
+
     async def reload(request: web.Request) -> web.Response:
         return _answer(await gateway.reload())
 
@@ -120,6 +127,8 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("GET", "/paths/{name}", paths_to),
         ("POST", "/netcheck", netcheck),
         ("POST", "/resolve", resolve),
+        ("POST", "/explain", explain),
+        ("GET", "/published", published),
         ("POST", "/reload", reload),
         ("POST", "/down", down),
         ("GET", "/logs", logs),

@@ -105,12 +105,10 @@ class BeaconSource:
 
     scope = Scope.PUBLIC
 
-    def __init__(self, beacon: BeaconUrl, http: BeaconHttp, *, publishes: bool = True) -> None:
-        """`publishes` is False for one that is only asked."""
+    def __init__(self, beacon: BeaconUrl, http: BeaconHttp) -> None:
         self.beacon = beacon
         self.name = beacon.origin
         self._http = http
-        self._publishes = publishes
 
     def __repr__(self) -> str:
         return f"<BeaconSource {self.name}>"
@@ -121,8 +119,7 @@ class BeaconSource:
 
     async def publish(self, packet: SignedPacket) -> None:
         """Put our record there."""
-        if self._publishes:
-            await self._http.publish(self.beacon, packet)
+        await self._http.publish(self.beacon, packet)
 
 
 class HomesSource:

@@ -1,6 +1,8 @@
 """Our own record."""
 
-from gateway.own_record import own_record
+import pytest
+
+from gateway.own_record import own_record, published_parts
 from resolver.records import EndpointRecord, PublicService
 from tests.lab.resolver_keys import NOW, TCP, key
 from tunnels.addresses import Address, BeaconUrl
@@ -40,3 +42,28 @@ def test_it_tells_of_the_relay_that_we_lend_unless_its_url_is_too_long():
     long = BeaconUrl("https", "a" * 200, 7443, key(1).endpoint_id)
     record, _ = own_record(key(1), nickname="", addresses=[], services=[], lends=long, now=NOW)
     assert record.lends is None
+
+
+ALL = {
+    "nickname": "alice",
+    "addresses": [Address.parse("192.0.2.1:7777")],
+    "services": [PublicService("web", 80, 80, TCP)],
+    "relays": [BeaconUrl.parse("https://eu1.example")],
+    "lends": BeaconUrl("https", "192.0.2.9", 7443, key(1).endpoint_id),
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), set()),
+        (("relays",), {"relays", "lends"}),
+        (("services",), {"services"}),
+        (("addresses", "nickname"), {"addresses", "nickname"}),
+    ],
+)
+def test_only_what_the_policy_names_is_published(words: tuple[str, ...], told: set[str]):
+    parts = published_parts(words, **ALL)
+    assert {name for name, value in parts.items() if value} == told
+    record, _ = own_record(key(1), **parts, now=NOW)
+    assert {name for name in ALL if getattr(record, name)} == told

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,15 +16,17 @@ from gateway.limits import (
     PUBLISH_RETRY_LONGEST,
     PUBLISH_RETRY_SECONDS,
 )
-from gateway.publishing import Publisher, PublishPlan
-from tests.lab.resolver_keys import key, record
+from gateway.publishing import EVERY, LIFETIMES, Publisher, PublishPlan
+from resolver.discovery.base import Scope
+from resolver.errors import DiscoveryError
+from tests.lab.resolver_keys import NOW, key, record
+from tests.lab.resolver_sources import FakeSource
 from tunnels.addresses import BeaconUrl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from resolver.records import EndpointRecord
-    from resolver.signed_packets import SignedPacket
+    from gateway.publishing import Made
 
 HOME = BeaconUrl.parse("https://eu1.example")
 
@@ -54,6 +55,26 @@ def test_it_is_repeated_within_an_hour_and_not_by_everybody_at_once(chance: floa
     assert one.due - 100.0 == PUBLISH_EVERY_SECONDS * (0.75 + 0.25 * chance)
 
 
+def test_a_change_of_many_at_once_is_not_published_by_all_at_once() -> None:
+    due = {}
+    for chance in (0.0, 0.5, 0.999):
+        one = plan(chance)
+        one.changed(10.0)
+        due[chance] = one.due
+    assert due[0.0] < due[0.5] < due[0.999] < 10.0 + 2 * PUBLISH_DEBOUNCE_SECONDS
+
+
+@pytest.mark.parametrize("scope", [Scope.PUBLIC, Scope.LOCAL])
+@pytest.mark.parametrize("chance", [0.0, 0.999])
+def test_a_record_is_renewed_before_it_expires_even_if_one_renewal_is_lost(
+    scope: Scope, chance: float
+) -> None:
+    one = PublishPlan(lambda: chance, EVERY[scope])
+    one.published(0.0, complete=True)
+    assert one.due is not None
+    assert 2 * one.due < LIFETIMES[scope]
+
+
 def test_failures_are_repeated_at_growing_intervals_up_to_a_longest() -> None:
     one, pauses = plan(0.5), []
     for _ in range(40):
@@ -73,78 +94,147 @@ def test_nothing_is_due_when_nothing_is_to_be_published() -> None:
     assert one.due is None
 
 
-class Beacon:
-    """What is published, and what the record says."""
+class World:
+    """A beacon, a pkarr relay and the local network, and what our records say."""
 
     def __init__(self) -> None:
-        self.record: EndpointRecord | None = record()
+        self.eu, self.us = FakeSource("https://eu1.example"), FakeSource("https://us1.example")
+        self.lan = FakeSource("local network", scope=Scope.LOCAL)
+        self.sources = [self.eu, self.us, self.lan]
+        self.records: dict[Scope, Any] = {Scope.PUBLIC: record(addresses=()), Scope.LOCAL: record()}
         self.made = 0
-        self.published: asyncio.Queue[SignedPacket] = asyncio.Queue()
-        self.failures: dict[str, str] = {}
-        self.publisher = Publisher(self.make, self.publish, lambda: 0.0)
+        self.publisher = Publisher(self.make, lambda: self.sources, lambda: 0.0, lambda: NOW, seconds=0.05)
 
-    def make(self) -> tuple[EndpointRecord, SignedPacket] | None:
-        if self.record is None:
-            return None
+    def make(self, scope: Scope) -> Made | str:
+        made = self.records[scope]
+        if isinstance(made, str):
+            return made
         self.made += 1
-        now = replace(self.record, timestamp=self.record.timestamp + self.made)
+        now = replace(made, timestamp=made.timestamp + self.made)
         return now, now.sign(key(1))
 
-    async def publish(self, packet: SignedPacket) -> dict[str, str]:
-        self.published.put_nowait(packet)
-        return self.failures
+    async def at(self, source: FakeSource, count: int) -> None:
+        """Until so many records were put there."""
+        async with asyncio.timeout(5):
+            while len(source.published) < count:  # noqa: ASYNC110 - the fake has no event for it
+                await asyncio.sleep(0.001)
 
 
 @pytest.fixture
-async def beacon(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Beacon]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(publishing, "PUBLISH_DEBOUNCE_SECONDS", 0.0)
     monkeypatch.setattr(publishing, "PUBLISH_GAP_SECONDS", 0.0)
-    beacon = Beacon()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(beacon.publisher.run())
-        yield beacon
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    monkeypatch.setattr(publishing, "PUBLISH_RETRY_SECONDS", 0.002)
+    world = World()
+    task = asyncio.get_running_loop().create_task(world.publisher.run())
+    yield world
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+    for _ in range(30):
+        await asyncio.sleep(0.001)
 
 
-async def test_it_is_published_at_start_and_when_it_says_something_new(beacon: Beacon) -> None:
-    first = await beacon.published.get()
-    beacon.publisher.changed()
+async def test_each_place_gets_the_record_of_its_scope_at_start(world: World) -> None:
+    for source in world.sources:
+        await world.at(source, 1)
+    assert world.eu.published == world.us.published, "one packet for all of a scope"
+    assert world.eu.published[0].packet != world.lan.published[0].packet
+    world.publisher.changed()
     await settle()
-    assert beacon.published.empty(), "nothing is new"
-    assert beacon.record is not None
-    beacon.record = replace(beacon.record, relays=(HOME,))
-    beacon.publisher.changed()
-    second = await beacon.published.get()
-    assert second.timestamp > first.timestamp
+    assert [len(source.published) for source in world.sources] == [1, 1, 1], "nothing is new"
 
 
-async def test_failures_are_told_once_and_tried_again(
-    beacon: Beacon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_change_is_told_only_where_it_concerns_somebody(world: World) -> None:
+    await world.at(world.lan, 1)
+    await settle()
+    world.records[Scope.PUBLIC] = replace(world.records[Scope.PUBLIC], relays=(HOME,))
+    world.publisher.changed()
+    await world.at(world.eu, 2)
+    await world.at(world.us, 2)
+    assert world.us.published[1].timestamp > world.us.published[0].timestamp
+    await settle()
+    assert len(world.lan.published) == 1
+
+
+async def test_a_place_that_fails_is_tried_again_alone_and_told_of_once(
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(publishing, "PUBLISH_RETRY_SECONDS", 0.0)
-    beacon.failures = {"https://eu1.example": "no answer in time"}
-    for _ in range(4):
-        await beacon.published.get()
-    beacon.failures = {}
-    await beacon.published.get()
+    world.us.found = DiscoveryError("us1.example: it is busy")
+    await world.at(world.eu, 1)
     await settle()
-    assert beacon.publisher.failures == {}
-    assert caplog.text.count("our record is not published at https://eu1.example: no answer in time") == 1
+    assert world.publisher.failures == {"https://us1.example": "us1.example: it is busy"}
+    world.us.found = None
+    await world.at(world.us, 1)
+    await settle()
+    assert world.publisher.failures == {}
+    assert len(world.eu.published) == 1, "the others are left in peace"
+    assert caplog.text.count("not published at https://us1.example: us1.example: it is busy") == 1
 
 
-async def test_nothing_is_published_while_the_owner_does_not_want_it(beacon: Beacon) -> None:
-    await beacon.published.get()
-    wanted, beacon.record = beacon.record, None
-    beacon.publisher.changed()
+async def test_a_place_that_does_not_answer_keeps_nobody_waiting(world: World) -> None:
+    world.us.release.clear()
+    await world.at(world.eu, 1)
+    world.records[Scope.PUBLIC] = replace(world.records[Scope.PUBLIC], relays=(HOME,))
+    world.publisher.changed()
+    await world.at(world.eu, 2)
+    while not world.publisher.failures:  # noqa: ASYNC110 - its time is the publisher's own
+        await asyncio.sleep(0.001)
+    assert world.publisher.failures == {"https://us1.example": "no answer within 0.05 s"}
+    world.us.release.set()
+    await world.at(world.us, 1)
+    assert world.us.published[0].packet == world.eu.published[1].packet, "what it missed, it gets at once"
+
+
+async def test_what_changes_while_it_is_being_put_somewhere_is_put_there_next(world: World) -> None:
+    world.us.release.clear()
+    await world.at(world.eu, 1)
+    world.records[Scope.PUBLIC] = replace(world.records[Scope.PUBLIC], relays=(HOME,))
+    world.publisher.changed()
+    await asyncio.sleep(0.002)
+    world.us.release.set()
+    await world.at(world.us, 2)
+    assert world.us.published[1].packet == world.eu.published[-1].packet
+
+
+async def test_nothing_is_published_while_the_owner_does_not_want_it(world: World) -> None:
+    await world.at(world.lan, 1)
+    wanted, world.records[Scope.LOCAL] = world.records[Scope.LOCAL], "[publish] lan is empty"
+    world.publisher.changed()
     await settle()
-    assert beacon.published.empty()
-    beacon.record = wanted
-    beacon.publisher.changed()
-    await beacon.published.get()
+    (lan,) = (each for each in world.publisher.publications() if each.scope is Scope.LOCAL)
+    assert (lan.next_in, lan.published_at) == (None, NOW)
+    world.records[Scope.LOCAL] = wanted
+    world.publisher.changed()
+    await world.at(world.lan, 2)
+
+
+async def test_places_come_and_go(world: World) -> None:
+    await world.at(world.eu, 1)
+    new = FakeSource("https://ap1.example")
+    world.sources = [world.eu, new]
+    world.publisher.changed()
+    await world.at(new, 1)
+    await settle()
+    assert {each.place for each in world.publisher.publications()} == {
+        "https://eu1.example",
+        "https://ap1.example",
+    }
+    assert len(world.eu.published) == 1
+
+
+async def test_it_is_told_what_is_where_and_until_when(world: World) -> None:
+    world.us.found = OSError("no route")
+    for source in (world.eu, world.lan):
+        await world.at(source, 1)
+    await settle()
+    told = {each.place: each for each in world.publisher.publications()}
+    eu, us, lan = (told[source.name] for source in world.sources)
+    assert (eu.published_at, eu.expires, eu.problem) == (NOW, float(world.records[Scope.PUBLIC].expires), "")
+    assert eu.next_in is not None
+    assert PUBLISH_EVERY_SECONDS / 2 < eu.next_in <= PUBLISH_EVERY_SECONDS
+    assert (us.published_at, us.expires, us.problem) == (None, None, "no route")
+    assert lan.next_in is not None
+    assert lan.next_in < LIFETIMES[Scope.LOCAL] / 2

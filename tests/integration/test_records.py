@@ -25,8 +25,12 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
-def with_beacon(home: Path, name: str, beacon: BeaconUrl, *flags: str) -> GatewayProcess:
-    return GatewayProcess(home / name, "--beacon", str(beacon), *flags, nickname=name)
+ADDRESSES = '[publish]\npublic = ["relays", "services", "addresses"]\n'
+"""The configuration of a gateway that is found without the help of a relay."""
+
+
+def with_beacon(home: Path, name: str, beacon: BeaconUrl, *flags: str, config: str = "") -> GatewayProcess:
+    return GatewayProcess(home / name, "--beacon", str(beacon), *flags, nickname=name, config=config)
 
 
 async def published(relay: PkarrRelay, gateway: GatewayProcess, *, after: int = 0) -> EndpointRecord:
@@ -44,7 +48,8 @@ async def test_an_id_is_enough_where_both_know_a_relay_and_is_remembered_without
     port = free_port()
     async with PkarrRelay(SecretKey(bytes(31) + b"\x07")) as relay:
         alice = with_beacon(
-            tmp_path, "alice", relay.url, "--tunnel-port", str(port), "--address", f"127.0.0.1:{port}"
+            *(tmp_path, "alice", relay.url, "--tunnel-port", str(port), "--address", f"127.0.0.1:{port}"),
+            config=ADDRESSES,
         )
         bob = with_beacon(tmp_path, "bob", relay.url)
         try:
@@ -131,7 +136,8 @@ async def test_a_beacon_with_its_own_certificate_keeps_records_too(tmp_path: Pat
             url = re.search(r"https://127\.0\.0\.1:[0-9]+#[a-z0-9]{52}", line)
         there = BeaconUrl.parse(url[0])
         alice = with_beacon(
-            tmp_path, "alice", there, "--tunnel-port", str(port), "--address", f"127.0.0.1:{port}"
+            *(tmp_path, "alice", there, "--tunnel-port", str(port), "--address", f"127.0.0.1:{port}"),
+            config=ADDRESSES,
         )
         bob = with_beacon(tmp_path, "bob", there)
         try:

@@ -18,6 +18,15 @@ from gateway.control.netcheck import (
     NetcheckReport,
     NetcheckRequest,
 )
+from gateway.control.records import (
+    ExplainRequest,
+    ExplanationReport,
+    FoundAddressReport,
+    PlaceReport,
+    PublishedReport,
+    RecordReport,
+    SourceReport,
+)
 from gateway.control.server import ControlServer
 from gateway.dialing import DialError, Failure
 from gateway.errors import ConfigurationError, GatewayError, UsageError
@@ -263,6 +272,50 @@ class FakeGateway:
             remedies=("forward UDP 41641",),
             network_class="symmetric, random ports",
             ladders=self._ladders(request),
+        )
+
+    async def explain(self, request: ExplainRequest) -> ExplanationReport:
+        if request.name != "alice":
+            raise DialError(Failure.UNKNOWN_NAME, f"resolve: nobody is called {request.name}")
+        return ExplanationReport(
+            name="alice.overlay",
+            endpoint_id=ALICE,
+            petname="alice",
+            sources=(
+                SourceReport(
+                    source="https://eu1.example", finding="found", seconds=0.02, age=65, in_use=True
+                ),
+                SourceReport(source="dht", finding="failed", detail="no node answers", seconds=1.5),
+                SourceReport(source="local network", finding="nothing", seconds=0.1),
+            ),
+            records=(
+                RecordReport(
+                    scope="public",
+                    source="https://eu1.example",
+                    age=65,
+                    learned_ago=5,
+                    expires_in=3700,
+                    in_use=True,
+                    relays=("https://eu1.example",),
+                ),
+                RecordReport(scope="given", source="ticket", age=7200, learned_ago=7100, expires_in=86400),
+            ),
+            addresses=(FoundAddressReport(address="192.0.2.1:7777", sources=("typed by hand", "ticket")),),
+        )
+
+    async def published(self) -> tuple[PublishedReport, ...]:
+        return (
+            PublishedReport(
+                scope="public",
+                words=("relays", "services"),
+                relays=("https://eu1.example",),
+                bytes=200,
+                places=(
+                    PlaceReport(place="https://eu1.example", published_ago=65, good_for=604000, next_in=3000),
+                    PlaceReport(place="dht", next_in=5, problem="no node answers"),
+                ),
+            ),
+            PublishedReport(scope="local", why_not="[publish] lan is empty"),
         )
 
     async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:

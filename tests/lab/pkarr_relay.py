@@ -35,6 +35,8 @@ class PkarrRelay:
         self._secret_key = secret_key
         self.payloads: dict[str, bytes] = {}
         self.log: list[tuple[str, str]] = []
+        self.heads: list[bytes] = []
+        """The header fields of each request."""
         self.reply: web.Response | None = None
         """Answered instead, if set; one that is used once each time."""
         self.silent = False
@@ -62,6 +64,7 @@ class PkarrRelay:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["id"]
         self.log.append((request.method, name))
+        self.heads.append(b"\n".join(b": ".join(field) for field in request.raw_headers))
         if self.silent:
             await asyncio.Event().wait()
         if self.reply is not None:

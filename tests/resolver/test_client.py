@@ -170,14 +170,6 @@ async def test_a_record_that_came_by_itself_is_kept_unless_it_cannot_be_used() -
         resolver.learn(packet(2, seconds=-1), "ticket")
 
 
-async def test_publishing_reaches_all_sources_and_tells_which_failed() -> None:
-    good, bad = FakeSource("good"), FakeSource("bad", DiscoveryError("full"))
-    slow = FakeSource("slow", waits=True)
-    failures = await client(good, bad, slow, seconds=0.05).publish(OLD)
-    assert good.published == [OLD]
-    assert failures == {"bad": "full", "slow": "no answer within 0.05 s"}
-
-
 async def test_the_relays_of_a_record_come_after_its_addresses() -> None:
     beacons = (BeaconUrl.parse("https://eu1.example"), BeaconUrl.parse("https://us1.example"))
     resolver = client(typed=(THERE,))
@@ -273,14 +265,6 @@ async def test_addresses_of_all_scopes_are_united_and_an_older_local_record_is_n
     resolver.learn(packet(signed_at=NOW + 2, addresses=(str(HERE),)), "local network", scope=Scope.LOCAL)
     assert await resolver.addresses_of(ALICE) == (HERE, THERE), "newest first"
     assert told == [Scope.PUBLIC, Scope.LOCAL, Scope.LOCAL]
-
-
-async def test_each_scope_gets_its_own_record() -> None:
-    beacon, lan = FakeSource("beacon"), FakeSource("local network", scope=Scope.LOCAL)
-    resolver = client(beacon, lan)
-    await resolver.publish(OLD)
-    await resolver.publish(NEW, Scope.LOCAL)
-    assert (beacon.published, lan.published) == ([OLD], [NEW])
 
 
 async def test_a_strangers_record_comes_from_disk_before_anybody_is_asked() -> None:

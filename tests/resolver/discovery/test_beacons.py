@@ -48,11 +48,6 @@ async def test_what_is_published_is_found_and_what_is_not_is_none(
     assert source.name == relay.url.origin
 
 
-async def test_a_source_that_is_only_asked_is_not_published_at(http: BeaconHttp, relay: PkarrRelay) -> None:
-    await BeaconSource(relay.url, http, publishes=False).publish(OLD)
-    assert relay.log == []
-
-
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
