@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import struct
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
@@ -32,6 +33,7 @@ from resolver.well_known import WELL_KNOWN_PORTS, is_known_as
 _BUILT_IN: Final = frozenset({"dns", "gateway", "proxy"})
 """Names of this gateway's own doors; no contact can have them."""
 _REVERSE: Final = ("in-addr", "arpa")
+_DOTS: Final = re.compile("[.\u3002]")  # the second is what NFKC makes of other dots that IDNA takes for one
 _OCTET: Final = re.compile("0|[1-9][0-9]{0,2}")
 _TEXT_BYTES: Final = 255  # one character string, RFC 1035 §3.3
 _SVC_PORT: Final = 3  # SvcParamKeys, RFC 9460 §14.3.2
@@ -49,6 +51,9 @@ class Fixed(Enum):
     """A name of this gateway itself."""
     NOWHERE = "nowhere"
     """Under `.overlay`, but no name: it cannot exist."""
+    MISSPELLED = "misspelled"
+    """To people it ends in `.overlay`, on the wire it does not: a dot inside a label, a wide letter. Nobody is asked, for
+    whom it speaks of is nobody's business."""
     REVERSE_NODE = "reverse-node"
     """Above the addresses of the virtual network: it exists and has no records."""
 
@@ -95,7 +100,7 @@ class Zone:
             return _subject_under_overlay(labels[:-1])
         if tuple(labels[-2:]) == _REVERSE and self._network is not None:
             return self._reverse_subject(labels[:-2])
-        return Fixed.OUTSIDE
+        return Fixed.MISSPELLED if _reads_as_ours(query.labels) else Fixed.OUTSIDE
 
     def answer_fixed(self, query: Query, subject: Fixed, limit: int) -> bytes:
         """The reply about a subject that needs no lookup."""
@@ -107,6 +112,9 @@ class Zone:
                     limit=limit,
                     extended_error=(ExtendedError.NOT_AUTHORITATIVE, "this server answers for .overlay only"),
                 )
+            case Fixed.MISSPELLED:
+                why = (ExtendedError.NOT_AUTHORITATIVE, "this looks like a name under .overlay and is none")
+                return build_reply(query, Rcode.REFUSED, limit=limit, extended_error=why)
             case Fixed.APEX:
                 nameserver = _label("dns", TOP_LABEL)
                 available = [
@@ -226,6 +234,21 @@ class Zone:
         apex = query.labels[-1 if under_overlay else -2 - self._reverse_octets :]
         soa = RR(DNSLabel(apex), Kind.SOA, ttl=NEGATIVE_TTL, rdata=self._soa_rdata)
         return build_reply(query, rcode, limit=limit, authority=[soa], authoritative=True)
+
+
+def _reads_as_ours(labels: tuple[bytes, ...]) -> bool:
+    """Whether a name that does not end in the label `overlay` reads as if it did.
+
+    Some programs put a whole name into one label, or leave a dot, a space or a zero at its end; others send wide letters
+    that mean the same (UAX #15, NFKC).
+    """
+    text = unicodedata.normalize("NFKC", b".".join(labels).decode("utf-8", "replace")).casefold()
+    last = next(filter(None, map(_letters, reversed(_DOTS.split(text)))), "")
+    return last == TOP_LABEL
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
 
 
 def _subject_under_overlay(labels: list[str]) -> Subject:
