@@ -248,6 +248,12 @@ class ResolverClient:
             return None
         return self._search(endpoint_id)
 
+    def forget(self, endpoint_id: EndpointId) -> None:
+        """Drop what is known of the endpoint; what is said of it from now on is news."""
+        self._cache.forget(endpoint_id)
+        self._searched.pop(endpoint_id, None)
+        self._findings.pop(endpoint_id, None)
+
     def explain(self, endpoint_id: EndpointId) -> Explanation:
         """What is known of the endpoint, and what came of the last search for it."""
         now = self._clock()

@@ -99,6 +99,10 @@ class RecordCache:
         records = self._fresh(endpoint_id, now).values()
         return tuple(sorted(records, key=lambda cached: cached.record.timestamp, reverse=True))
 
+    def forget(self, endpoint_id: EndpointId) -> None:
+        """Drop what is known of the endpoint."""
+        self._records.pop(endpoint_id, None)
+
     def _fresh(self, endpoint_id: EndpointId, now: float) -> dict[Scope, CachedRecord]:
         """What is known of the endpoint and has not expired; it counts as used."""
         known = self._records.pop(endpoint_id, {})

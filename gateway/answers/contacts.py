@@ -106,6 +106,7 @@ class ContactAnswers(Answers):
         contact = await parts.contacts.change(lambda book: book.remove(petname))
         await parts.exposed.revoke(str(contact.endpoint_id))
         parts.endpoint.disconnect(contact.endpoint_id, "no contact any more")
+        parts.records.forget(contact.endpoint_id)
         parts.access_changed()
         parts.directory.contact_changed(contact.endpoint_id)
         return report or self._contact(contact)

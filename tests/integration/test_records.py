@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from typing import TYPE_CHECKING
 
 from resolver.discovery.beacons import BeaconHttp
 from resolver.records import EndpointRecord
 from resolver.signed_packets import SignedPacket
-from tests.lab.gateways import OVERLAY, GatewayProcess, clean_environment, wait_until
+from tests.lab.gateways import OVERLAY, GatewayProcess, clean_environment, free_port, wait_until
 from tests.lab.pkarr_relay import PkarrRelay
 from tunnels.addresses import BeaconUrl
 from tunnels.identity import EndpointId, SecretKey
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 ADDRESSES = '[publish]\npublic = ["relays", "services", "addresses"]\n'

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import selectors
+import socket
 import subprocess
 import sys
 import time
@@ -251,3 +252,10 @@ def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
             raise AssertionError(f"not within {seconds:g} s: {what or condition}")
         time.sleep(0.02)
     return value
+
+
+def free_port() -> int:
+    """A UDP port of loopback that nobody has now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

@@ -296,3 +296,27 @@ async def test_the_addresses_of_an_older_ticket_come_last_and_those_of_the_local
     resolver.learn(replace(record(), relays=(beacon,)).sign(key(1)), "beacon")
     resolver.learn(packet(signed_at=NOW - 5, addresses=(str(THERE),)), "local network", scope=Scope.LOCAL)
     assert await resolver.addresses_of(ALICE) == (HERE, THERE, RelayAddress(beacon, ALICE), elsewhere)
+
+
+async def test_what_is_forgotten_is_news_again() -> None:
+    told = []
+    resolver = client(on_learned=lambda cached: told.append(cached.packet))
+    resolver.learn(OLD, "beacon")
+    resolver.forget(ALICE)
+    assert resolver.known(ALICE) is None
+    resolver.learn(OLD, "beacon")
+    assert told == [OLD, OLD]
+
+
+async def test_a_glance_reads_what_counts_and_drives_nobody_out() -> None:
+    resolver = client(kept=(OLD, NEW))
+    seen = resolver.glance(ALICE)
+    assert seen is not None
+    assert seen.addresses == (THERE,)
+    assert not resolver.is_ready(ALICE)
+    resolver.learn(packet(signed_at=NOW + 5, addresses=(str(HERE),)), "beacon")
+    seen = resolver.glance(ALICE)
+    assert seen is not None
+    assert seen.addresses == (HERE,)
+    assert client(kept=(packet(signed_at=NOW - 7200),)).glance(ALICE) is None
+    assert client().glance(ALICE) is None
