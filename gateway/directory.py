@@ -120,6 +120,19 @@ class Directory:
 
     async def lookup(self, name: OverlayName) -> NameFacts:
         endpoint_id = self._owner(name)
+        known = self._known(endpoint_id) if endpoint_id is not None else None
+        if endpoint_id is None or known is None or not _offers(known, name.service):
+            return await self.ask(name)
+        # It told of this before, and only its listeners are not there: nobody waits for the network.
+        self._remote.touch(endpoint_id)
+        await self._listen_for(endpoint_id)
+        if not known.is_fresh(asyncio.get_running_loop().time()):
+            self._remote.refresh(endpoint_id)
+        return self._facts_of(name, endpoint_id, known) or await self.ask(name)
+
+    async def ask(self, name: OverlayName) -> NameFacts:
+        """What the name stands for by what its owner tells now; by what it told before if it does not answer."""
+        endpoint_id = self._owner(name)
         if endpoint_id is None:
             return NOT_FOUND
         reason = ""
@@ -330,3 +343,8 @@ class Directory:
 
     def _forget_facts(self) -> None:
         self._facts.clear()
+
+
+def _offers(known: KnownServices, service: str | None) -> bool:
+    """Whether an endpoint told of the service, or of any."""
+    return any(service in (None, each.name) for each in known.services)

@@ -192,6 +192,9 @@ LISTENER_SOURCES_TOTAL: Final = 4096
 REMOTE_SERVICES_KNOWN: Final = 16384
 """Endpoints whose list of services is remembered: all contacts; a list of three services takes about 1 KB of memory."""
 
+REMOTE_SERVICES_REFRESHED: Final = 64
+"""Endpoints that are asked anew at once, behind answers from what they told before: most may be offline, and each is dialled."""
+
 REMOTE_SERVICES_FRESH: Final = 60.0
 """Seconds after which a list of services is asked for again; the old one serves meanwhile."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.dialing import DialError, Failure
 from gateway.kept_state import LateRows, Table
-from gateway.limits import REMOTE_SERVICES_FRESH, REMOTE_SERVICES_KNOWN
+from gateway.limits import REMOTE_SERVICES_FRESH, REMOTE_SERVICES_KNOWN, REMOTE_SERVICES_REFRESHED
 from gateway.stream_header import ListedService
 from tunnels.identity import EndpointId
 
@@ -80,8 +80,8 @@ class RemoteServices:
         return await asyncio.shield(self._asking.get(endpoint_id) or self._begin(endpoint_id))
 
     def refresh(self, endpoint_id: EndpointId) -> None:
-        """Ask in the background, unless it is being asked."""
-        if endpoint_id not in self._asking:
+        """Ask in the background, unless it is being asked, or too many are."""
+        if endpoint_id not in self._asking and len(self._asking) < REMOTE_SERVICES_REFRESHED:
             self._begin(endpoint_id)
 
     def _begin(self, endpoint_id: EndpointId) -> asyncio.Future[KnownServices]:

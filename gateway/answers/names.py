@@ -71,7 +71,7 @@ class NameAnswers(ContactAnswers):
         parts = self.parts
         name = self._name(request.name)
         endpoint_id = self._owner(name)
-        facts = await parts.directory.lookup(name)
+        facts = await parts.directory.ask(name)
         if facts.status is NameStatus.NOT_FOUND:
             raise DialError(
                 Failure.NO_SERVICE, f"{name} does not exist: its owner exposes no such service to you"

@@ -15,6 +15,7 @@ from dnslib import DNSError, DNSRecord
 
 from bench.beacons import homes, messages, relay, relayed
 from bench.links import links
+from bench.names import names
 from bench.places import PROC_TELLS, SERVICE, Unavailable, Way, cpu_seconds, resident_bytes
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Plan:
     """Endpoints connected at once."""
     homes: int = 10_000
     """Gateways at one beacon at once."""
+    contacts: int = 10_000
+    strangers: int = 100_000
+    """Records of others that are kept."""
     quiet: float = 15.0
     """Seconds that they are looked at: as long as each takes from one keepalive to the next."""
     both_engines_everywhere: bool = True
@@ -52,7 +56,7 @@ class Plan:
 
 
 QUICK = Plan(
-    rounds=1, seconds=0.5, streams=(100,), idle=200, peers=20, homes=500, quiet=5.0, whole_run=115.0,
+    rounds=1, seconds=0.5, streams=(100,), idle=200, peers=20, homes=500, contacts=1000, strangers=5000, quiet=5.0, whole_run=115.0,
     both_engines_everywhere=False,
 )  # fmt: skip
 
@@ -440,7 +444,7 @@ def ask(way: Way) -> None:
 MEASURES = {
     "memory": memory, "peers": peers, "bulk": bulk, "requests": requests, "latency": latency,
     "connections": connections, "udp": udp, "dns": dns, "cold": cold, "streams": streams,
-    "relay": relay, "homes": homes, "messages": messages, "relayed": relayed, "long": long, "links": links,
+    "relay": relay, "homes": homes, "messages": messages, "relayed": relayed, "names": names, "long": long, "links": links,
 }  # fmt: skip
 USUAL = tuple(name for name in MEASURES if name not in ("long", "links"))
 """What is measured if nothing is named."""

@@ -54,7 +54,12 @@ class Processes:
         self.environment = {key: value for key, value in kept.items() if not key.startswith("OVERLAY_")}
 
     def start(
-        self, name: str, *command: str, stdin: int = subprocess.DEVNULL, namespace: str = ""
+        self,
+        name: str,
+        *command: str,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        namespace: str = "",
     ) -> subprocess.Popen[str]:
         """Start one, in a network namespace if it is named; `ip` becomes the command, so that its id is the same."""
         if namespace:
@@ -62,7 +67,7 @@ class Processes:
         with (self.directory / f"{name}.log").open("a") as log:
             try:
                 process = subprocess.Popen(
-                    command, stdin=stdin, stdout=subprocess.PIPE, stderr=log, text=True,
+                    command, stdin=stdin, stdout=stdout, stderr=log, text=True,
                     env=self.environment, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
@@ -120,13 +125,25 @@ class Gateway:
         self.status: dict[str, Any] = {}
 
     def start(self) -> None:
+        self.begin()
+        self.look()
+
+    def begin(self) -> None:
+        """Until it is up."""
         flags = ["up", "--nickname", self.name, *self.flags]
         for door in ("proxy", "dns", "dashboard"):
             flags += [f"--{door}-port", "0"]
         command = OVERLAY, "--home", str(self.home), *flags
         self.process = self.processes.start(self.name, *command, namespace=self.namespace)
         self.processes.first_line(self.process, self.name)
+
+    def look(self) -> None:
         self.status = self.json("status")
+
+    def begin_json(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command whose output nobody reads."""
+        command = OVERLAY, "--home", str(self.home), *arguments, "--json"
+        return self.processes.start(f"{self.name}-command", *command, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         self.processes.end(self.process)

@@ -190,3 +190,23 @@ async def test_only_as_many_names_have_listeners_as_there_may_be_and_the_last_as
     assert town.directory.lookup_nowait(OverlayName(ids[0], "web")) is None, "its listener gave way"
     assert town.directory.lookup_nowait(OverlayName(ids[-1], "web")) is not None
     assert len(town.directory._bindings()) == 4
+
+
+async def test_what_she_told_before_is_answered_without_waiting_for_her(town, tmp_path):
+    """After a restart her listeners are not there, and she does not answer: nobody waits for that."""
+    before = await town.directory.lookup(name("web.alice"))
+    await town.close()
+    again = await asyncio.to_thread(Town, Home(tmp_path / "home"))
+
+    async def never(endpoint_id):
+        await asyncio.Event().wait()
+
+    again.remote._ask = never
+    again.directory._listeners = None
+    await again.directory.start()
+    await again.directory._listeners.apply([])
+    async with asyncio.timeout(5):
+        facts = await again.directory.lookup(name("web.alice"))
+    assert facts.ipv4 == before.ipv4
+    assert again.remote._asking, "she is asked behind the answer"
+    await again.close()

@@ -174,3 +174,17 @@ async def test_a_question_that_fails_after_nobody_waits_any_more_is_no_crash(rem
     await settle(remote)
     gc.collect()
     assert "never retrieved" not in caplog.text
+
+
+async def test_only_so_many_are_asked_anew_at_once_and_who_waits_for_an_answer_is_asked_anyway(
+    remote, monkeypatch
+):
+    monkeypatch.setattr(remote_services, "REMOTE_SERVICES_REFRESHED", 3)
+    remote.answering.clear()
+    for number in range(1, 10):
+        remote.known.refresh(key(number).endpoint_id)
+    await asyncio.sleep(0)
+    assert remote.asked == 3
+    asking = asyncio.ensure_future(remote.known.fetch(key(9).endpoint_id))  # noqa: TID251
+    remote.answering.set()
+    assert (await asking).services == (WEB,)

@@ -1,6 +1,7 @@
 """The home of a gateway that knows many: ten thousand contacts with tickets, and as many records of strangers as one likes.
 
-Everything is written by the gateway's own code, as if it had run for years.
+Everything is written by the gateway's own code, as if it had run for years. Nobody is there: their addresses are a port of
+this machine where nothing listens, and their relays are of the kind that no gateway uses of another's record.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from tunnels.identity import SecretKey
 
 if TYPE_CHECKING:
     from gateway.home import Home
+    from resolver.contacts import AddressBook
     from tunnels.identity import EndpointId
 
-RELAYS = (BeaconUrl.parse("https://eu1.example"), BeaconUrl.parse("https://us1.example"))
+RELAYS = (BeaconUrl.parse("https://127.0.0.1:9"), BeaconUrl.parse("https://127.0.0.2:9"))
 WEB = PublicService("web", 80, 80, frozenset({ServiceProtocol.TCP}))
 
 
@@ -62,7 +64,7 @@ def _record(key: SecretKey, now: float) -> CachedRecord:
         key.endpoint_id,
         int(now * 1e6),
         int(now + 30 * 86400),
-        addresses=(Address.parse("192.0.2.1:7777"), Address.parse("[2001:db8::1]:7777")),
+        addresses=(Address.parse("127.0.0.1:9"), Address.parse("[::1]:9")),
         services=(WEB,),
         relays=RELAYS,
     )
@@ -80,9 +82,9 @@ async def _fill(home: Home, contacts: list[CachedRecord], strangers: list[Cached
         book = await asyncio.to_thread(ContactBook, home, {})
         kept = await asyncio.to_thread(KeptRecords, state, book.is_contact, lambda: now)
 
-        def add_all(to: object) -> None:
+        def add_all(to: AddressBook) -> None:
             for number, each in enumerate(contacts):
-                to.add(Contact(Petname(f"contact{number}"), each.record.endpoint_id, (), each.packet, now))  # type: ignore[attr-defined]
+                to.add(Contact(Petname(f"contact{number}"), each.record.endpoint_id, (), each.packet, now))
 
         await book.change(add_all)
         services = LateRows(state, SERVICES)
