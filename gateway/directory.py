@@ -285,19 +285,18 @@ class Directory:
     async def _listen_for(self, endpoint_id: EndpointId) -> None:
         """Listen for what the endpoint offers now, and for nothing else of it."""
         if self._listeners is not None:
-            host = str(OverlayName(endpoint_id))
-            await self._listeners.update(
-                lambda binding: binding.host.endswith(host), self._bindings_at(endpoint_id)
-            )
+            await self._listeners.update(str(OverlayName(endpoint_id)), self._bindings_at(endpoint_id))
 
     def _bindings(self) -> list[Binding]:
-        """What is listened for at first, of those last asked for: more than there may be listeners is not looked at."""
-        bindings: list[Binding] = []
+        """What is listened for at first, as much as there may be, of those last asked for; the very last stands last."""
+        found: list[list[Binding]] = []
+        room = LISTENERS
         for endpoint_id in reversed(self._remote.known_endpoints()):
-            if len(bindings) >= LISTENERS:
+            if room <= 0:
                 break
-            bindings += self._bindings_at(endpoint_id)
-        return bindings[:LISTENERS]
+            found.append(self._bindings_at(endpoint_id)[:room])
+            room -= len(found[-1])
+        return [binding for bindings in reversed(found) for binding in bindings]
 
     def _bindings_at(self, endpoint_id: EndpointId) -> list[Binding]:
         """Each port of each service that is known of the endpoint, at its name and its endpoint's."""

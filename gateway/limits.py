@@ -8,8 +8,9 @@ SPLICE_WRITE_BUFFER: Final = 64 * 1024
 SOCKET_PATH_BYTES: Final = 100
 """Longest path of the control socket: sun_path holds 104 bytes on macOS and 108 on Linux, with a zero at the end."""
 
-STATE_FILE_BYTES: Final = 16 * 1024 * 1024
-"""Largest state file that is read: 100 000 contacts fit; anything larger was not written by us."""
+STATE_FILE_BYTES: Final = 48 * 1024 * 1024
+"""Largest state file that is read: a full address book fits, a ticket and all addresses with each; anything larger was not
+written by us."""
 
 CONFIG_FILE_BYTES: Final = 1024 * 1024
 """Largest configuration file: thousands of services fit, and a device or a log given by mistake is told early."""
@@ -256,8 +257,9 @@ BUS_SILENCE_SECONDS: Final = 5.0
 BEACON_USE_SECONDS: Final = 40 * 86400
 """How long Redis remembers what a period used: the longest period is a month."""
 
-CONTACTS_AT_ONCE: Final = 8
-"""Contacts told of before whatever else waits has its turn: about 2 ms where their records have to be read first."""
+CONTACTS_AT_ONCE: Final = 2
+"""Contacts told of before whatever else waits has its turn: half a millisecond where their records have to be read first,
+and what waits, such as a question for a name, needs some turns."""
 
 DIRECTORY_FACTS: Final = 4096
 """Names whose facts are kept ready; beyond it they are gathered afresh, which costs microseconds each."""

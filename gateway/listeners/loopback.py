@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from gateway.flows.keeper import FlowKeeper
@@ -55,7 +56,10 @@ class LoopbackListeners:
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._listening: dict[Key, tuple[Binding, asyncio.Server | UdpListener]] = {}
+        """The one used longest ago first."""
         self._status: dict[Key, ListenerStatus] = {}
+        self._owned: dict[str, set[Key]] = {}
+        """Those in `_status`, by the names of their endpoints."""
         self._used: dict[Key, float] = {}
 
     def __repr__(self) -> str:
@@ -82,25 +86,26 @@ class LoopbackListeners:
             for binding in steps.open:
                 await self._open(binding)
             for binding in steps.refused:
-                self._status[binding.key] = ListenerStatus(
-                    binding, None, f"{self._limit} listeners are the most there are; others were used later"
-                )
+                note = f"{self._limit} listeners are the most there are; others were used later"
+                self._tell(ListenerStatus(binding, None, note))
             keys = {binding.key for binding in wanted}
             for key in self._status.keys() - keys:
-                del self._status[key]
-                self._used.pop(key, None)
+                self._close(key)
 
-    async def update(self, owner: Callable[[Binding], bool], desired: Iterable[Binding]) -> None:
-        """As `apply`, of what one owner has: of that, exactly these are listened for, and nothing of others is looked at.
+    async def update(self, owner: str, desired: Iterable[Binding]) -> None:
+        """As `apply`, of what the endpoint with the name `owner` has: of that, exactly these are listened for.
 
-        Its bindings count as used now; where there is no room those of others that were used longest ago give way.
+        Nothing of others is looked at. These bindings count as used now; where there is no room those of others that
+        were used longest ago give way.
         """
-        wanted = {binding.key: binding for binding in reversed(list(desired))}
+        wanted: dict[Key, Binding] = {}
+        for binding in desired:
+            wanted.setdefault(binding.key, binding)
         async with self._lock:
-            for key, status in list(self._status.items()):
-                if owner(status.binding) and wanted.get(key) != status.binding:
+            for key in tuple(self._owned.get(owner, ())):
+                if wanted.get(key) != self._status[key].binding:
                     self._close(key)
-            for key, binding in list(reversed(wanted.items()))[: self._limit]:
+            for key, binding in islice(wanted.items(), self._limit):
                 self.touch(key)
                 if key not in self._listening:
                     self._make_room(wanted)
@@ -109,8 +114,7 @@ class LoopbackListeners:
     def _make_room(self, wanted: Mapping[Key, Binding]) -> None:
         """Close the listener used longest ago if there are as many as there may be."""
         if len(self._listening) >= self._limit:
-            others = (key for key in self._listening if key not in wanted)
-            oldest = min(others, key=lambda key: self._used.get(key, 0.0), default=None)
+            oldest = next((key for key in self._listening if key not in wanted), None)
             if oldest is not None:
                 self._close(oldest)
                 self._on_crowded_out()
@@ -127,13 +131,14 @@ class LoopbackListeners:
     def touch(self, key: Key) -> None:
         """Somebody asked for this binding, by DNS for instance: it is the last to give way at the next `apply`."""
         self._used[key] = self._loop.time()
+        if key in self._listening:
+            self._listening[key] = self._listening.pop(key)
 
     async def close(self) -> None:
         """Close all listeners, reset all connections, end all flows."""
         async with self._lock:
-            for key in list(self._listening):
+            for key in list(self._status):
                 self._close(key)
-            self._status.clear()
             self._connections.close()
             self._keeper.close()
 
@@ -143,7 +148,7 @@ class LoopbackListeners:
         except OSError as error:
             note = f"nothing listens for {binding}: {reason(error)}"
             _logger.warning("%s", note)
-            self._status[binding.key] = ListenerStatus(binding, None, note)
+            self._tell(ListenerStatus(binding, None, note))
             return
         listener: asyncio.Server | UdpListener
         if binding.protocol is ServiceProtocol.TCP:
@@ -151,17 +156,32 @@ class LoopbackListeners:
         else:
             listener = UdpListener(sock, binding, self._dialer, self._spawn, self._keeper, self._on_used)
         self._listening[binding.key] = binding, listener
-        self._status[binding.key] = ListenerStatus(binding, place, note)
+        self._tell(ListenerStatus(binding, place, note))
         if note:
             _logger.info("%s listens at %s:%d: %s", binding.host, *place, note)
+
+    def _tell(self, status: ListenerStatus) -> None:
+        """Note how a binding is served."""
+        self._status[status.binding.key] = status
+        self._owned.setdefault(_owner(status.binding), set()).add(status.binding.key)
 
     def _close(self, key: Key) -> None:
         """End the listener of a binding, if it has one, and forget the binding."""
         _, listener = self._listening.pop(key, (None, None))
-        self._status.pop(key, None)
         self._used.pop(key, None)
+        status = self._status.pop(key, None)
+        if status is not None:
+            owner = _owner(status.binding)
+            self._owned[owner].discard(key)
+            if not self._owned[owner]:
+                del self._owned[owner]
         if listener is not None:
             listener.close()
 
     def _on_used(self, binding: Binding) -> None:
         self.touch(binding.key)
+
+
+def _owner(binding: Binding) -> str:
+    """The name of the endpoint: of `web.<id>.overlay` that without the service."""
+    return ".".join(binding.host.split(".")[-2:])

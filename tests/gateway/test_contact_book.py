@@ -10,9 +10,13 @@ from gateway.config import ContactSettings
 from gateway.contact_book import ContactBook
 from gateway.errors import StateError, UsageError
 from gateway.home import Home
+from gateway.limits import STATE_FILE_BYTES
 from resolver.contacts import Contact
+from resolver.discovery.base import Scope
+from resolver.limits import CONTACT_ADDRESSES, CONTACTS
 from resolver.names import Petname
-from tests.lab.resolver_keys import key
+from resolver.record_cache import KeptPacket
+from tests.lab.resolver_keys import NOW, key, packet
 from tunnels.addresses import Address
 
 ALICE, BOB = key(1).endpoint_id, key(2).endpoint_id
@@ -82,3 +86,18 @@ def test_a_damaged_file_is_named(home):
     home.save_state("contacts", {"version": 1, "contacts": [{"petname": "x"}]})
     with pytest.raises(StateError, match=r"contacts\.json"):
         ContactBook(home, {})
+
+
+async def test_the_ticket_of_a_contact_is_there_after_a_restart(home):
+    book = ContactBook(home, {})
+    await book.change(lambda contacts: contacts.add(Contact(Petname("alice"), ALICE, (), packet(), NOW)))
+    await book.change(lambda contacts: contacts.add(contact("bob", BOB)))
+    again = await asyncio.to_thread(ContactBook, home, {})
+    assert again.ticket_of(ALICE) == KeptPacket(packet(), "ticket", NOW, Scope.GIVEN)
+    assert again.ticket_of(BOB) is None
+    assert again.ticket_of(key(3).endpoint_id) is None
+
+
+def test_the_file_of_a_full_book_may_be_written():
+    largest = 1500 + CONTACT_ADDRESSES * 50 + 300  # a ticket in base64, addresses, and what is around them
+    assert CONTACTS * largest < STATE_FILE_BYTES

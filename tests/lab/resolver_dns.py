@@ -49,3 +49,21 @@ async def dig(server: Address, *arguments: str) -> str:
     )  # fmt: skip
     output, _ = await process.communicate()
     return output.decode()
+
+
+async def ask(server: Address, data: bytes) -> bytes:
+    """The server's reply over UDP."""
+    loop = asyncio.get_running_loop()
+    reply: asyncio.Future[bytes] = loop.create_future()
+
+    class Question(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            reply.set_result(data)
+
+    transport, _ = await loop.create_datagram_endpoint(Question, remote_addr=server.sockaddr)
+    transport.sendto(data)
+    try:
+        async with asyncio.timeout(10):
+            return await reply
+    finally:
+        transport.close()

@@ -1,5 +1,6 @@
 """The address book."""
 
+import base64
 import contextlib
 import json
 from dataclasses import replace
@@ -193,8 +194,9 @@ json_values = st.recursive(
     | st.fixed_dictionaries({"version": st.just(1), "contacts": st.lists(json_values, max_size=3)})
 )
 def test_any_json_is_a_book_or_an_invalid_state(saved: object) -> None:
-    with contextlib.suppress(InvalidState):
-        AddressBook.from_json(saved)
+    for trusted in (False, True):
+        with contextlib.suppress(InvalidState):
+            AddressBook.from_json(saved, trusted=trusted)
 
 
 @pytest.mark.parametrize(
@@ -240,3 +242,30 @@ def test_a_renamed_contact_and_one_that_is_added_again_keep_their_choice_of_path
     book.rename("alice", "al")
     book.add(Contact(check_petname("al"), key(1).endpoint_id))
     assert book.get("al").path == "no-lan"
+
+
+def test_a_file_of_our_own_is_read_without_checking_each_signature_again() -> None:
+    contacts = book(contact("alice", 1, packet=packet()), contact("bob", 2))
+    saved = json.loads(json.dumps(contacts.to_json()))
+    assert list(AddressBook.from_json(saved, trusted=True)) == list(contacts)
+    forged = bytearray(packet().to_bytes())
+    forged[-1] ^= 1
+    saved["contacts"][0]["record"] = base64.b64encode(forged).decode()
+    with pytest.raises(InvalidState, match="was not signed by"):
+        AddressBook.from_json(saved)
+    assert AddressBook.from_json(saved, trusted=True).get("alice").packet != packet()
+    for record, says in (("AAAA", "104 to 1104 bytes"), ("?", "not base64")):
+        saved["contacts"][0]["record"] = record
+        with pytest.raises(InvalidState, match=says):
+            AddressBook.from_json(saved, trusted=True)
+
+
+def test_a_copy_changes_by_itself() -> None:
+    first = book(contact("alice", 1))
+    second = first.copy()
+    second.add(contact("bob", 2))
+    second.remove("alice")
+    assert [each.petname for each in first] == ["alice"]
+    assert [each.petname for each in second] == ["bob"]
+    assert first.find_id(key(1).endpoint_id) is not None
+    assert second.find_id(key(1).endpoint_id) is None

@@ -15,7 +15,7 @@ from resolver.messages import Query, Rcode, rcode_of
 from resolver.responder import Responder
 from resolver.server import DnsServer
 from resolver.zone import Zone
-from tests.lab.resolver_dns import query_bytes
+from tests.lab.resolver_dns import ask, query_bytes
 from tests.lab.resolver_facts import FakeNames
 from tests.lab.resolver_upstream import Upstream
 from tunnels.addresses import Address
@@ -183,21 +183,3 @@ async def test_on_the_wire_a_server_asks_others_for_nothing_under_overlay(forwar
         await server.close()
         await responder.close()
         await upstream.close()
-
-
-async def ask(server: Address, data: bytes) -> bytes:
-    """The server's reply."""
-    loop = asyncio.get_running_loop()
-    reply: asyncio.Future[bytes] = loop.create_future()
-
-    class Question(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            reply.set_result(data)
-
-    transport, _ = await loop.create_datagram_endpoint(Question, remote_addr=server.sockaddr)
-    transport.sendto(data)
-    try:
-        async with asyncio.timeout(10):
-            return await reply
-    finally:
-        transport.close()

@@ -118,3 +118,18 @@ def test_of_two_packets_both_sides_agree_which_is_newer(
     a, b = (SignedPacket.sign(key(1), *arguments) for arguments in (first, second))
     assert newer_of(a, b) == newer_of(b, a)
     assert newer_of(a, b).timestamp == max(a.timestamp, b.timestamp)
+
+
+@given(data=st.binary(max_size=LARGEST + 10))
+def test_of_what_we_kept_ourselves_any_bytes_are_a_packet_or_malformed(data: bytes) -> None:
+    """Not verified: what was verified before is read quicker."""
+    try:
+        read = SignedPacket.trusted(data)
+    except MalformedRecord:
+        assert not 104 <= len(data) <= LARGEST
+    else:
+        assert read.to_bytes() == data
+
+
+def test_a_packet_that_was_kept_is_the_same_packet() -> None:
+    assert SignedPacket.trusted(packet().to_bytes()) == packet()

@@ -339,8 +339,8 @@ async def test_a_flow_that_ends_by_itself_is_opened_again_later(monkeypatch) -> 
         transport.close()
 
 
-def _of(name: str):
-    return lambda binding: binding.host.endswith(f"{name}.overlay")
+def _of(name: str) -> str:
+    return f"{name}.overlay"
 
 
 async def test_what_one_owner_has_is_updated_and_nothing_of_others() -> None:
