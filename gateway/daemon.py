@@ -39,6 +39,7 @@ from gateway.kept_state import KeptState
 from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
+from gateway.local_network import LocalNetwork
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_record import own_record, published_parts
 from gateway.own_services import OwnServices
@@ -54,8 +55,9 @@ from gateway.supervision import Supervisor
 from resolver.client import ResolverClient
 from resolver.discovery.base import Scope
 from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
+from resolver.discovery.lan import LanSource
 from resolver.discovery.static import ContactsSource
-from resolver.errors import ListenError
+from resolver.errors import ListenError, RecordError
 from resolver.forwarder import Forwarder
 from resolver.record_cache import RecordCache
 from resolver.responder import Responder
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from gateway.publishing import Made
     from resolver.discovery.base import RecordSource
     from resolver.record_cache import CachedRecord, KeptPacket
+    from resolver.signed_packets import SignedPacket
     from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.paths.candidates import PathPolicy
@@ -184,6 +187,9 @@ class Daemon:
             clock=time_now,
         )
         await self._start_tunnels(stack)
+        if self._local_network is not None:
+            stack.push_async_callback(self._local_network.close)
+            await self._local_network.start()
         if self._lending is not None:
             self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
         self._lenders = Lenders(self._lent_by, self._set_beacons)
@@ -230,6 +236,7 @@ class Daemon:
             proxy=self._config.beacons.proxy, user_agent=f"overlay/{package.__version__}"
         )
         stack.push_async_callback(self._beacon_http.close)
+        self._local_network = self._make_local_network()
         self._records = ResolverClient(
             self._record_sources(),
             RecordCache(),
@@ -242,6 +249,26 @@ class Daemon:
         )
         stack.push_async_callback(self._records.close)
         self._publisher = Publisher(self._published_record, self._publish_places, random.random, time_now)
+
+    def _make_local_network(self) -> LocalNetwork | None:
+        if not self._config.lan.enabled:
+            return None
+        return LocalNetwork(
+            self._config.lan,
+            self._secret_key,
+            bound=lambda: self._endpoint.addresses,
+            may_tell=lambda: not isinstance(self._published_record(Scope.LOCAL), str),
+            is_hidden=lambda: self._config.tunnels.path_policy in ("relay-only", "no-lan"),
+            is_contact=self._contacts.is_contact,
+            learn=self._learn_local,
+            on_change=lambda: self._publisher.renew(Scope.LOCAL),
+            spawn=self._spawn,
+            clock=time_now,
+        )
+
+    def _learn_local(self, packet: SignedPacket) -> None:
+        with contextlib.suppress(RecordError):  # our clocks differ: it has expired here
+            self._records.learn(packet, LanSource.name, scope=Scope.LOCAL)
 
     async def _start_lending(self, stack: contextlib.AsyncExitStack) -> Lending | None:
         """Before the tunnels, so that they end first: peers are told goodbye by way of our own relay, too."""
@@ -266,6 +293,7 @@ class Daemon:
         beacons = self._beacon_sources()
         return (
             ContactsSource(lambda: self._contacts.book),
+            *([self._local_network.source] if self._local_network is not None else []),
             *beacons,
             HomesSource(self._relays_of, lambda: tuple(each.beacon for each in beacons), self._beacon_http),
         )
@@ -309,7 +337,7 @@ class Daemon:
             **published_parts(
                 words,
                 nickname=settings.gateway.nickname,
-                addresses=self._own_addresses() if local else settings.tunnels.addresses,
+                addresses=self._addresses_on_networks() if local else settings.tunnels.addresses,
                 services=self._exposed.public(),
                 relays=self._own_relays(),
                 lends=self._lending.url if self._lending is not None else None,
@@ -320,7 +348,8 @@ class Daemon:
 
     def _publish_places(self) -> tuple[RecordSource, ...]:
         """The sources that keep our record."""
-        return self._beacon_sources() if self._config.beacons.publish else ()
+        beacons = self._beacon_sources() if self._config.beacons.publish else ()
+        return (*([self._local_network.source] if self._local_network is not None else []), *beacons)
 
     def _own_relays(self) -> tuple[BeaconUrl, ...]:
         """Where peers find us, our home first."""
@@ -328,8 +357,14 @@ class Daemon:
 
     def _home_changed(self) -> None:
         """We are at home, or peers are to find us at another beacon: vouchers may be wanted there."""
-        self._publisher.changed()
+        self._record_changed()
         self._spawn(self._offer_vouchers(), "hand in vouchers")
+
+    def _record_changed(self) -> None:
+        """Something that our records tell may have changed."""
+        self._publisher.changed()
+        if self._local_network is not None:
+            self._local_network.changed()
 
     async def _offer_vouchers(self) -> None:
         for beacon in self._connected_beacons()[:1]:
@@ -501,6 +536,7 @@ class Daemon:
             reach=self._endpoint,
             vouchers=self._vouchers,
             lending=self._lending,
+            local_network=self._local_network,
             publisher=self._publisher,
             published_record=self._published_record,
         )
@@ -509,7 +545,7 @@ class Daemon:
         """Services or contacts changed: what is not allowed any more ends now."""
         self._acceptor.services = self._exposed.book
         self._acceptor.recheck()
-        self._publisher.changed()
+        self._record_changed()
         self._kept.contacts_changed()
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         if self._lending is not None:
@@ -521,6 +557,10 @@ class Daemon:
         return advertised(
             self._endpoint.addresses, reachable_ips(found, defaults), self._config.tunnels.addresses
         )
+
+    def _addresses_on_networks(self) -> tuple[Address, ...]:
+        """The same without those that lead whoever uses them to his own machine."""
+        return tuple(address for address in self._own_addresses() if not address.ip.is_loopback)
 
     def _listeners(self) -> tuple[api.ListenerReport, ...]:
         def place(address: tuple[str, int]) -> tuple[str, ...]:
@@ -588,7 +628,7 @@ class Daemon:
                 self._set_beacons()
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
-            self._publisher.changed()
+            self._record_changed()
             return api.ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),
                 restart=tuple(sorted(key for key in changes(self._started_with, new) if needs_restart(key))),

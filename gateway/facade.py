@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.held_vouchers import HeldVouchers
     from gateway.home import Home
     from gateway.lending import Lending
+    from gateway.local_network import LocalNetwork
     from gateway.overlay_dialer import OverlayDialer
     from gateway.publishing import Made, Publisher
     from gateway.reach import Reach
@@ -79,6 +80,8 @@ class Parts:
     """None where there is nobody to hand one in."""
     lending: Lending | None = None
     """The relay that we lend."""
+    local_network: LocalNetwork | None = None
+    """None where it is off."""
 
 
 class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers):
@@ -110,6 +113,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers):
             port_mapping=port_mapping_report(mapping) if (mapping := parts.endpoint.mapping()) else None,
             pinhole=port_mapping_report(pinhole) if (pinhole := parts.endpoint.mapping(6)) else None,
             lending=parts.lending.report(self._name_of) if parts.lending is not None else None,
+            local_network=parts.local_network.report() if parts.local_network is not None else None,
             loopback=parts.directory.loopback(),
             warnings=(
                 *parts.endpoint.warnings(),

@@ -302,6 +302,9 @@ together."""
 PUBLISH_GAP_SECONDS: Final = 5.0
 """Least time between two publications: a beacon lets nobody write all the time."""
 
+PUBLISH_LOCAL_GAP_SECONDS: Final = 0.5
+"""The same on the local network: an address that came a moment after the start is to be known at once."""
+
 PUBLISH_RETRY_SECONDS: Final = 5.0
 """From the first failed publication to the next attempt; doubled each time."""
 

@@ -17,6 +17,7 @@ from gateway.limits import (
     PUBLISH_EVERY_SECONDS,
     PUBLISH_GAP_SECONDS,
     PUBLISH_LOCAL_EVERY_SECONDS,
+    PUBLISH_LOCAL_GAP_SECONDS,
     PUBLISH_RETRY_LONGEST,
     PUBLISH_RETRY_SECONDS,
 )
@@ -38,6 +39,7 @@ RECORD_LIFETIME: Final = 7 * 86400.0
 LIFETIMES: Final = {Scope.PUBLIC: RECORD_LIFETIME, Scope.LOCAL: LOCAL_RECORD_LIFETIME}
 """Seconds for which the record of each scope may be used."""
 EVERY: Final = {Scope.PUBLIC: PUBLISH_EVERY_SECONDS, Scope.LOCAL: PUBLISH_LOCAL_EVERY_SECONDS}
+GAPS: Final = {Scope.PUBLIC: PUBLISH_GAP_SECONDS, Scope.LOCAL: PUBLISH_LOCAL_GAP_SECONDS}
 
 Made: TypeAlias = tuple[EndpointRecord, SignedPacket]
 """A record of ours as it is now, and it signed."""
@@ -46,15 +48,21 @@ Made: TypeAlias = tuple[EndpointRecord, SignedPacket]
 class PublishPlan:
     """When to publish next at one place. Times are seconds of one clock that never goes back."""
 
-    __slots__ = ("_chance", "_every", "_failures", "_last", "_next")
+    __slots__ = ("_chance", "_every", "_failures", "_gap", "_last", "_next")
 
-    def __init__(self, chance: Callable[[], float], every: float = PUBLISH_EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        chance: Callable[[], float],
+        every: float = PUBLISH_EVERY_SECONDS,
+        gap: float = PUBLISH_GAP_SECONDS,
+    ) -> None:
         """`chance` gives numbers in [0, 1): gateways that started together shall not publish together.
 
-        `every` is the longest time in seconds from one publication to the next.
+        `every` is the longest time in seconds from one publication to the next, `gap` the shortest.
         """
         self._chance = chance
         self._every = every
+        self._gap = gap
         self._next: float | None = None
         self._last = float("-inf")
         self._failures = 0
@@ -69,7 +77,7 @@ class PublishPlan:
         soon = PUBLISH_DEBOUNCE_SECONDS * (
             1 + self._chance()
         )  # a beacon that ends changes many records at once
-        wanted = max(now + soon, self._last + PUBLISH_GAP_SECONDS)
+        wanted = max(now + soon, self._last + self._gap)
         self._failures = 0
         self._next = wanted if self._next is None else min(self._next, wanted)
 
@@ -84,6 +92,10 @@ class PublishPlan:
             pause *= 0.75 + 0.5 * self._chance()
             self._failures = min(self._failures + 1, 16)
         self._next = now + pause
+
+    def at_once(self, now: float) -> None:
+        """What is published is wrong: now, but no sooner after the last time than always."""
+        self._next = max(now, self._last + self._gap)
 
     def stop(self) -> None:
         """Nothing is to be published."""
@@ -154,6 +166,15 @@ class Publisher:
         """Something that our records tell may have changed: services, relays, addresses, the policy, the places."""
         self._changed.set()
 
+    def renew(self, scope: Scope) -> None:
+        """Publish our record for this scope again, even if it says the same: who knew it may be out of reach, or we slept."""
+        now = asyncio.get_running_loop().time()
+        for place in self._places.values():
+            if place.source.scope is scope:
+                place.told = None
+                place.plan.at_once(now)
+        self.changed()
+
     def publications(self) -> tuple[Publication, ...]:
         """Where our records are."""
         now = asyncio.get_running_loop().time()
@@ -193,7 +214,8 @@ class Publisher:
         sources = {(source.scope, source.name): source for source in self._sources()}
         places = self._places
         self._places = {
-            key: places.get(key) or _Place(source, PublishPlan(self._chance, EVERY[source.scope]))
+            key: places.get(key)
+            or _Place(source, PublishPlan(self._chance, EVERY[source.scope], GAPS[source.scope]))
             for key, source in sources.items()
         }
         made = {scope: self._make(scope) for scope in dict.fromkeys(scope for scope, _ in sources)}

@@ -9,6 +9,7 @@
      │    ├── MalformedRecord   its bytes are not what the format asks for
      │    ├── ForeignVersion    it was made by a newer overlay
      │    └── RecordExpired     its owner did not renew it in time
+     ├── MalformedMessage       a datagram on the local network is none of ours     (theirs)
      ├── RecordTooLarge         what we want to publish does not fit                (ours)
      ├── TicketError            a ticket's text cannot be read
      │    ├── NotATicket        it is something else
@@ -52,6 +53,10 @@ class ForeignVersion(RecordError):
 
 class RecordExpired(RecordError):
     """The record's owner did not renew it in time; the message says when it expired."""
+
+
+class MalformedMessage(ResolverError):
+    """A datagram, or a service's text, from the local network is not what we say there."""
 
 
 class RecordTooLarge(ResolverError):

@@ -105,3 +105,65 @@ CONCURRENT_SEARCHES: Final = 256
 """Endpoints searched for at once; each holds a task for each source."""
 EXPLAINED_SEARCHES: Final = 1024
 """Endpoints whose last search is remembered for `explain`."""
+
+# -- The local network ------------------------------------------------------------------------------------
+
+LAN_DATAGRAM_BYTES: Final = 1152
+"""Of a question, whatever it holds: more than the largest answer (1110 bytes), so that nobody gets more out of us than he
+put in; and little enough for one packet of IPv6 on any link (1280 bytes)."""
+LAN_READ_BYTES: Final = 2048
+"""A longer datagram is cut off here, and refused by its length."""
+LAN_READS: Final = 32
+"""Datagrams taken from a socket at once, before others have their turn of the event loop."""
+LAN_STRANGERS: Final = 512
+"""Endpoints heard that are no contacts of ours, about 4 KB each: more than a network of one broadcast domain has people. The
+one that was silent longest goes; who is looked for is asked anyway. Contacts are kept beside these: their number is bounded."""
+LAN_HEARD_SECONDS: Final = 7200.0
+"""What is not heard again for so long is forgotten, whatever its record says of its end: it left without a goodbye."""
+LAN_REFRESH_SECONDS: Final = 15.0
+"""Who looks for an endpoint that was heard longer ago gets what was heard, and a question goes out beside that."""
+LAN_VERIFIED_PER_SECOND: Final = 100.0
+"""Signed packets of strangers that are looked at: 0.4 ms each, so 4 % of a core in a flood."""
+LAN_VERIFIED_BURST: Final = 400.0
+"""A large network that starts at once after a power cut."""
+LAN_WANTED_PER_SECOND: Final = 100.0
+"""The same for those that are looked for, and for contacts: a flood of strangers takes nothing from these."""
+LAN_VERIFIED_PER_SOURCE: Final = 20.0
+"""A second, of one ip: a machine has one gateway or a few."""
+LAN_SOURCES: Final = 1024
+"""Ips that are counted; beyond, the one that was silent longest has its whole share again."""
+LAN_ANSWERS_PER_SECOND: Final = 20.0
+"""Answers to questions for us: at 1110 bytes each, no more than 22 KB/s leave here, whoever asks in whoever's name."""
+LAN_ANSWERS_PER_SOURCE: Final = 2.0
+"""The same of one ip, which asks thrice for one search."""
+LAN_QUESTIONS_PER_SECOND: Final = 20.0
+"""Questions to the whole network: they wake every machine on it."""
+LAN_QUESTIONS_BURST: Final = 60.0
+"""Twenty endpoints looked for at once, thrice each."""
+LAN_SEARCHES: Final = 64
+"""Endpoints that are asked for at once; a search lasts two seconds, and further ones find only what was heard."""
+LAN_QUESTION_TIMES: Final = (0.0, 0.2, 0.8)
+"""Seconds from the beginning of a search: a datagram to all of a wireless network is sent once only, and often lost."""
+LAN_FIND_SECONDS: Final = 1.6
+"""How long answers are waited for: twice as long as it takes to ask thrice, and less than a person wants to wait."""
+LAN_MDNS_SEARCHES: Final = 16
+"""Questions of ours to multicast DNS that are open at once."""
+LAN_MDNS_TEXTS: Final = 4
+"""Texts of one name that are looked at: one is right, and anybody can add others."""
+LAN_ANNOUNCE_TIMES: Final = (0.0, 1.0, 4.0)
+"""Seconds after a change at which we announce ourselves: one may be lost, and an IPv6 address needs up to two seconds until
+it may be used (RFC 4862 §5.4)."""
+LAN_ANNOUNCE_JITTER: Final = 0.1
+"""Seconds by which each is later, by chance: after a power cut all come at once."""
+LAN_ANNOUNCE_SECONDS: Final = 900.0
+"""From one announcement to the next when nothing changes, or up to a quarter less: 1.3 bytes a second."""
+LAN_NEWCOMER_SECONDS: Final = 0.5
+"""Who was never heard before is announced to within this time, by chance when: it does not know us yet."""
+LAN_NEWCOMER_GAP: Final = 5.0
+"""No announcement for newcomers sooner after any other one: however many strangers there are, or pretend to be."""
+LAN_FAREWELLS: Final = 2
+"""How often we say goodbye: one may be lost."""
+LAN_FAREWELL_GAP: Final = 0.1
+"""Seconds between these; multicast DNS says it thrice in 0.25 s."""
+LAN_LINKS: Final = 16
+"""Networks of this machine that are announced on: nobody's machine has more, and each has sockets of its own."""

@@ -43,6 +43,8 @@ NEEDS = {
             "tinyproxy",
             "miniupnpd",
             "tayga",
+            "avahi-daemon",
+            "avahi-browse",
         )
     },
 }

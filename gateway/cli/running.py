@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.control.api import BeaconReport, LendingReport, PortMappingReport, StatusReport
+    from gateway.control.api import (
+        BeaconReport,
+        LendingReport,
+        LocalNetworkReport,
+        PortMappingReport,
+        StatusReport,
+    )
 
 _STOP_SECONDS: Final = 15.0
 """How long `down` waits for the daemon to end: it gives open streams a moment."""
@@ -217,6 +223,8 @@ def _doors(report: StatusReport) -> list[tuple[str, str]]:
     pinhole = report.pinhole
     if pinhole is not None and pinhole.external:  # without one, nothing is translated all the same
         rows.append(("IPv6 pinhole", _port_mapping(pinhole)))
+    if report.local_network is not None:
+        rows.append(("local network", _local_network(report.local_network)))
     return [*rows, ("home", report.home)]
 
 
@@ -226,6 +234,22 @@ def _port_mapping(mapping: PortMappingReport) -> str:
         return f"none: {mapping.problem}{at}" if mapping.problem else f"being asked for{at}"
     words = f"{mapping.external}, {mapping.state}  ({mapping.protocol} at {mapping.router})"
     return f"{words}: {mapping.problem}" if mapping.problem else words
+
+
+def _local_network(found: LocalNetworkReport) -> str:
+    """Where we are found, and how: `eth0, by multicast DNS (IPv4, IPv6), …`."""
+    if not found.interfaces:
+        return "none; our tunnels listen on no network that others share"
+
+    def versions(working: tuple[int, ...], problem: str) -> str:
+        words = [*(f"IPv{version}" for version in working), *([problem] if problem else [])]
+        return ", ".join(words) or "off"
+
+    ways = (
+        f"multicast DNS ({versions(found.mdns, found.mdns_problem)})",
+        f"our own datagrams ({versions(found.fallback, found.fallback_problem)})",
+    )
+    return f"{_where(found.interfaces)}: {', '.join(ways)}; {found.heard} heard"
 
 
 def _where(addresses: Sequence[str]) -> str:

@@ -104,6 +104,16 @@ class PublishSettings(_Settings, frozen=True, kw_only=True):
     lan: Annotated[tuple[PublishedThing, ...], Meta(max_length=4)] = ("relays", "services", "addresses")
 
 
+class LanSettings(_Settings, frozen=True, kw_only=True):
+    """[lan]: being found on the local network, and finding others there."""
+
+    enabled: bool = True
+    mdns: bool = True
+    fallback: bool = True
+    port: Annotated[int, Meta(ge=1, le=65535)] = 7398
+    """UDP, the same for all on a network."""
+
+
 class LendSettings(_Settings, frozen=True, kw_only=True):
     """[lend]: be a small beacon for others."""
 
@@ -228,6 +238,7 @@ class Config(_Settings, frozen=True, kw_only=True):
     tunnels: TunnelSettings = TunnelSettings()
     beacons: BeaconSettings = BeaconSettings()
     publish: PublishSettings = PublishSettings()
+    lan: LanSettings = LanSettings()
     lend: LendSettings = LendSettings()
     proxy: ProxySettings = ProxySettings()
     dns: DnsSettings = DnsSettings()

@@ -203,6 +203,26 @@ class LendingReport(Report, frozen=True, kw_only=True):
     """Since the start, our own included."""
 
 
+class LocalNetworkReport(Report, frozen=True, kw_only=True):
+    """How we are found on the local network, and find others there."""
+
+    interfaces: tuple[str, ...] = ()
+    """Those that we are on; none where there is no local network, or our tunnels do not listen there."""
+    mdns: tuple[int, ...] = ()
+    """The IP versions in which multicast DNS works."""
+    mdns_problem: str = ""
+    """Why it does not; empty if it does, or is off."""
+    fallback: tuple[int, ...] = ()
+    """The IP versions in which our own datagrams work."""
+    fallback_problem: str = ""
+    heard: int = 0
+    """Endpoints that are there."""
+    refused: int = 0
+    """Packets that were forged, or no records."""
+    dropped: int = 0
+    """Packets that were not looked at, because there were too many."""
+
+
 class StatusReport(Report, frozen=True, kw_only=True):
     """A snapshot of one gateway."""
 
@@ -229,6 +249,8 @@ class StatusReport(Report, frozen=True, kw_only=True):
     """The same in the router's firewall for IPv6."""
     lending: LendingReport | None = None
     """None where no relay is lent."""
+    local_network: LocalNetworkReport | None = None
+    """None where it is off."""
     loopback: tuple[LoopbackReport, ...] = ()
     warnings: tuple[str, ...] = ()
 

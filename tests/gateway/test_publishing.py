@@ -16,7 +16,7 @@ from gateway.limits import (
     PUBLISH_RETRY_LONGEST,
     PUBLISH_RETRY_SECONDS,
 )
-from gateway.publishing import EVERY, LIFETIMES, Publisher, PublishPlan
+from gateway.publishing import EVERY, GAPS, LIFETIMES, Publisher, PublishPlan
 from resolver.discovery.base import Scope
 from resolver.errors import DiscoveryError
 from tests.lab.resolver_keys import NOW, key, record
@@ -123,7 +123,7 @@ class World:
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(publishing, "PUBLISH_DEBOUNCE_SECONDS", 0.0)
-    monkeypatch.setattr(publishing, "PUBLISH_GAP_SECONDS", 0.0)
+    monkeypatch.setattr(publishing, "GAPS", dict.fromkeys(Scope, 0.0))
     monkeypatch.setattr(publishing, "PUBLISH_RETRY_SECONDS", 0.002)
     world = World()
     task = asyncio.get_running_loop().create_task(world.publisher.run())
@@ -238,3 +238,30 @@ async def test_it_is_told_what_is_where_and_until_when(world: World) -> None:
     assert (us.published_at, us.expires, us.problem) == (None, None, "no route")
     assert lan.next_in is not None
     assert lan.next_in < LIFETIMES[Scope.LOCAL] / 2
+
+
+async def test_what_is_renewed_is_published_again_in_its_scope_only(world: World) -> None:
+    await settle()
+    before = {source.name: len(source.published) for source in world.sources}
+    world.publisher.renew(Scope.LOCAL)
+    await settle()
+    for source in world.sources:
+        assert len(source.published) - before[source.name] == (source.scope is Scope.LOCAL)
+
+
+def test_what_is_wrong_is_published_at_once_but_not_all_the_time() -> None:
+    one = plan()
+    one.at_once(7.0)
+    assert one.due == 7.0
+    one.changed(7.0)
+    assert one.due == 7.0
+    one.published(7.0, complete=True)
+    one.at_once(7.1)
+    assert one.due == 7.0 + PUBLISH_GAP_SECONDS
+
+
+def test_on_the_local_network_changes_are_told_sooner() -> None:
+    one = PublishPlan(lambda: 0.0, EVERY[Scope.LOCAL], GAPS[Scope.LOCAL])
+    one.published(1.0, complete=True)
+    one.changed(1.1)
+    assert one.due == 1.1 + PUBLISH_DEBOUNCE_SECONDS

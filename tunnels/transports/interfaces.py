@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import TYPE_CHECKING, Any, Final
 
 import netifaces
@@ -56,6 +63,15 @@ class InterfaceAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class InterfaceNetwork:
+    """One address of one interface, and what it reaches without a router."""
+
+    interface: str
+    ip: IPv4Address | IPv6Address
+    network: IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
 class DefaultRoute:
     """Where packets for the rest of the world go."""
 
@@ -77,6 +93,30 @@ def interface_addresses() -> tuple[list[InterfaceAddress], frozenset[str]]:
                 for entry in by_family.get(family, ())
             ]
     return found, frozenset(route.interface for route in default_routes())
+
+
+def local_networks() -> list[InterfaceNetwork]:
+    """What this machine shares with other machines: not loopback, not those of containers and of other overlays."""
+    defaults = frozenset(route.interface for route in default_routes())
+    found = []
+    for interface in netifaces.interfaces():
+        if rank_of(interface, defaults) not in (_Rank.DEFAULT_INTERFACE, _Rank.OTHER):
+            continue
+        try:
+            by_family = netifaces.ifaddresses(interface)
+        except ValueError:  # it went away since its name was read
+            continue
+        entries = [
+            (ip_address(entry["addr"].partition("%")[0]), str(entry.get("netmask", "")))
+            for family in (netifaces.AF_INET, netifaces.AF_INET6)
+            for entry in by_family.get(family, ())
+        ]
+        if any(ip.is_loopback for ip, _ in entries):
+            continue  # whatever else it has is this machine's alone
+        for ip, mask in entries:
+            length = mask.rpartition("/")[2] or ip.max_prefixlen  # of IPv6 it is ffff:ffff::/32
+            found.append(InterfaceNetwork(interface, ip, ip_network(f"{ip}/{length}", strict=False)))
+    return found
 
 
 def default_routes() -> frozenset[DefaultRoute]:

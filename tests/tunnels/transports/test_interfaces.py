@@ -2,11 +2,15 @@
 
 from ipaddress import ip_address
 
+import pytest
+
+from tests.lab.lans import a_lan
 from tunnels.addresses import Address
 from tunnels.transports.interfaces import (
     InterfaceAddress,
     advertised,
     interface_addresses,
+    local_networks,
     matters,
     reachable_ips,
 )
@@ -89,3 +93,24 @@ def test_a_socket_bound_to_one_address_is_told_by_that():
 def test_this_machine_has_addresses():
     found, _ = interface_addresses()
     assert any(entry.ip.is_loopback for entry in found)
+
+
+@pytest.mark.needs("root", "ip")
+def test_local_networks_are_those_of_wires_and_radios_with_what_is_reached_without_a_router():
+    with a_lan() as lan:
+        machine = lan.machine()
+        machine.ip(
+            "link add docker0 type bridge",
+            "addr add 172.17.0.1/16 dev docker0",
+            "link add tun7 type bridge",
+            "addr add 10.8.0.2/24 dev tun7",
+            "addr add 203.0.113.9/32 dev lo",
+        )
+        with machine.entered():
+            found = {(each.interface, str(each.ip), str(each.network)) for each in local_networks()}
+    link_local = {entry for entry in found if entry[1].startswith("fe80")}
+    assert found - link_local == {
+        ("eth0", machine.address, "10.77.0.0/24"),
+        ("eth0", machine.address6, "fd77::/64"),
+    }
+    assert {(interface, network) for interface, _, network in link_local} == {("eth0", "fe80::/64")}
