@@ -27,6 +27,7 @@ from gateway.contact_book import ContactBook
 from gateway.control import api
 from gateway.control.server import ControlServer
 from gateway.dashboard.server import DashboardServer
+from gateway.dht import Dht
 from gateway.directory import Directory
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.expose.acceptor import Acceptor
@@ -55,6 +56,7 @@ from gateway.supervision import Supervisor
 from resolver.client import ResolverClient
 from resolver.discovery.base import Scope
 from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
+from resolver.discovery.dht import DhtSource
 from resolver.discovery.lan import LanSource
 from resolver.discovery.static import ContactsSource
 from resolver.errors import ListenError, RecordError
@@ -237,6 +239,16 @@ class Daemon:
         )
         stack.push_async_callback(self._beacon_http.close)
         self._local_network = self._make_local_network()
+        self._dht = Dht(
+            self._config.dht,
+            self._config.tunnels.bind,
+            self._home,
+            spawn=self._spawn,
+            on_news=self._late_record,
+            is_hidden=self._config.tunnels.path_policy == "relay-only",
+        )
+        await self._dht.start()
+        stack.push_async_callback(self._dht.close)
         self._records = ResolverClient(
             self._record_sources(),
             RecordCache(),
@@ -296,7 +308,13 @@ class Daemon:
             *([self._local_network.source] if self._local_network is not None else []),
             *beacons,
             HomesSource(self._relays_of, lambda: tuple(each.beacon for each in beacons), self._beacon_http),
+            *self._dht.sources,
         )
+
+    def _late_record(self, packet: SignedPacket) -> None:
+        """The DHT has a newer record than the one that answered a search; what cannot be used changes nothing."""
+        with contextlib.suppress(RecordError):
+            self._records.learn(packet, DhtSource.name)
 
     def _beacon_sources(self) -> tuple[BeaconSource, ...]:
         settings = self._config.beacons
@@ -348,8 +366,12 @@ class Daemon:
 
     def _publish_places(self) -> tuple[RecordSource, ...]:
         """The sources that keep our record."""
-        beacons = self._beacon_sources() if self._config.beacons.publish else ()
-        return (*([self._local_network.source] if self._local_network is not None else []), *beacons)
+        settings = self._config
+        return (
+            *([self._local_network.source] if self._local_network is not None else []),
+            *(self._beacon_sources() if settings.beacons.publish else ()),
+            *(self._dht.sources if settings.dht.publish else ()),
+        )
 
     def _own_relays(self) -> tuple[BeaconUrl, ...]:
         """Where peers find us, our home first."""
@@ -537,6 +559,7 @@ class Daemon:
             vouchers=self._vouchers,
             lending=self._lending,
             local_network=self._local_network,
+            dht=self._dht,
             publisher=self._publisher,
             published_record=self._published_record,
         )

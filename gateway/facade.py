@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.contact_book import ContactBook
+    from gateway.dht import Dht
     from gateway.directory import Directory
     from gateway.exposed import ExposedServices
     from gateway.held_vouchers import HeldVouchers
@@ -82,6 +83,7 @@ class Parts:
     """The relay that we lend."""
     local_network: LocalNetwork | None = None
     """None where it is off."""
+    dht: Dht | None = None
 
 
 class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers):
@@ -114,6 +116,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers):
             pinhole=port_mapping_report(pinhole) if (pinhole := parts.endpoint.mapping(6)) else None,
             lending=parts.lending.report(self._name_of) if parts.lending is not None else None,
             local_network=parts.local_network.report() if parts.local_network is not None else None,
+            dht=parts.dht.report() if parts.dht is not None else None,
             loopback=parts.directory.loopback(),
             warnings=(
                 *parts.endpoint.warnings(),

@@ -9,6 +9,7 @@
       lock              held while a gateway runs; holds its process id
       state/*.json      what the gateway remembers
       state/kept.db     what it remembers and could do without (gateway.kept_state)
+      state/dht-nodes   nodes of the DHT; may be absent
       state/nat-history what made direct paths between which networks; may be absent
       logs/gateway.log  what it did
 
@@ -90,6 +91,11 @@ class Home:
     def nat_history_file(self) -> Path:
         """What worked between which networks (tunnels.crossing.history)."""
         return self.path / "state" / "nat-history"
+
+    @property
+    def dht_nodes_file(self) -> Path:
+        """Nodes of the DHT, as libtorrent keeps them."""
+        return self.path / "state" / "dht-nodes"
 
     def state_file(self, name: str) -> Path:
         """The file of one kind of state, such as `contacts`."""

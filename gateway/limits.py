@@ -419,3 +419,11 @@ DIAL_BACKS_BURST: Final = 1000
 NETCHECK_LIFETIME_SECONDS: Final = 240.0
 """For which the command line waits for a measurement of how long a NAT's mappings live: the longest silence that is tried is
 175 s (`tunnels.limits.LIFETIME_WAITS`), with questions before and after it."""
+
+# --- The DHT ------------------------------------------------------------------------------------------------------------
+
+DHT_STATE_BYTES: Final = 256 * 1024
+"""Nodes of the DHT on disk: 20 buckets of each family take some 50 KB; a file that was cut is forgotten."""
+
+DHT_SAVE_SECONDS: Final = 1800.0
+"""How often they are written, besides at the end: what a gateway that was killed begins with is half an hour old."""

@@ -22,6 +22,7 @@
      ├── LimitReached           a bound of `resolver.limits`; existing entries are untouched
      ├── ListenError            the DNS server cannot have its address              (ours)
      └── DiscoveryError         a record source failed; others are asked anyway     (theirs)
+          └── DhtMissing        the extra that the DHT needs is not installed       (ours)
 
 Foreign exceptions (dnslib, msgspec, socket) are mapped to these where they arise and nowhere else.
 """
@@ -111,3 +112,7 @@ class ListenError(ResolverError):
 
 class DiscoveryError(ResolverError):
     """A record source failed; the others are asked all the same."""
+
+
+class DhtMissing(DiscoveryError):
+    """The library that the DHT needs is not installed; the message says how to install it."""

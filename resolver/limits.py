@@ -167,3 +167,63 @@ LAN_FAREWELL_GAP: Final = 0.1
 """Seconds between these; multicast DNS says it thrice in 0.25 s."""
 LAN_LINKS: Final = 16
 """Networks of this machine that are announced on: nobody's machine has more, and each has sockets of its own."""
+# -- The DHT ------------------------------------------------------------------------------------------------
+
+DHT_MESSAGE_BYTES: Final = 2048
+"""The largest message that is read: an item of 1000 bytes, its key and signature, and 16 nodes of each family."""
+DHT_DEPTH: Final = 4
+"""Values in each other: a message, its arguments, a list in them and what is in that."""
+DHT_TOKEN_BYTES: Final = 64
+"""A write token; libtorrent's have 4 bytes, those of others 8 to 20."""
+DHT_REASON_BYTES: Final = 100
+"""How much of a node's words about a refusal is read: half a line."""
+DHT_NODES_PER_ANSWER: Final = 16
+"""Nodes read of one answer and family: BEP 5 asks for 8, some give 20; a liar names no more than an honest one."""
+DHT_COPIES: Final = 8
+"""Nodes that shall keep our record: the number that BEP 5 and BEP 44 choose for everybody."""
+DHT_PUTS: Final = 24
+"""Nodes asked to keep it, until so many do: three in four of the closest may be liars that refuse."""
+DHT_WIDTH: Final = 16
+"""Closest nodes whose answers end a search: twice as many as keep a record, because some may lie."""
+DHT_WIDEST: Final = 32
+"""The same while no valid record was found: whoever hides one must hold all of these."""
+DHT_QUERIES: Final = 64
+"""Nodes asked in one search, about 100 bytes each: some hops of 8, the width, and as many dead ones again."""
+DHT_CANDIDATES: Final = 512
+"""Nodes known of in one search: what all its answers may name, and no more."""
+DHT_PARALLEL: Final = 8
+"""Nodes asked at once in one search: a node that is dead costs its place for a second."""
+DHT_SLOW_SECONDS: Final = 1.0
+"""Silence after which a node's place is given to the next; nine in ten nodes that live answer in half of it."""
+DHT_QUICK_SECONDS: Final = 0.25
+"""The same at least, where four times the slowest answer so far is less: on one's own network."""
+DHT_TELLERS: Final = 4
+"""Of those who named a node, how many are kept in mind: one that is honest is enough."""
+DHT_SEARCH_SECONDS: Final = 6.0
+"""A whole search: with every second node dead it needs three or four."""
+DHT_SETTLE_SECONDS: Final = 0.3
+"""After a valid record, how long a newer one is waited for; one that comes later is learnt all the same."""
+DHT_SEARCHES: Final = 16
+"""Searches at once, those for publishing included; each holds a few dozen nodes."""
+DHT_MESSAGES_PER_SECOND: Final = 100
+"""Messages that we send for all searches; about 10 KB/s."""
+DHT_MESSAGES_BURST: Final = 200
+"""The same at once: three searches."""
+DHT_PUBLISH_PER_HOUR: Final = 30
+"""Publications; each may be 64 questions and 24 copies of a kilobyte. Changes come in bursts, republishing is hourly."""
+DHT_UPLOAD_BYTES_PER_SECOND: Final = 8000
+"""What libtorrent may send for the DHT, answers to others included."""
+DHT_LIVE_NODES: Final = 1000
+"""Nodes taken from libtorrent's routing table, which has 20 buckets of at most 128."""
+DHT_BOOTSTRAP_BELOW: Final = 8
+"""With fewer nodes than that in the table a search asks the bootstrap nodes as well."""
+DHT_EMPTY_TABLE_SECONDS: Final = 0.25
+"""How often the table is read while it has fewer nodes than that."""
+DHT_TABLE_SECONDS: Final = 30.0
+"""How often it is read later: its nodes change in minutes."""
+DHT_ANNOUNCES_PER_HOUR: Final = 240
+"""Announcements of topics: 64 topics, each told again before the half hour after which nodes forget."""
+DHT_PEERS: Final = 128
+"""Addresses taken of one topic; which of them are endpoints is found out by handshakes, which cost more."""
+DHT_PEERS_PER_ANSWER: Final = 32
+"""Addresses believed of one answer; of several answers each gets its share of DHT_PEERS, or one liar would fill it."""

@@ -80,7 +80,18 @@ class Gateway:
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name, self.home = name, directory / name
-        command = [OVERLAY, "--home", str(self.home), "up", "--nickname", name, "--bind", "127.0.0.1"]
+        command = [
+            OVERLAY,
+            "--home",
+            str(self.home),
+            "up",
+            "--nickname",
+            name,
+            "--bind",
+            "127.0.0.1",
+            "--dht",
+            "off",
+        ]
         for port in ("proxy", "dns", "dashboard"):
             command += [f"--{port}-port", "0"]
         self.log = (directory / f"{name}.log").open("w+")

@@ -45,6 +45,8 @@ NEEDS = {
             "tayga",
             "avahi-daemon",
             "avahi-browse",
+            "node",
+            "npm",
         )
     },
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.control.api import (
         BeaconReport,
+        DhtReport,
         LendingReport,
         LocalNetworkReport,
         PortMappingReport,
@@ -39,6 +40,7 @@ _FLAGS: Final = {
     "bind": "tunnels.bind",
     "address": "tunnels.addresses",
     "beacon": "beacons.urls",
+    "dht": "dht.enabled",
     "proxy_port": "proxy.port",
     "dns_port": "dns.port",
     "dashboard_port": "dashboard.port",
@@ -60,6 +62,7 @@ _SWITCHES: Final = ("proxy", "dns", "loopback", "dashboard")
     "--address", multiple=True, metavar="IP:PORT", help="Public address to put into tickets (repeatable)."
 )
 @click.option("--beacon", multiple=True, metavar="URL", help="A beacon to be at home at (repeatable).")
+@click.option("--dht", type=click.Choice(["auto", "on", "off"]), help="Records in the Mainline DHT.")
 @click.option("--no-proxy", is_flag=True, help="No proxy.")
 @click.option("--no-dns", is_flag=True, help="No DNS server.")
 @click.option("--no-loopback", is_flag=True, help="No loopback addresses.")
@@ -225,7 +228,19 @@ def _doors(report: StatusReport) -> list[tuple[str, str]]:
         rows.append(("IPv6 pinhole", _port_mapping(pinhole)))
     if report.local_network is not None:
         rows.append(("local network", _local_network(report.local_network)))
+    if report.dht is not None and (report.dht.enabled or report.dht.problem):
+        rows.append(("dht", _dht(report.dht)))
     return [*rows, ("home", report.home)]
+
+
+def _dht(dht: DhtReport) -> str:
+    if not dht.enabled:
+        return f"off: {dht.problem}"
+    words = f"{dht.nodes} nodes" + (", answering others" if dht.serves else "")
+    if dht.stored is None or dht.published_ago is None:
+        return words
+    ago = f"{output.duration(dht.published_ago)} ago"
+    return f"{words}; our record on {dht.stored} of them {ago}" + (f": {dht.problem}" if dht.problem else "")
 
 
 def _port_mapping(mapping: PortMappingReport) -> str:

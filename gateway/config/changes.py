@@ -20,6 +20,7 @@ APPLIED_LIVE: Final = frozenset(
         "beacons.urls",
         "beacons.publish",
         "beacons.records",
+        "dht.publish",
         "publish.public",
         "publish.lan",
         "proxy.username",

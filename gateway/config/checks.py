@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
 from tunnels.identity import EndpointId
+
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 
 
 def check_label(text: str) -> None:
@@ -34,6 +38,13 @@ def check_ip(text: str) -> None:
     except ValueError:
         hint = "; write 127.0.0.1" if text == "localhost" else ""
         raise ValueError(f"{text!r} is not an ip address{hint}") from None
+
+
+def check_place(text: str) -> None:
+    """ValueError unless `text` is a host, by name or ip, and a port: `host:port`."""
+    host, _, port = text.rpartition(":")
+    if not _HOST.fullmatch(host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} is no place: expected host:port, such as router.bittorrent.com:6881")
 
 
 def check_visible(text: str) -> None:

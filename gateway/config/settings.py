@@ -12,7 +12,14 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from gateway.config.checks import check_ip, check_petname, check_proxy, check_upstream, check_visible
+from gateway.config.checks import (
+    check_ip,
+    check_petname,
+    check_place,
+    check_proxy,
+    check_upstream,
+    check_visible,
+)
 from tunnels.addresses import Address, BeaconUrl
 from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
 
@@ -95,6 +102,29 @@ class BeaconSettings(_Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.proxy:
             check_proxy(self.proxy)
+
+
+class DhtSettings(_Settings, frozen=True, kw_only=True):
+    """[dht]: records in the BitTorrent Mainline DHT."""
+
+    enabled: Literal["auto", "on", "off"] = "auto"
+    publish: bool = True
+    port: Port = 0
+    """UDP."""
+    bootstrap: Annotated[
+        tuple[Annotated[str, Meta(max_length=260)], ...], Meta(min_length=1, max_length=16)
+    ] = (
+        "router.bittorrent.com:6881",
+        "dht.libtorrent.org:25401",
+        "dht.transmissionbt.com:6881",
+        "relay.pkarr.org:6881",
+    )
+    serve: bool = False
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        for place in self.bootstrap:
+            check_place(place)
 
 
 class PublishSettings(_Settings, frozen=True, kw_only=True):
@@ -237,6 +267,7 @@ class Config(_Settings, frozen=True, kw_only=True):
     gateway: GatewaySettings = GatewaySettings()
     tunnels: TunnelSettings = TunnelSettings()
     beacons: BeaconSettings = BeaconSettings()
+    dht: DhtSettings = DhtSettings()
     publish: PublishSettings = PublishSettings()
     lan: LanSettings = LanSettings()
     lend: LendSettings = LendSettings()

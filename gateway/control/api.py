@@ -223,6 +223,23 @@ class LocalNetworkReport(Report, frozen=True, kw_only=True):
     """Packets that were not looked at, because there were too many."""
 
 
+class DhtReport(Report, frozen=True, kw_only=True):
+    """The Mainline DHT."""
+
+    enabled: bool
+    """Whether it runs."""
+    nodes: int = 0
+    """Live nodes in our table."""
+    serves: bool = False
+    """Whether we answer other nodes."""
+    stored: int | None = None
+    """Nodes that took our record the last time; None if it was not published yet."""
+    published_ago: float | None = None
+    """Seconds since then."""
+    problem: str = ""
+    """Why it does not run though it might, or why our record is not there, with the remedy."""
+
+
 class StatusReport(Report, frozen=True, kw_only=True):
     """A snapshot of one gateway."""
 
@@ -251,6 +268,7 @@ class StatusReport(Report, frozen=True, kw_only=True):
     """None where no relay is lent."""
     local_network: LocalNetworkReport | None = None
     """None where it is off."""
+    dht: DhtReport | None = None
     loopback: tuple[LoopbackReport, ...] = ()
     warnings: tuple[str, ...] = ()
 

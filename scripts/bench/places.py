@@ -130,7 +130,7 @@ class Gateway:
 
     def begin(self) -> None:
         """Until it is up."""
-        flags = ["up", "--nickname", self.name, *self.flags]
+        flags = ["up", "--nickname", self.name, "--dht", "off", *self.flags]
         for door in ("proxy", "dns", "dashboard"):
             flags += [f"--{door}-port", "0"]
         command = OVERLAY, "--home", str(self.home), *flags
