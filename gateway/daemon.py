@@ -53,6 +53,10 @@ from gateway.proxy.upstream import UpstreamProxy
 from gateway.publishing import LIFETIMES, Publisher
 from gateway.remote_services import RemoteServices
 from gateway.supervision import Supervisor
+from gateway.topics.joined import JoinedTopics
+from gateway.topics.relays import LEND
+from gateway.topics.service import Topics
+from gateway.topics.sources import DhtTopics
 from resolver.client import ResolverClient
 from resolver.discovery.base import Scope
 from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
@@ -188,6 +192,7 @@ class Daemon:
             connected=self._connected_beacons,
             clock=time_now,
         )
+        self._joined_topics = await asyncio.to_thread(JoinedTopics, home)
         await self._start_tunnels(stack)
         if self._local_network is not None:
             stack.push_async_callback(self._local_network.close)
@@ -196,6 +201,7 @@ class Daemon:
             self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
         self._lenders = Lenders(self._lent_by, self._set_beacons)
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
+        self._topics.start()
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
         self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
         stack.callback(self._dialer.close)
@@ -276,11 +282,49 @@ class Daemon:
             on_change=lambda: self._publisher.renew(Scope.LOCAL),
             spawn=self._spawn,
             clock=time_now,
+            on_heard=lambda packet: self._topics.heard(packet),
         )
 
     def _learn_local(self, packet: SignedPacket) -> None:
         with contextlib.suppress(RecordError):  # our clocks differ: it has expired here
             self._records.learn(packet, LanSource.name, scope=Scope.LOCAL)
+
+    def _make_topics(self) -> Topics:
+        local = self._local_network
+        settings = self._config.lend
+        topics = Topics(
+            self._joined_topics,
+            self._endpoint,
+            self._records,
+            heard=local.source.heard if local is not None else tuple,
+            lends_to_all=settings.enabled and settings.to == "all",
+            finds_relays=self._finds_relays,
+            relays_found=lambda relays: self._lenders.strangers_found(relays),
+            on_change=self._record_changed,
+            spawn=self._spawn,
+        )
+        if self._dht.source is not None:
+            clock = asyncio.get_running_loop().time
+            topics.add_source(DhtTopics(self._dht.source, self._public_port, clock))
+        self._acceptor.greet = topics.discovery.greeter.answer
+        return topics
+
+    def _public_port(self, topic: bytes) -> int | None:
+        """The port by which strangers reach us for a topic: the relay that we lend, else our tunnels; None if they are not to."""
+        if self._config.tunnels.path_policy == "relay-only":
+            return None
+        if topic == LEND:
+            return self._lending.url.port if self._lending is not None else None
+        return self._endpoint.public_port()
+
+    def _finds_relays(self) -> bool:
+        """Whether a relay that a stranger lends is better than none."""
+        return (
+            self._config.topics.find_relays
+            and not self._config.beacons.urls
+            and not self._lenders.relays
+            and self._lending is None
+        )
 
     async def _start_lending(self, stack: contextlib.AsyncExitStack) -> Lending | None:
         """Before the tunnels, so that they end first: peers are told goodbye by way of our own relay, too."""
@@ -299,7 +343,7 @@ class Daemon:
 
     def _set_beacons(self) -> None:
         """Be at home at a configured beacon, or at what contacts lend."""
-        self._endpoint.set_beacons(self._config.beacons.urls, self._lenders.relays)
+        self._endpoint.set_beacons(self._config.beacons.urls, self._lenders.relays, self._lenders.strangers)
 
     def _record_sources(self) -> tuple[RecordSource, ...]:
         beacons = self._beacon_sources()
@@ -360,6 +404,7 @@ class Daemon:
                 relays=self._own_relays(),
                 lends=self._lending.url if self._lending is not None else None,
             ),
+            topics=self._topics.announced if local else (),
             now=time_now(),
             lifetime=LIFETIMES[scope],
         )
@@ -380,6 +425,7 @@ class Daemon:
     def _home_changed(self) -> None:
         """We are at home, or peers are to find us at another beacon: vouchers may be wanted there."""
         self._record_changed()
+        self._topics.moved()
         self._spawn(self._offer_vouchers(), "hand in vouchers")
 
     def _record_changed(self) -> None:
@@ -428,7 +474,7 @@ class Daemon:
                     history=crossings.history,
                     pwnat_targets=_pwnat_targets(settings),
                 ),
-                find_addresses=self._records.addresses_of,
+                find_addresses=lambda endpoint_id: self._topics.addresses_of(endpoint_id),
                 accept_stream=self._acceptor.accept,
                 spawn=self._spawn,
                 policy_of=self._path_policy,
@@ -445,6 +491,7 @@ class Daemon:
                 raise
             endpoint = make(0)  # the port of last time is taken; any other will do
         self._endpoint = endpoint
+        self._topics = self._make_topics()
         stack.push_async_callback(endpoint.close)
         for advice in endpoint.advice():
             _logger.info("%s", advice)
@@ -562,6 +609,7 @@ class Daemon:
             dht=self._dht,
             publisher=self._publisher,
             published_record=self._published_record,
+            topics=self._topics,
         )
 
     def _access_changed(self) -> None:

@@ -13,6 +13,7 @@ from gateway.answers.names import NameAnswers
 from gateway.answers.network import NetworkAnswers
 from gateway.answers.records import RecordAnswers
 from gateway.answers.services import ServiceAnswers
+from gateway.answers.topics import TopicAnswers
 from gateway.control import api
 from gateway.errors import UsageError
 from gateway.reach import beacon_report, path_word, port_mapping_report, selected
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.publishing import Made, Publisher
     from gateway.reach import Reach
     from gateway.remote_services import RemoteServices
+    from gateway.topics.service import Topics
     from resolver.client import ResolverClient
     from resolver.discovery.base import Scope
     from tunnels.endpoint import Endpoint
@@ -83,10 +85,11 @@ class Parts:
     """The relay that we lend."""
     local_network: LocalNetwork | None = None
     """None where it is off."""
+    topics: Topics | None = None
     dht: Dht | None = None
 
 
-class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers):
+class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAnswers):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 
     # --- status -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which contacts lend a relay: where we are at home while none of our beacons can be had."""
+"""Which contacts lend a relay, and which strangers: where we are at home while none of our beacons can be had."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Lenders:
         self._on_change = on_change
         self._contacts: dict[EndpointId, BeaconUrl | None] = {}
         self.relays: tuple[BeaconUrl, ...] = ()
+        self.strangers: tuple[BeaconUrl, ...] = ()
+        """Relays that strangers lend (`gateway.topics.relays`); they come after those of contacts."""
 
     def __repr__(self) -> str:
         return f"<Lenders {', '.join(relay.authority for relay in self.relays)}>"
@@ -46,6 +48,12 @@ class Lenders:
             each: known[each] if each in known else self._lent_by(each) for each in dict.fromkeys(contacts)
         }
         self._update()
+
+    def strangers_found(self, relays: tuple[BeaconUrl, ...]) -> None:
+        """These strangers lend one to everybody."""
+        if relays != self.strangers:
+            self.strangers = relays
+            self._on_change()
 
     def _update(self) -> None:
         lent = dict.fromkeys(relay for relay in self._contacts.values() if relay is not None)

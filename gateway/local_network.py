@@ -49,12 +49,13 @@ class LocalNetwork:
         on_change: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         clock: Callable[[], float],
+        on_heard: Callable[[SignedPacket], None] = lambda _: None,
     ) -> None:
         """`bound` is where the tunnels' sockets are; `may_tell` is whether we publish a record here, `is_hidden` whether we
         are to use no local network at all.
 
         `learn` gets the records of contacts that are heard: those of strangers would push others out of the cache, and are
-        found when somebody asks for them. `on_change` is called when our record has to be published again.
+        found when somebody asks for them. `on_heard` is told of all, `on_change` is called when our record has to be published again.
         """
         self._bound = bound
         self._is_hidden = is_hidden
@@ -63,6 +64,7 @@ class LocalNetwork:
         self._may_tell = may_tell
         self._on_change = on_change
         self._spawn = spawn
+        self._on_heard = on_heard
         self._watch: NetworkWatch | None = None
         self._is_started = False
         self.source = LanSource(
@@ -118,6 +120,7 @@ class LocalNetwork:
     def _heard(self, packet: SignedPacket) -> None:
         if self._is_contact(packet.endpoint_id):
             self._learn(packet)
+        self._on_heard(packet)
 
     def _network_changed(self) -> None:
         self.source.network_changed()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from resolver.limits import RECORD_ADDRESSES, RECORD_RELAYS, RECORD_SERVICES
+from resolver.limits import RECORD_ADDRESSES, RECORD_RELAYS, RECORD_SERVICES, RECORD_TOPICS
 from resolver.records import EndpointRecord, fits_record
 
 if TYPE_CHECKING:
@@ -60,12 +60,14 @@ def own_record(
     services: Sequence[PublicService],
     relays: Sequence[BeaconUrl] = (),
     lends: BeaconUrl | None = None,
+    topics: Sequence[bytes] = (),
     now: float,
     lifetime: float = TICKET_LIFETIME,
 ) -> tuple[EndpointRecord, SignedPacket]:
     """The record as of `now` (unix seconds), and it signed; what does not fit is left out, the last first.
 
-    `relays` are our beacons, the one we are connected to first; `lends` is the relay that we lend ourselves.
+    `relays` are our beacons, the one we are connected to first; `lends` is the relay that we lend ourselves,
+    `topics` are the ids of those we are in, which only our own networks are told.
     """
     record = EndpointRecord(
         secret_key.endpoint_id,
@@ -76,5 +78,6 @@ def own_record(
         services=tuple(services[:RECORD_SERVICES]),
         relays=tuple(filter(fits_record, relays))[:RECORD_RELAYS],
         lends=lends if lends is not None and fits_record(lends) else None,
+        topics=tuple(topics[:RECORD_TOPICS]),
     ).fitted()
     return record, record.sign(secret_key)

@@ -29,6 +29,10 @@ RECORD_SERVICES: Final = 64
 """Public services in a record; the packet's size bounds them earlier, this bounds what is built at all."""
 RECORD_RELAYS: Final = 4
 """Beacons in a record: the home and a few to fall back on; whoever dials may have to connect to each."""
+RECORD_TOPICS: Final = 16
+"""Topics in a record for the local network: as many as a gateway joins."""
+TOPIC_NAME_CHARACTERS: Final = 64
+"""The name of a topic is for a line on a terminal; 64 hexadecimal digits are a name that nobody guesses."""
 RELAY_BYTES: Final = 250
 """The URL of a beacon in a record: with `r=` it fits into one string of a TXT record, which has at most 255."""
 NICKNAME_BYTES: Final = 64
@@ -167,6 +171,7 @@ LAN_FAREWELL_GAP: Final = 0.1
 """Seconds between these; multicast DNS says it thrice in 0.25 s."""
 LAN_LINKS: Final = 16
 """Networks of this machine that are announced on: nobody's machine has more, and each has sockets of its own."""
+
 # -- The DHT ------------------------------------------------------------------------------------------------
 
 DHT_MESSAGE_BYTES: Final = 2048

@@ -4,13 +4,13 @@ DNS records relative to the zone apex, which is the endpoint id, as pkarr has it
 
     _overlay.<id>      TXT  "v=1" "exp=<unix seconds>" "n=<nickname>" "a=192.0.2.1:7777" "a=[2001:db8::1]:7777"
                             "r=https://beacon.example" "r=https://192.0.2.9:7443#<beacon id>"
-                     "l=https://192.0.2.1:7443#<id>"
+                     "l=https://192.0.2.1:7443#<id>" "t=<id of a topic>"
     _web._tcp.<id>     SRV  0 0 80 <id>
     _game._udp.<id>    SRV  0 0 5000 <id>
     _game._udp.<id>    TXT  "last=5100"
 
 The order of `a` strings is the owner's preference; the first `r` is the beacon it is connected to, its home; `l` is the
-relay that the endpoint lends, and holds its own id. The TXT beside an SRV record makes a range of ports of it. SRV
+relay that the endpoint lends, and holds its own id; `t` is a topic that it is in, told on the local network only. The TXT beside an SRV record makes a range of ports of it. SRV
 targets are not compressed (RFC 2782), so about ten services fit. Unknown strings and records are ignored, so
 that a later minor version may add some; another major version in `v` is refused.
 """
@@ -32,13 +32,16 @@ from resolver.limits import (
     RECORD_ADDRESSES,
     RECORD_RELAYS,
     RECORD_SERVICES,
+    RECORD_TOPICS,
     RECORD_TTL,
     RELAY_BYTES,
 )
 from resolver.names import ServiceProtocol, check_service_name
 from resolver.signed_packets import SignedPacket
 from resolver.times import utc_text
+from resolver.topics import read_topic, topic_text
 from tunnels.addresses import Address, BeaconUrl
+from tunnels.limits import TOPIC_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +105,8 @@ class EndpointRecord:
     """Beacons by whose relay it is reached, its home first."""
     lends: BeaconUrl | None = None
     """The relay that it lends, to whom it likes."""
+    topics: tuple[bytes, ...] = ()
+    """The ids of topics that it says it is in (`resolver.topics`)."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > RECORD_ADDRESSES:
@@ -117,6 +122,8 @@ class EndpointRecord:
             raise ValueError(
                 "an endpoint lends a relay of its own only: https, with its id, and short enough"
             )
+        if len(self.topics) > RECORD_TOPICS or any(len(topic) != TOPIC_BYTES for topic in self.topics):
+            raise ValueError(f"a record has at most {RECORD_TOPICS} topics, of {TOPIC_BYTES} bytes each")
         if self.nickname is not None:
             check_nickname(self.nickname)
 
@@ -144,7 +151,7 @@ class EndpointRecord:
         return bytes(packet.pack())
 
     def fitted(self) -> EndpointRecord:
-        """The record without what does not fit: its last services, then its last relays, then its last addresses.
+        """The record without what does not fit: its last services, its last topics, its last relays, its last addresses.
 
         Its home, the relay it lends and its nickname always fit.
         """
@@ -152,6 +159,8 @@ class EndpointRecord:
         while len(record.encode()) > OWN_PACKET_BYTES:
             if record.services:
                 record = replace(record, services=record.services[:-1])
+            elif record.topics:
+                record = replace(record, topics=record.topics[:-1])
             elif len(record.relays) > 1:
                 record = replace(record, relays=record.relays[:-1])
             else:
@@ -190,6 +199,7 @@ def _entries(record: EndpointRecord) -> Iterator[RR]:
     strings.extend(f"r={relay}" for relay in record.relays)
     if record.lends is not None:
         strings.append(f"l={record.lends}")
+    strings.extend(f"t={topic_text(topic)}" for topic in record.topics)
     yield _rr(f"_overlay.{apex}", QTYPE.TXT, TXT(strings))
     for service in record.services:
         for protocol in sorted(service.protocols, key=lambda one: one.value):
@@ -238,6 +248,7 @@ def _decode(signed: SignedPacket, entries: list[RR]) -> EndpointRecord:
         tuple(_services(ports, lasts))[:RECORD_SERVICES],
         tuple(_relays(_values(about, "r")))[:RECORD_RELAYS],
         next((lent for lent in _relays(_values(about, "l")) if _is_lent_by(lent, signed.endpoint_id)), None),
+        tuple(_topics(_values(about, "t")))[:RECORD_TOPICS],
     )
 
 
@@ -321,6 +332,15 @@ def _relays(texts: list[str]) -> Iterator[BeaconUrl]:
         if fits_record(relay) and (relay.host, relay.port) not in seen:
             seen.add((relay.host, relay.port))
             yield relay
+
+
+def _topics(texts: list[str]) -> Iterator[bytes]:
+    """Those that are ids of topics."""
+    for text in dict.fromkeys(texts):
+        try:
+            yield read_topic(text)
+        except ValueError:
+            continue
 
 
 def _is_lent_by(relay: BeaconUrl, endpoint_id: EndpointId) -> bool:

@@ -61,6 +61,9 @@ TESTED_ELSEWHERE = {
     "gateway/answers/names.py": "as the facade: tests/integration",
     "gateway/answers/network.py": "as the facade: tests/integration/test_netcheck.py",
     "gateway/answers/services.py": "as the facade: tests/integration",
+    "gateway/answers/topics.py": "as the facade: tests/integration/test_topics.py",
+    "gateway/topics/base.py": "a seam and its value; tests/gateway/topics/test_sources.py holds the sources and the fake to it",
+    "gateway/topics/service.py": "joins rooms that have tests; tests/integration/test_topics.py",
     "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }
 

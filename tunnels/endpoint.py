@@ -21,8 +21,10 @@ from tunnels.dialing import Remote
 from tunnels.driver import TunnelDriver, TunnelOwner
 from tunnels.errors import TunnelClosed, TunnelLost, Unreachable
 from tunnels.events import CloseCode, TunnelEvents
+from tunnels.identity import SecretKey
 from tunnels.incoming import IncomingConnections
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
+from tunnels.nat.dialback import Verdict
+from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier
 from tunnels.paths.path_set import PathSet
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
@@ -34,14 +36,14 @@ from tunnels.tunnel import Tunnel
 from tunnels.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.crossing.description import Pair
     from tunnels.dialer import FindAddresses, Spawn
     from tunnels.errors import TunnelError
-    from tunnels.identity import EndpointId, SecretKey
+    from tunnels.identity import EndpointId
     from tunnels.mapped_port import MappingStatus
     from tunnels.nat.report import NetworkReport
     from tunnels.paths.checks import Cross
@@ -189,21 +191,34 @@ class Endpoint(TunnelOwner):
 
     # --- using it ---------------------------------------------------------------------------------------
 
-    async def connect(self, endpoint_id: EndpointId) -> TunnelDriver:
-        """A tunnel to the endpoint, there already or dialled now; TunnelError says why there is none."""
+    async def connect(self, endpoint_id: EndpointId, *, is_stranger: bool = False) -> TunnelDriver:
+        """A tunnel to the endpoint, there already or dialled now; TunnelError says why there is none.
+
+        `is_stranger`: nobody here chose it. It is told none of our addresses before it has proved itself, none of our
+        local ones at all, and we go to no beacon that it names.
+        """
         if endpoint_id == self.endpoint_id:
             raise Unreachable("this is our own endpoint; its services are reached without a tunnel")
         if self._closing:
             raise TunnelClosed("the gateway is shut down")
-        return await self._dialer.connect(self._remote(endpoint_id))
+        remote = self._remote(endpoint_id)
+        remote.was_dialled |= not is_stranger
+        return await self._dialer.connect(remote)
 
     async def open_stream(
-        self, endpoint_id: EndpointId, protocol_factory: Callable[[], asyncio.Protocol]
+        self,
+        endpoint_id: EndpointId,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        *,
+        is_stranger: bool = False,
     ) -> tuple[TunnelTransport, asyncio.Protocol]:
-        """A stream to the endpoint with a protocol of the caller's, as `loop.create_connection` would give."""
-        driver = await self.connect(endpoint_id)
+        """A stream to the endpoint with a protocol of the caller's, as `loop.create_connection` would give.
+
+        `is_stranger` as in `connect`.
+        """
+        driver = await self.connect(endpoint_id, is_stranger=is_stranger)
         if not driver.is_usable:  # it closed between the turns of the loop
-            driver = await self.connect(endpoint_id)
+            driver = await self.connect(endpoint_id, is_stranger=is_stranger)
         transport = driver.open_transport()
         try:
             protocol = protocol_factory()
@@ -213,6 +228,58 @@ class Endpoint(TunnelOwner):
             transport.abort()
             raise
         return transport, protocol
+
+    async def identify(self, address: Address, timeout: float = limits.IDENTIFY) -> EndpointId:
+        """Whose gateway answers at an address; it proves its id by a handshake, and learns nothing of us but our address.
+
+        Unreachable if none does, or if nothing may be sent there: `policy_of` decides, as for any endpoint.
+        """
+        nobody = SecretKey(
+            secrets.token_bytes(32)
+        ).endpoint_id  # whoever answers is somebody else, and we go away
+        if not self._whereabouts.may_ask_at(address, nobody):
+            raise Unreachable(f"{address} is not to be connected to from here")
+        engine = self._factory.client(self._certificate, self._settings.idle_timeout)
+        candidate = Candidate(address, CandidateKind.CONFIGURED)
+        paths = PathSet([candidate], now=time.monotonic(), chance=secrets.token_bytes)
+        driver = self._new_driver(engine, paths, nobody, timeout)
+        driver.schedule_flush()
+        try:
+            await asyncio.shield(driver.settled)
+        finally:
+            driver.close(CloseCode.DONE, TunnelClosed("it was only asked who it is"))
+        if driver.tunnel.answered_by is None:
+            raise Unreachable(f"no gateway answered at {address}")
+        return driver.tunnel.answered_by
+
+    def may_ask_at(self, address: Address) -> bool:
+        """Whether something may be sent to an address that somebody unknown told of."""
+        return self._whereabouts.may_ask_at(address, self.endpoint_id)
+
+    def public_port(self) -> int | None:
+        """The port by which strangers reach us over IPv4 though we never sent them anything: our router's, if it was seen
+        to work, or our own on a public address; None if we know of none."""
+        mapping = self.mapping()
+        if mapping is not None and mapping.verdict is Verdict.VERIFIED and mapping.external is not None:
+            return mapping.external.port
+        for candidate in self._transport.candidates:
+            address = candidate.address
+            if (
+                isinstance(address, Address)
+                and address.ip.version == 4
+                and candidate.kind in (CandidateKind.HOST, CandidateKind.CONFIGURED)
+                and candidate.tier is Tier.DIRECT
+            ):
+                return address.port
+        return None
+
+    async def join_topics(self, topics: Sequence[bytes], beacon: BeaconUrl) -> int:
+        """Say at a connected beacon which topics we are in, and no others; how many it keeps. Unreachable if it keeps none."""
+        return await self._transport.relays.join_topics(topics, beacon)
+
+    async def who_is_in(self, topic: bytes, beacon: BeaconUrl) -> tuple[EndpointId, ...]:
+        """Some of those who say at a connected beacon that they are in a topic; Unreachable."""
+        return await self._transport.relays.who_is_in(topic, beacon)
 
     async def ping(self, endpoint_id: EndpointId) -> tuple[float, PathAddress | None]:
         """Round-trip seconds of one ping, dialling first if need be, and the path it took."""
@@ -247,9 +314,14 @@ class Endpoint(TunnelOwner):
         """Use only such paths to the endpoint from now on; `policy_of` says the same to later connections."""
         self._whereabouts.set_policy(endpoint_id, policy)
 
-    def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
-        """Be at home at the first of these that works, or else at one that a peer `lent` us."""
-        self._whereabouts.set_beacons(urls, lent)
+    def set_beacons(
+        self,
+        urls: tuple[BeaconUrl, ...],
+        lent: tuple[BeaconUrl, ...] = (),
+        strangers: tuple[BeaconUrl, ...] = (),
+    ) -> None:
+        """Be at home at the first of these that works, or else at one that a peer `lent` us, or else a stranger."""
+        self._whereabouts.set_beacons(urls, lent, strangers)
 
     def set_own_relay(self, url: BeaconUrl, at: str) -> None:
         """We lend a relay that others know by `url`: be there, too, by its origin `at` on this machine."""
@@ -330,11 +402,11 @@ class Endpoint(TunnelOwner):
         candidates = [Candidate(address, CandidateKind.CONFIGURED) for address in addresses]
         policy = self._whereabouts.policy_of(remote.endpoint_id)
         paths = PathSet(candidates, now=time.monotonic(), chance=secrets.token_bytes, policy=policy)
-        remote.was_dialled = True
         driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
         remote.drivers.append(driver)
-        self._whereabouts.call(remote.endpoint_id, addresses)
-        self._whereabouts.summon(remote.endpoint_id, addresses, driver)
+        if self._whereabouts.is_trusted(remote.endpoint_id):
+            self._whereabouts.call(remote.endpoint_id, addresses)
+            self._whereabouts.summon(remote.endpoint_id, addresses, driver)
         driver.schedule_flush()
         return driver
 

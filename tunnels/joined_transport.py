@@ -151,10 +151,15 @@ class JoinedTransport:
             mapped.start()
         self._watch = NetworkWatch(self._network_changed)
 
-    def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
-        """Be at home at the first of these that works, or else at one that a peer `lent` us."""
+    def set_beacons(
+        self,
+        urls: tuple[BeaconUrl, ...],
+        lent: tuple[BeaconUrl, ...] = (),
+        strangers: tuple[BeaconUrl, ...] = (),
+    ) -> None:
+        """Be at home at the first of these that works, or else at one that a peer `lent` us, or else a stranger."""
         self._beacons = urls
-        self.relays.set_beacons(urls, lent)
+        self.relays.set_beacons(urls, lent, strangers)
         self._tell_relays()
 
     def set_own_relay(self, url: BeaconUrl, at: str) -> None:

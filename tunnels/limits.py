@@ -387,6 +387,18 @@ TURN_AFTER: Final = 2.0
 RELAY_WHO_IDS: Final = 64
 """Ids asked for at once."""
 
+TOPIC_BYTES: Final = 20
+"""Bytes of the id of a topic: as many as the DHT's info-hashes have (BEP 5)."""
+
+RELAY_TOPICS: Final = 16
+"""Topics that one gateway says it is in at a beacon: programs that it runs, and the relay that it lends."""
+
+RELAY_TOPIC_PEERS: Final = 16
+"""Ids in one answer to who is in a topic: by chance, so that the next answer tells of others; within `RELAY_TEXT`."""
+
+IDENTIFY: Final = 5.0
+"""Seconds for whoever is at an address to say by a handshake who it is: five round trips of the slowest network."""
+
 # --- Our connections to beacons ------------------------------------------------------------------------------
 
 BEACON_LOGIN: Final = 10.0

@@ -93,6 +93,8 @@ class Tunnel:
         self._deadline = now + handshake_timeout
         self.is_client = dialled is not None
         self.remote_id = dialled
+        self.answered_by: EndpointId | None = None
+        """Client: who proved to be the server, be it the one that was dialled or not."""
         self.incarnation = b""
         self.state = TunnelState.HANDSHAKE
         self.error: TunnelError | None = None
@@ -411,8 +413,9 @@ class Tunnel:
             return
         assert self.remote_id is not None  # noqa: S101 - a client always dialled somebody
         key = self._engine.peer_key()
-        if key != self.remote_id.key:
-            answered = "an unknown key" if key is None else EndpointId(key).short
+        self.answered_by = None if key is None else EndpointId(key)
+        if self.answered_by != self.remote_id:
+            answered = "an unknown key" if self.answered_by is None else self.answered_by.short
             wrong = f"asked for {self.remote_id.short}, but {answered} answered at its address"
             self.close(CloseCode.WRONG_IDENTITY, WrongIdentity(wrong))
             return

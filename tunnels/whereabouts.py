@@ -17,7 +17,15 @@ from tunnels.destinations import Destinations
 from tunnels.errors import Offline, ProtocolViolation
 from tunnels.events import CloseCode, TunnelState
 from tunnels.joined_transport import JoinedTransport, TransportOwner
-from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, allowed, is_allowed
+from tunnels.paths.candidates import (
+    Candidate,
+    CandidateKind,
+    PathPolicy,
+    Tier,
+    allowed,
+    is_allowed,
+    is_sane,
+)
 from tunnels.serverless import Serverless
 from tunnels.turn_paths import TurnPaths
 
@@ -116,6 +124,13 @@ class Whereabouts(TransportOwner):
         """Whether we go to the beacons that an endpoint names; a stranger must not send us anywhere it likes."""
         remote = self._remotes.get(endpoint_id)
         return (remote is not None and remote.was_dialled) or self._is_known(endpoint_id)
+
+    def may_ask_at(self, address: Address, endpoint_id: EndpointId) -> bool:
+        """Whether something may be sent to an address that somebody unknown told of."""
+        candidate = Candidate(address, CandidateKind.CONFIGURED)
+        return is_sane(address, with_loopback=_has_loopback(self.transport.candidates)) and bool(
+            allowed(self.policy_of(endpoint_id), (candidate,))
+        )
 
     def told_to(self, endpoint_id: EndpointId) -> tuple[Candidate, ...]:
         """Our candidates as an endpoint may know them: a stranger has no business with our local addresses."""
@@ -237,9 +252,14 @@ class Whereabouts(TransportOwner):
 
     # --- our beacons ------------------------------------------------------------------------------------
 
-    def set_beacons(self, urls: tuple[BeaconUrl, ...], lent: tuple[BeaconUrl, ...] = ()) -> None:
-        """Be at home at the first of these that works, or else at one that a peer `lent` us."""
-        self.transport.set_beacons(urls, lent)
+    def set_beacons(
+        self,
+        urls: tuple[BeaconUrl, ...],
+        lent: tuple[BeaconUrl, ...] = (),
+        strangers: tuple[BeaconUrl, ...] = (),
+    ) -> None:
+        """Be at home at the first of these that works, or else at one that a peer `lent` us, or else a stranger."""
+        self.transport.set_beacons(urls, lent, strangers)
         self._tell_home()
 
     def set_own_relay(self, url: BeaconUrl, at: str) -> None:
@@ -287,8 +307,7 @@ class Whereabouts(TransportOwner):
 
     def _called(self, sender: EndpointId, body: bytes, beacon: BeaconUrl) -> None:
         own = allowed(self.policy_of(sender), self.transport.candidates)
-        with_loopback = any(isinstance(one.address, Address) and one.address.ip.is_loopback for one in own)
-        call, candidates = self._calls.received(sender, body, with_loopback=with_loopback)
+        call, candidates = self._calls.received(sender, body, with_loopback=_has_loopback(own))
         if not is_allowed(self.policy_of(sender), Tier.DIRECT):
             return  # nobody is told where we are who may only reach us by others
         if call.is_answer:
@@ -357,3 +376,8 @@ class Whereabouts(TransportOwner):
             driver.schedule_flush()
         self.crossings.network_changed()
         self.serverless.network_changed()
+
+
+def _has_loopback(own: Iterable[Candidate]) -> bool:
+    """Whether we are reached by loopback, so that others on this machine are, too."""
+    return any(isinstance(one.address, Address) and one.address.ip.is_loopback for one in own)

@@ -25,6 +25,7 @@ from gateway.beacon.places import observed
 from gateway.beacon.record_routes import RecordRoutes
 from gateway.beacon.sessions import Sessions
 from gateway.beacon.stores import StoreUnavailable
+from gateway.beacon.topic_desk import TopicDesk
 from gateway.errors import ConfigurationError
 from gateway.limits import (
     BEACON_BODY_BYTES,
@@ -96,6 +97,7 @@ class BeaconServer:
                 deliver=lambda receiver, frame: self.sessions.deliver_here(receiver, frame),
                 absent=lambda sender, receiver, kind: self.sessions.absent(sender, receiver, kind),
             )
+        self.topics = TopicDesk(self._stores.topics, self._supervisor)
         self.sessions = Sessions(
             secret_key,
             self.hub,
@@ -106,6 +108,7 @@ class BeaconServer:
             access=access,
             known=lambda request: self.door.known(request),
             supervisor=self._supervisor,
+            topics=self.topics,
         )
         self._records = RecordRoutes(self._stores.records, config.records) if config.records.enabled else None
         self._runner = web.AppRunner(

@@ -30,7 +30,7 @@ from gateway.limits import (
 )
 from tunnels.errors import ProtocolViolation, WrongIdentity
 from tunnels.identity import EndpointId
-from tunnels.limits import RELAY_FRAME, RELAY_TEXT
+from tunnels.limits import RELAY_FRAME, RELAY_TEXT, RELAY_TOPICS
 from tunnels.relay import frames
 from tunnels.relay.frames import HEADER_BYTES, Challenge, Hello, Refused, Welcome
 from tunnels.relay.login import NONCE_BYTES, check_hello, welcome_signature
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.beacon.fleet import Fleet
     from gateway.beacon.hub import Hub
     from gateway.beacon.offers import Offers
+    from gateway.beacon.topic_desk import TopicDesk
     from gateway.supervision import Supervisor
     from tunnels.identity import SecretKey
 
@@ -137,6 +138,7 @@ class Sessions:
         access: Callable[[EndpointId], bool],
         known: Callable[[web.Request], None],
         supervisor: Supervisor,
+        topics: TopicDesk,
     ) -> None:
         """`is_ours` tells whether an authority (host and port) is this beacon's, `access` who may come in; `known` is called
         with the request of whoever has proved its id.
@@ -150,12 +152,14 @@ class Sessions:
         self._access = access
         self._known = known
         self._supervisor = supervisor
+        self._topics = topics
         self.failed: dict[str, int] = {"timeout": 0, "refused": 0}
         """Logins that came to nothing, for the metrics."""
 
     def start(self) -> None:
         """Begin to look after those that fall silent."""
         self._supervisor.spawn(self._sweep(), name="beacon sweep")
+        self._topics.start()
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         """The handler of the WebSocket: until it ends."""
@@ -252,6 +256,7 @@ class Sessions:
                 policy=self._offers.policy,
                 relays=self._offers.relays,
                 dials_back=self._offers.dialler is not None,
+                topics=RELAY_TOPICS,
             )
         )
         replaced = self._hub.join(connection)
@@ -285,8 +290,10 @@ class Sessions:
             pass  # it did not wait for the answer
 
     def _leave(self, connection: Connection) -> None:
-        if self._hub.leave(connection) and self._fleet is not None:
-            self._fleet.left(connection.endpoint_id)
+        if self._hub.leave(connection):
+            self._topics.leave(connection.endpoint_id)
+            if self._fleet is not None:
+                self._fleet.left(connection.endpoint_id)
         self._charging.left(connection)
 
     # --- frames -----------------------------------------------------------------------------------------------
@@ -365,6 +372,10 @@ class Sessions:
                 connection.say(frames.Turn(turn=self._offers.turn(connection.endpoint_id)))
             case frames.DialBack():
                 connection.say(frames.Dialled(sent=self._dial_back(connection, said)))
+            case frames.Topics():
+                connection.say(self._topics.join(connection, said, self._now()))
+            case frames.WhoIsIn():
+                connection.say(await self._topics.who(connection, said, self._now()))
             case frames.Redeem():
                 await self._redeem(connection, said.voucher)
 
@@ -415,6 +426,7 @@ class Sessions:
                 elif now - session.heard > BEACON_PING_AFTER:
                     session.write(b"", _PING)
             self._hub.sweep(now)
+            self._topics.sweep(now)
 
     @staticmethod
     def _now() -> float:

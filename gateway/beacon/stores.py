@@ -1,4 +1,4 @@
-"""What the nodes of a beacon share: records, who is where, frames between nodes, accounts. The seams, and their values.
+"""What the nodes of a beacon share: records, who is where and in which topics, frames between nodes, accounts. The seams, and their values.
 
 One node alone has all of it embedded (`embedded`); a fleet has it in Redis (`shared`). Every method may raise
 StoreUnavailable; the hub then serves whom it has, and says so in its readiness.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import StoreUnavailable as StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from resolver.signed_packets import SignedPacket
     from tunnels.identity import EndpointId
@@ -90,6 +90,19 @@ class Accounts(Protocol):
         """
 
 
+class TopicMembers(Protocol):
+    """Who is in which topic at any node; what is not said again within a while is forgotten."""
+
+    async def announce(self, members: Sequence[tuple[bytes, EndpointId]]) -> None:
+        """These endpoints are in these topics, at this node."""
+
+    async def withdraw(self, members: Sequence[tuple[bytes, EndpointId]]) -> None:
+        """They are not, any more."""
+
+    async def sample(self, topic: bytes, most: int) -> tuple[EndpointId, ...]:
+        """So many of those in the topic, by chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """All that the nodes of a beacon share; made by `embedded.open_embedded` or `shared.open_shared`."""
@@ -104,3 +117,5 @@ class Stores:
     """Returns when the database answers; StoreUnavailable says why it does not."""
     close: Callable[[], Awaitable[None]]
     """Stop the bus, withdraw everybody who is here, close the database; idempotent."""
+    topics: TopicMembers | None = None
+    """None for a node that is alone."""

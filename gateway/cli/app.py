@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "contacts": "contacts",
     "ticket": "tickets",
     "join": "tickets",
+    "topic": "topics",
     "vouchers": "vouchers",
     "ping": "pinging",
     "netcheck": "netcheck",

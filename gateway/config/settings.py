@@ -162,6 +162,12 @@ class LendSettings(_Settings, frozen=True, kw_only=True):
             BeaconUrl.parse(self.public_url)
 
 
+class TopicSettings(_Settings, frozen=True, kw_only=True):
+    """[topics]: who is in the same topics, and relays that strangers lend."""
+
+    find_relays: bool = True
+
+
 class ProxySettings(_Settings, frozen=True, kw_only=True):
     """[proxy]: SOCKS and HTTP on one port."""
 
@@ -271,6 +277,7 @@ class Config(_Settings, frozen=True, kw_only=True):
     publish: PublishSettings = PublishSettings()
     lan: LanSettings = LanSettings()
     lend: LendSettings = LendSettings()
+    topics: TopicSettings = TopicSettings()
     proxy: ProxySettings = ProxySettings()
     dns: DnsSettings = DnsSettings()
     loopback: LoopbackSettings = LoopbackSettings()

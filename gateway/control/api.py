@@ -16,6 +16,7 @@ from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec rea
 if TYPE_CHECKING:
     from gateway.control.netcheck import NetcheckReport, NetcheckRequest
     from gateway.control.records import ExplainRequest, ExplanationReport, PublishedReport
+    from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
 
 API_VERSION: Final = 1
 """The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
@@ -568,6 +569,18 @@ class Gateway(Protocol):
 
     async def published(self) -> tuple[PublishedReport, ...]:
         """Our records: what they tell, where they are, and why they are not."""
+
+    async def topics(self) -> tuple[TopicReport, ...]:
+        """The topics we are in."""
+
+    async def join_topic(self, request: JoinTopicRequest) -> TopicReport:
+        """Be in a topic, now and after each start; UsageError when its name makes no sense, or there are too many."""
+
+    async def leave_topic(self, name: str) -> TopicReport:
+        """Be in it no more; returns what it was."""
+
+    async def topic_peers(self, name: str) -> tuple[TopicPeerReport, ...]:
+        """Who proved to be in a topic of ours."""
 
     async def reload(self) -> ReloadReport:
         """Read the configuration again; ConfigurationError leaves everything as it was."""

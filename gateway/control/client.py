@@ -21,6 +21,7 @@ from gateway.control import api
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.netcheck import NetcheckReport
 from gateway.control.records import ExplanationReport, PublishedReport
+from gateway.control.topics import TopicPeerReport, TopicReport
 from gateway.errors import GatewayError, NotRunning
 from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from gateway.control.netcheck import NetcheckRequest
     from gateway.control.records import ExplainRequest
+    from gateway.control.topics import JoinTopicRequest
     from gateway.home import Home
 
 T = TypeVar("T")
@@ -121,6 +123,22 @@ class ControlClient:
     def published(self) -> tuple[PublishedReport, ...]:
         """See `Gateway.published`."""
         return self._call("GET", "/published", tuple[PublishedReport, ...])
+
+    def topics(self) -> tuple[TopicReport, ...]:
+        """See `Gateway.topics`."""
+        return self._call("GET", "/topics", tuple[TopicReport, ...])
+
+    def join_topic(self, request: JoinTopicRequest) -> TopicReport:
+        """See `Gateway.join_topic`."""
+        return self._call("POST", "/topics", TopicReport, request)
+
+    def leave_topic(self, name: str) -> TopicReport:
+        """See `Gateway.leave_topic`."""
+        return self._call("DELETE", f"/topics/{quote(name, safe='')}", TopicReport)
+
+    def topic_peers(self, name: str) -> tuple[TopicPeerReport, ...]:
+        """See `Gateway.topic_peers`."""
+        return self._call("GET", f"/topics/{quote(name, safe='')}/peers", tuple[TopicPeerReport, ...])
 
     def reload(self) -> api.ReloadReport:
         """See `Gateway.reload`."""

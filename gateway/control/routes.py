@@ -16,6 +16,7 @@ from gateway.control import api
 from gateway.control.errors import ErrorReply, reply_of
 from gateway.control.netcheck import NetcheckRequest
 from gateway.control.records import ExplainRequest
+from gateway.control.topics import JoinTopicRequest
 from gateway.errors import GatewayError, UsageError
 from gateway.limits import CONTROL_BODY_BYTES, CONTROL_BODY_SECONDS, CONTROL_LOG_LINES
 from gateway.logs import LogTail
@@ -98,6 +99,18 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def published(request: web.Request) -> web.Response:
         return _answer(await gateway.published())
 
+    async def topics(request: web.Request) -> web.Response:
+        return _answer(await gateway.topics())
+
+    async def join_topic(request: web.Request) -> web.Response:
+        return _answer(await gateway.join_topic(await _body(request, JoinTopicRequest)))
+
+    async def leave_topic(request: web.Request) -> web.Response:
+        return _answer(await gateway.leave_topic(request.match_info["name"]))
+
+    async def topic_peers(request: web.Request) -> web.Response:
+        return _answer(await gateway.topic_peers(request.match_info["name"]))
+
     async def reload(request: web.Request) -> web.Response:
         return _answer(await gateway.reload())
 
@@ -129,6 +142,10 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("POST", "/resolve", resolve),
         ("POST", "/explain", explain),
         ("GET", "/published", published),
+        ("GET", "/topics", topics),
+        ("POST", "/topics", join_topic),
+        ("DELETE", "/topics/{name}", leave_topic),
+        ("GET", "/topics/{name}/peers", topic_peers),
         ("POST", "/reload", reload),
         ("POST", "/down", down),
         ("GET", "/logs", logs),

@@ -36,6 +36,12 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 """Starts a supervised task under a name."""
 
 
+class Greeting(asyncio.Protocol):
+    """The end of a stream about topics, which somebody above takes over."""
+
+    transport: asyncio.Transport
+
+
 @dataclass(frozen=True, slots=True)
 class AcceptorStatus:
     """What the serving side carries now."""
@@ -66,6 +72,8 @@ class Acceptor:
         self.contacts = contacts
         self.spawn = spawn
         self.address_of = address_of
+        self.greet: Callable[[EndpointId, Callable[[], None]], Greeting | None] | None = None
+        """Takes over a caller's stream about topics, and calls back when it ends; None for nobody, or if it may not ask now."""
         self.header_seconds = header_seconds
         self.connect_seconds = connect_seconds
         self.flows = FlowKeeper()

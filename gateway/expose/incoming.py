@@ -25,7 +25,7 @@ from gateway.stream_header import Answer, HeaderError, Kind, RequestParser, Stat
 from resolver.names import ServiceProtocol
 
 if TYPE_CHECKING:
-    from gateway.expose.acceptor import Acceptor
+    from gateway.expose.acceptor import Acceptor, Greeting
     from gateway.expose.services import Service
     from gateway.splice import Held
     from gateway.stream_header import Request
@@ -59,7 +59,7 @@ class Incoming(asyncio.Protocol):
         self._parser = RequestParser()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._joined: Splice | ServedFlow | None = None
+        self._joined: Splice | ServedFlow | Greeting | None = None
         self._pending = True
         self._over = False
 
@@ -156,6 +156,8 @@ class Incoming(asyncio.Protocol):
                     service = self._find(request, ServiceProtocol.UDP)
                     if service is not None:
                         await self._serve_udp(service, request.port)
+                case Kind.TOPICS:
+                    self._serve_topics()
                 case never:
                     assert_never(never)
         except TargetError as error:
@@ -180,6 +182,20 @@ class Incoming(asyncio.Protocol):
             return None
         self.service = service
         return service
+
+    def _serve_topics(self) -> None:
+        """Whoever asks which topics it shares with us needs no permission, and gets none."""
+        greeting = self._acceptor.greet(self.caller, self._end) if self._acceptor.greet is not None else None
+        if greeting is None:
+            self._refuse(Answer(Status.OVERLOADED, "you ask about topics too often; try again later"))
+            return
+        self._joined = greeting
+        self._transport.write(_OK)
+        self._answered()
+        greeting.connection_made(self._transport)
+        self._transport.set_protocol(greeting)
+        greeting.data_received(self._parser.rest)
+        self._transport.resume_reading()
 
     async def _serve_tcp(self, service: Service, port: int) -> None:
         target = await connect_target(service, port, timeout=self._acceptor.connect_seconds)

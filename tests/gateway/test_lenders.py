@@ -66,3 +66,14 @@ def test_no_more_than_a_few_are_fallen_back_on():
     known.lent = dict(zip(IDS, URLS, strict=True))
     known.lenders.contacts_changed(IDS)
     assert known.lenders.relays == tuple(URLS[:LENT_RELAYS])
+
+
+def test_what_strangers_lend_is_told_apart_from_what_contacts_do():
+    known = Known()
+    known.lent = {IDS[1]: URLS[1]}
+    known.lenders.contacts_changed(IDS[1:2])
+    known.lenders.strangers_found((URLS[7],))
+    known.lenders.strangers_found((URLS[7],))
+    assert known.lenders.relays == (URLS[1],)
+    assert known.lenders.strangers == (URLS[7],)
+    assert len(known.told) == 2

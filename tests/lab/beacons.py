@@ -32,6 +32,8 @@ class LabBeacon:
         self.logins: list[EndpointId] = []
         self.heard: list[tuple[FrameKind, EndpointId, bytes]] = []
         self.said: list[frames.FromGateway] = []
+        self.members: tuple[str, ...] = ()
+        """Whom it says to be in any topic."""
         self.requests = 0
         self.silent = False
         """Reads on, and says nothing any more: no pong, no frame."""
@@ -156,6 +158,10 @@ class LabBeacon:
                     address="192.0.2.9:3478", username="new", password="p", seconds=3600
                 )
                 answer = frames.Turn(turn=server)
+            case frames.Topics(ids=topics):
+                answer = frames.TopicsKept(kept=len(topics))
+            case frames.WhoIsIn(topic=topic):
+                answer = frames.IsIn(topic=topic, ids=self.members)
             case _:
                 answer = frames.Refused(code="voucher", reason="forged")
         await session.send_str(frames.encode_text(answer))

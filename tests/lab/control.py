@@ -28,8 +28,10 @@ from gateway.control.records import (
     SourceReport,
 )
 from gateway.control.server import ControlServer
+from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
 from gateway.dialing import DialError, Failure
 from gateway.errors import ConfigurationError, GatewayError, UsageError
+from gateway.topics.manifest import Manifest
 from tunnels.crossing.description import NetworkClass
 from tunnels.crossing.typical import typical
 
@@ -53,6 +55,7 @@ class FakeGateway:
         self.asked_down = asyncio.Event()
         self.configuration_is_wrong = False
         self.held: list[api.VoucherReport] = []
+        self.joined_topics: dict[str, TopicReport] = {}
         self.udp_blocked: bool | None = False
         """What a measurement finds; None: there is nobody to ask."""
         self.pings = 0
@@ -185,6 +188,46 @@ class FakeGateway:
         if not request.preview:
             self.book[contact.petname] = contact
         return api.JoinReport(contact=contact, expires=1e9, urls=("http://web.carol.overlay/",))
+
+    async def topics(self) -> tuple[TopicReport, ...]:
+        return tuple(self.joined_topics.values())
+
+    async def join_topic(self, request: JoinTopicRequest) -> TopicReport:
+        warnings = ("beacon: eu1.example is away",) if request.name == "lonely" else ()
+        report = TopicReport(
+            name=request.name,
+            id="y" * 32,
+            manifest=request.manifest,
+            peers=1,
+            joined_before=request.name in self.joined_topics,
+            warnings=warnings,
+        )
+        self.joined_topics[request.name] = report
+        return report
+
+    async def leave_topic(self, name: str) -> TopicReport:
+        if name not in self.joined_topics:
+            raise UsageError(f"topic: {name} is not joined; join it with: overlay topic join {name}")
+        return self.joined_topics.pop(name)
+
+    async def topic_peers(self, name: str) -> tuple[TopicPeerReport, ...]:
+        if name == "lonely":
+            return ()
+        app = Manifest(name="Chat", version="1", description="Talk.", service="chat")
+        return (
+            TopicPeerReport(
+                endpoint_id=ALICE,
+                petname="alice",
+                manifest=app,
+                host="chat.alice.overlay",
+                source="beacon",
+                seconds=60.0,
+                verified_seconds=5.0,
+            ),
+            TopicPeerReport(
+                endpoint_id=ME, host=f"{ME}.overlay", source="dht", seconds=60.0, verified_seconds=5.0
+            ),
+        )
 
     async def vouchers(self) -> tuple[api.VoucherReport, ...]:
         return tuple(self.held)

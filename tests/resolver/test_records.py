@@ -10,10 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.errors import ForeignVersion, MalformedRecord, RecordError, RecordExpired, RecordTooLarge
-from resolver.limits import OWN_PACKET_BYTES, RECORD_ADDRESSES, RECORD_RELAYS, RECORD_SERVICES, RELAY_BYTES
+from resolver.limits import (
+    OWN_PACKET_BYTES,
+    RECORD_ADDRESSES,
+    RECORD_RELAYS,
+    RECORD_SERVICES,
+    RECORD_TOPICS,
+    RELAY_BYTES,
+)
 from resolver.names import ServiceProtocol
 from resolver.records import EndpointRecord, PublicService, check_nickname
 from resolver.signed_packets import SignedPacket
+from resolver.topics import topic_id, topic_text
 from tests.lab.resolver_keys import BOTH, NOW, NPM_PKARR, TCP, UDP, key, packet, record
 from tunnels.addresses import Address, BeaconUrl
 
@@ -338,3 +346,35 @@ def test_the_lent_relay_stays_in_a_record_that_is_full() -> None:
     fitted = large.fitted()
     fitted.sign(key(1))
     assert (fitted.relays, fitted.lends, fitted.nickname) == ((LONG,), longest, "n" * 64)
+
+
+def test_topics_read_back_and_what_is_none_is_left_out() -> None:
+    topics = tuple(topic_id(name) for name in ("chat", "game"))
+    whole = replace(record(), topics=topics)
+    assert EndpointRecord.from_packet(whole.sign(key(1))) == whole
+    strings = (
+        "v=1",
+        "exp=4000000000",
+        "t=yyyy",
+        f"t={topic_text(topics[0])}",
+        "t=",
+        f"t={topic_text(topics[0])}",
+    )
+    assert EndpointRecord.from_packet(signed_with(about(*strings))).topics == topics[:1]
+
+
+def test_a_record_has_a_few_topics_and_in_a_full_one_they_give_way_to_its_relays() -> None:
+    many = tuple(topic_id(str(number)) for number in range(RECORD_TOPICS + 4))
+    with pytest.raises(ValueError, match="at most 16 topics"):
+        replace(record(), topics=many)
+    with pytest.raises(ValueError, match="20 bytes each"):
+        replace(record(), topics=(b"short",))
+    strings = ("v=1", "exp=4000000000", *(f"t={topic_text(topic)}" for topic in many))
+    assert EndpointRecord.from_packet(signed_with(about(*strings))).topics == many[:RECORD_TOPICS]
+    large = replace(
+        record(), relays=(LONG, replace(LONG, host="b" + LONG.host[1:]), LENT), topics=many[:RECORD_TOPICS]
+    )
+    fitted = large.fitted()
+    assert fitted.relays == large.relays
+    assert 0 < len(fitted.topics) < RECORD_TOPICS
+    assert fitted.topics == many[: len(fitted.topics)]

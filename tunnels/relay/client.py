@@ -70,6 +70,8 @@ RelayEvent = (
     | frames.Online
     | frames.Turn
     | frames.Dialled
+    | frames.TopicsKept
+    | frames.IsIn
     | frames.Receipt
     | frames.Refused
     | frames.Leaving

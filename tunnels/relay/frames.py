@@ -107,6 +107,7 @@ def datagrams_of(body: bytes) -> list[bytes]:
 # --- text frames ----------------------------------------------------------------------------------------------
 
 IdText = Annotated[str, Meta(min_length=ID_CHARACTERS, max_length=ID_CHARACTERS)]
+TopicId = Annotated[bytes, Meta(min_length=limits.TOPIC_BYTES, max_length=limits.TOPIC_BYTES)]
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -149,6 +150,18 @@ class DialBack(_Said, frozen=True, kw_only=True, tag="dial-back"):
 
     port: Annotated[int, Meta(ge=1, le=65535)]
     nonce: Annotated[bytes, Meta(min_length=12, max_length=12)]
+
+
+class Topics(_Said, frozen=True, kw_only=True, tag="topics"):
+    """The gateway is in these topics and in no others: whoever asks who is in one may be told of it."""
+
+    ids: Annotated[tuple[TopicId, ...], Meta(max_length=limits.RELAY_TOPICS)]
+
+
+class WhoIsIn(_Said, frozen=True, kw_only=True, tag="who-is-in"):
+    """Some of those who say that they are in a topic?"""
+
+    topic: TopicId
 
 
 class Challenge(_Said, frozen=True, kw_only=True, tag="challenge"):
@@ -199,6 +212,8 @@ class Welcome(_Said, frozen=True, kw_only=True, tag="welcome"):
     """Whether it relays datagrams, or only passes messages on."""
     dials_back: bool = False
     """Whether it may be asked to `DialBack`."""
+    topics: Count = 0
+    """How many `Topics` it keeps for one gateway; a beacon that says 0 is not asked about any, and closes whoever does."""
 
 
 class Online(_Said, frozen=True, kw_only=True, tag="online"):
@@ -217,6 +232,19 @@ class Dialled(_Said, frozen=True, kw_only=True, tag="dialled"):
     """What became of a `DialBack`."""
 
     sent: bool
+
+
+class TopicsKept(_Said, frozen=True, kw_only=True, tag="topics-kept"):
+    """What became of `Topics`: how many of them others are told of; fewer where the beacon has no room for more."""
+
+    kept: Count
+
+
+class IsIn(_Said, frozen=True, kw_only=True, tag="is-in"):
+    """Some of those in a topic, by chance, without the one who asks; they have proved their ids here, and nothing else."""
+
+    topic: TopicId
+    ids: Annotated[tuple[IdText, ...], Meta(max_length=limits.RELAY_TOPIC_PEERS)]
 
 
 class Receipt(_Said, frozen=True, kw_only=True, tag="receipt"):
@@ -240,8 +268,8 @@ class Leaving(_Said, frozen=True, kw_only=True, tag="leaving"):
     seconds: float
 
 
-FromGateway = Hello | Who | Redeem | TurnPlease | DialBack
-FromBeacon = Challenge | Welcome | Online | Turn | Dialled | Receipt | Refused | Leaving
+FromGateway = Hello | Who | Redeem | TurnPlease | DialBack | Topics | WhoIsIn
+FromBeacon = Challenge | Welcome | Online | Turn | Dialled | TopicsKept | IsIn | Receipt | Refused | Leaving
 
 _from_gateway: Final[msgspec.json.Decoder[FromGateway]] = msgspec.json.Decoder(FromGateway)
 _from_beacon: Final[msgspec.json.Decoder[FromBeacon]] = msgspec.json.Decoder(FromBeacon)

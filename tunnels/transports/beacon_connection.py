@@ -29,13 +29,22 @@ if TYPE_CHECKING:
     from tunnels.addresses import BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.relay.client import RelayEvent
-    from tunnels.relay.frames import Dialled, FromGateway, Online, Receipt, Turn, Welcome
+    from tunnels.relay.frames import (
+        Dialled,
+        FromGateway,
+        IsIn,
+        Online,
+        Receipt,
+        TopicsKept,
+        Turn,
+        Welcome,
+    )
     from tunnels.transports.web import Proxy
 
     Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
     Socket = aiohttp.ClientWebSocketResponse[Any]
 
-_Answer = TypeVar("_Answer", bound="Online | Turn | Dialled | Receipt")
+_Answer = TypeVar("_Answer", bound="Online | Turn | Dialled | TopicsKept | IsIn | Receipt")
 
 _NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _ENDS: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})

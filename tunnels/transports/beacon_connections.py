@@ -57,6 +57,7 @@ class BeaconConnections:
         self._search = HomeSearch(random.random)
         self._beacons: tuple[BeaconUrl, ...] = ()
         self._lent: tuple[BeaconUrl, ...] = ()
+        self._strangers: tuple[BeaconUrl, ...] = ()
         self._own: BeaconUrl | None = None
         self._own_at: str | None = None
         self._backoffs: OrderedDict[BeaconUrl, Backoff] = OrderedDict()
@@ -67,9 +68,21 @@ class BeaconConnections:
         self._begun: deque[float] = deque(maxlen=limits.BEACON_CONNECTIONS)  # when, to others' beacons
         self._closed = False
 
-    def set_beacons(self, urls: Iterable[BeaconUrl], lent: Iterable[BeaconUrl] = ()) -> None:
-        """Be at home at the first of these that works, or at a `lent` one; from now on, and whenever it is lost."""
-        self._beacons, self._lent = tuple(dict.fromkeys(urls)), tuple(dict.fromkeys(lent))
+    def set_beacons(
+        self,
+        urls: Iterable[BeaconUrl],
+        lent: Iterable[BeaconUrl] = (),
+        strangers: Iterable[BeaconUrl] = (),
+    ) -> None:
+        """Be at home at the first of these that works, or at a `lent` one; from now on, and whenever it is lost.
+
+        What `strangers` lend comes after that, and is a home whose word is not believed.
+        """
+        self._strangers = tuple(dict.fromkeys(strangers))
+        self._beacons, self._lent = (
+            tuple(dict.fromkeys(urls)),
+            tuple(dict.fromkeys((*lent, *self._strangers))),
+        )
         fallbacks = self._lent if self._own is None else (self._own, *self._lent)
         self._search.set_beacons(self._beacons, fallbacks)
         for url in (*self._beacons, *fallbacks):
@@ -87,7 +100,8 @@ class BeaconConnections:
     def set_own(self, url: BeaconUrl, at: str) -> None:
         """We lend this relay ourselves, and are always there; on this machine it listens `at` an origin."""
         self._own, self._own_at = url, at
-        self.set_beacons(self._beacons, self._lent)
+        own = [url for url in self._lent if url not in self._strangers]
+        self.set_beacons(self._beacons, own, self._strangers)
 
     @property
     def home(self) -> BeaconUrl | None:
@@ -96,7 +110,9 @@ class BeaconConnections:
 
     @property
     def home_id(self) -> EndpointId | None:
-        """The id that our home proved; None while there is none."""
+        """The id that our home proved; None while there is none, or it is a stranger's."""
+        if self.home in self._strangers and self.home not in self._beacons:
+            return None
         connection = self._connections.get(self.home) if self.home is not None else None
         return connection.beacon_id if connection is not None else None
 

@@ -5,6 +5,7 @@ The check of the key is part of the handshake, so that nothing is said to anybod
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -13,11 +14,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tunnels.errors import WrongIdentity
+from tunnels import limits
+from tunnels.errors import Unreachable, WrongIdentity
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
-    from tunnels.addresses import BeaconUrl
+    from tunnels.addresses import Address, BeaconUrl
 
 _REJECTED: Final = 28  # X509_V_ERR_CERT_REJECTED
 
@@ -41,6 +43,31 @@ def client_ssl(url: BeaconUrl) -> ssl.SSLContext:
     context.sslobject_class = type("_PinnedObject", (_PinnedObject,), {"url": url})
     context.sslsocket_class = type("_PinnedSocket", (_PinnedSocket,), {"url": url})
     return context
+
+
+async def identify(address: Address) -> EndpointId:
+    """Whose key the certificate of the TLS server at an address has; it proved to hold it. Unreachable if there is none.
+
+    Nothing is said to it, and of us it learns our address.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        _, writer = await asyncio.open_connection(
+            str(address.ip), address.port, ssl=context, limit=limits.RELAY_TEXT
+        )
+    except OSError as error:  # ssl's errors and TimeoutError are some
+        raise Unreachable(f"no relay answers at {address}: {error}") from None
+    try:
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    finally:
+        writer.transport.abort()
+    found = None if certificate is None else _key_of(certificate)
+    if found is None:
+        raise Unreachable(f"who answers at {address} has no certificate of an endpoint")
+    return found
 
 
 def check_peer(url: BeaconUrl, ssl_object: ssl.SSLObject | ssl.SSLSocket) -> None:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from tunnels import limits
 from tunnels.addresses import BeaconUrl, RelayAddress
 from tunnels.errors import Unreachable
+from tunnels.identity import EndpointId
 from tunnels.relay import frames
 from tunnels.relay.client import DatagramsReceived, EndpointAbsent, MessageReceived
 from tunnels.relay.status import RelayState, RelayStatus
 from tunnels.transports.beacon_connections import BeaconConnections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from tunnels.identity import EndpointId, SecretKey
+    from tunnels.identity import SecretKey
     from tunnels.relay.client import RelayEvent
     from tunnels.transports.beacon_connection import BeaconConnection, Spawn
 
@@ -58,12 +59,17 @@ class RelayTransport:
 
     # --- which beacons --------------------------------------------------------------------------------------
 
-    def set_beacons(self, urls: Iterable[BeaconUrl], lent: Iterable[BeaconUrl] = ()) -> None:
+    def set_beacons(
+        self,
+        urls: Iterable[BeaconUrl],
+        lent: Iterable[BeaconUrl] = (),
+        strangers: Iterable[BeaconUrl] = (),
+    ) -> None:
         """Be at home at the first of these that works; from now on, and again whenever it is lost.
 
-        While none does, a relay that a peer `lent` us is our home.
+        While none does, a relay that a peer `lent` us is our home, or one of `strangers`.
         """
-        self._connections.set_beacons(urls, lent)
+        self._connections.set_beacons(urls, lent, strangers)
 
     def set_own(self, url: BeaconUrl, at: str) -> None:
         """We lend a relay ourselves, and others know it by `url`: be there, too, by its origin `at` on this machine."""
@@ -76,7 +82,8 @@ class RelayTransport:
 
     @property
     def home_id(self) -> EndpointId | None:
-        """Its id, which it proved and whose attestations we believe (`tunnels.nat.attested`); None while there is none."""
+        """Its id, which it proved and whose attestations we believe (`tunnels.nat.attested`); None while there is none, or it
+        is a stranger's."""
         return self._connections.home_id
 
     def status(self) -> tuple[RelayStatus, ...]:
@@ -149,6 +156,30 @@ class RelayTransport:
         """Have our home send a datagram to our port, where it sees us. Unreachable as in `who`."""
         return await self._asked(None).ask(frames.DialBack(port=port, nonce=nonce), frames.Dialled)
 
+    async def join_topics(self, topics: Sequence[bytes], beacon: BeaconUrl) -> int:
+        """Say at a connected beacon which topics we are in, and no others; how many of them it tells others of.
+
+        Unreachable as in `who`, and where the beacon knows of no topics.
+        """
+        connection = self._asked_about_topics(beacon)
+        most = connection.welcome.topics if connection.welcome is not None else 0
+        said = frames.Topics(ids=tuple(topics)[: min(most, limits.RELAY_TOPICS)])
+        return (await connection.ask(said, frames.TopicsKept)).kept
+
+    async def who_is_in(self, topic: bytes, beacon: BeaconUrl) -> tuple[EndpointId, ...]:
+        """Some of those who say at that beacon that they are in a topic; Unreachable as in `join_topics`."""
+        answer = await self._asked_about_topics(beacon).ask(frames.WhoIsIn(topic=topic), frames.IsIn)
+        if answer.topic != topic:
+            return ()
+        return tuple(found for text in answer.ids if (found := _id_in(text)) is not None)
+
+    def _asked_about_topics(self, beacon: BeaconUrl) -> BeaconConnection:
+        """A connection that is up, to a beacon that knows what is asked: another one would hang up on us."""
+        connection = self._connections.get(beacon, may_connect=False)
+        if connection is None or connection.welcome is None or not connection.welcome.topics:
+            raise Unreachable(f"the beacon {beacon.authority} keeps no topics")
+        return connection
+
     def _asked(self, beacon: BeaconUrl | None) -> BeaconConnection:
         url = beacon or self.home
         if url is None:
@@ -183,3 +214,11 @@ class RelayTransport:
         ):
             return written
         return RelayAddress(connection.url, endpoint_id)
+
+
+def _id_in(text: str) -> EndpointId | None:
+    """An id that a beacon tells; None for what is none."""
+    try:
+        return EndpointId.parse(text)
+    except ValueError:
+        return None

@@ -38,6 +38,7 @@ async def open_shared(
         from gateway.beacon.shared.database import RedisDatabase
         from gateway.beacon.shared.presence import RedisPresence
         from gateway.beacon.shared.records import RedisRecords
+        from gateway.beacon.shared.topics import RedisTopics
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise
@@ -62,4 +63,5 @@ async def open_shared(
         bus,
         ready=database.check,
         close=close,
+        topics=RedisTopics(database),
     )

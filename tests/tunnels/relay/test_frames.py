@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.lab.resolver_keys import key
 from tunnels.errors import ProtocolViolation
-from tunnels.limits import RELAY_FRAME, RELAY_TEXT, RELAY_WHO_IDS
+from tunnels.limits import RELAY_FRAME, RELAY_TEXT, RELAY_TOPIC_PEERS, RELAY_TOPICS, RELAY_WHO_IDS
 from tunnels.relay import frames
 from tunnels.relay.frames import FrameKind, batches, datagrams_of, decode, encode
 
@@ -82,6 +82,8 @@ FROM_GATEWAY = [
     frames.Who(ids=(ID_TEXT,)),
     frames.Redeem(voucher="overlay:v1x"),
     frames.TurnPlease(),
+    frames.Topics(ids=(bytes(20), b"t" * 20)),
+    frames.WhoIsIn(topic=b"t" * 20),
 ]
 FROM_BEACON = [
     frames.Challenge(beacon=ID_TEXT, nonce=bytes(16)),
@@ -96,6 +98,8 @@ FROM_BEACON = [
         relays=False,
     ),
     frames.Online(ids=()),
+    frames.TopicsKept(kept=2),
+    frames.IsIn(topic=b"t" * 20, ids=(ID_TEXT,)),
     frames.Turn(),
     frames.Receipt(receipt="r", limits=frames.RelayLimits()),
     frames.Refused(code="rate", reason="slower"),
@@ -119,6 +123,9 @@ def test_members_of_later_versions_are_overlooked() -> None:
 
 def test_the_largest_question_fits_a_text_frame() -> None:
     assert len(frames.encode_text(frames.Who(ids=(ID_TEXT,) * RELAY_WHO_IDS))) <= RELAY_TEXT
+    assert len(frames.encode_text(frames.Topics(ids=(bytes(20),) * RELAY_TOPICS))) <= RELAY_TEXT
+    told = frames.IsIn(topic=bytes(20), ids=(ID_TEXT,) * RELAY_TOPIC_PEERS)
+    assert len(frames.encode_text(told)) <= RELAY_TEXT
 
 
 @pytest.mark.parametrize(

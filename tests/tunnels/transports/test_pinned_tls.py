@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -10,10 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.lab.certificates import certificate_with, server_context
-from tunnels.addresses import BeaconUrl
-from tunnels.errors import WrongIdentity
+from tunnels.addresses import Address, BeaconUrl
+from tunnels.errors import Unreachable, WrongIdentity
 from tunnels.identity import SecretKey
-from tunnels.transports.pinned_tls import check_peer, client_ssl
+from tunnels.transports.pinned_tls import check_peer, client_ssl, identify
 
 KEY = SecretKey(b"\x01" * 32)
 OTHER = SecretKey(b"\x02" * 32)
@@ -83,3 +85,41 @@ def test_what_is_no_certificate_is_nobody(certificate):
 
 def test_without_an_id_there_is_nothing_to_compare():
     check_peer(BeaconUrl.parse("https://beacon.example"), Peer(None))
+
+
+@contextlib.asynccontextmanager
+async def server(context: ssl.SSLContext | None, words: bytes = b""):
+    """A server on loopback that says this and waits; what it heard."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        with contextlib.suppress(OSError):
+            heard.append(await reader.read())
+        writer.close()
+
+    started = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield Address.of(*started.sockets[0].getsockname()[:2]), heard
+    finally:
+        started.close()
+        await asyncio.sleep(0.05)
+
+
+async def test_who_is_at_an_address_proves_its_key_and_is_told_nothing():
+    context = await asyncio.to_thread(server_context, KEY)
+    async with server(context) as (address, heard):
+        assert await identify(address) == KEY.endpoint_id
+    assert not any(heard)
+
+
+async def test_who_has_a_certificate_of_another_kind_or_speaks_no_tls_is_nobody():
+    context = await asyncio.to_thread(certificate_with, ec.generate_private_key(ec.SECP256R1()))
+    async with server(context) as (address, _):
+        with pytest.raises(Unreachable, match="has no certificate of an endpoint"):
+            await identify(address)
+    async with server(None, b"220 mail.example ESMTP\r\n") as (address, _):
+        with pytest.raises(Unreachable, match="no relay answers at"):
+            await identify(address)
+    with pytest.raises(Unreachable, match="no relay answers at"):
+        await identify(address)

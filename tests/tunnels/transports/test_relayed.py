@@ -328,6 +328,27 @@ async def test_questions_are_answered():
         assert alice.status(beacon.url).welcome.turn == turn
 
 
+async def test_topics_are_said_and_asked_for_at_a_beacon_that_knows_of_them():
+    topics = [bytes([number]) * 20 for number in range(limits.RELAY_TOPICS + 3)]
+    async with LabBeacon(topics=limits.RELAY_TOPICS) as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        assert await alice.transport.join_topics(topics, beacon.url) == limits.RELAY_TOPICS
+        bob = SecretKey(b"\x02" * 32).endpoint_id
+        beacon.members = (str(bob), "y" * 51 + "b", str(bob))
+        assert await alice.transport.who_is_in(topics[0], beacon.url) == (bob, bob)
+
+
+async def test_a_beacon_that_does_not_know_of_topics_hears_nothing_of_them():
+    async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
+        await alice.at_home()
+        with pytest.raises(Unreachable, match="keeps no topics"):
+            await alice.transport.join_topics([bytes(20)], beacon.url)
+        with pytest.raises(Unreachable, match="keeps no topics"):
+            await alice.transport.who_is_in(bytes(20), beacon.url)
+        assert beacon.said == []
+        assert alice.transport.home == beacon.url
+
+
 async def test_a_question_without_an_answer_ends(quick):
     async with LabBeacon() as beacon, Gateway(1, beacon) as alice:
         await alice.at_home()
@@ -705,3 +726,16 @@ async def test_a_look_that_is_due_at_once_may_be_asked_for_again():
         await until(lambda: connection._liveness._asked_at >= connection.since)
         await asyncio.sleep(0.1)
         assert connection.is_up
+
+
+async def test_a_strangers_relay_is_the_last_home_and_its_word_is_not_believed():
+    async with LabBeacon(200) as lent, LabBeacon(201) as strange, Gateway(1) as alice:
+        alice.transport.set_beacons((lent.url,))  # so that plain HTTP is spoken
+        alice.transport.set_beacons((), (), (strange.url,))
+        await alice.at_home(strange)
+        assert alice.transport.home_id is None
+        alice.transport.set_beacons((), (strange.url,))
+        assert alice.transport.home_id == strange.key.endpoint_id
+        alice.transport.set_beacons((lent.url,), (), (strange.url,))
+        await alice.at_home(lent)
+        assert alice.transport.home_id == lent.key.endpoint_id
