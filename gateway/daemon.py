@@ -37,6 +37,7 @@ from gateway.held_vouchers import HeldVouchers
 from gateway.kept_history import KeptHistory
 from gateway.kept_records import KeptRecords
 from gateway.kept_state import KeptState
+from gateway.known_zones import KnownZones
 from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
@@ -44,6 +45,7 @@ from gateway.local_network import LocalNetwork
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_record import own_record, published_parts
 from gateway.own_services import OwnServices
+from gateway.own_zone import OwnZone
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
 from gateway.proxy.listener import ProxyListener, ProxySettings
@@ -203,7 +205,12 @@ class Daemon:
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._topics.start()
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
-        self._dialer = OverlayDialer(self._endpoint.open_stream, self._id_of, own=self._own)
+        self._dialer = OverlayDialer(
+            self._endpoint.open_stream,
+            self._id_of,
+            own=self._own,
+            alias_of=lambda name: self._directory.alias_of(name),
+        )
         stack.callback(self._dialer.close)
         await self._start_names(stack)
         await self._start_proxy(stack)
@@ -238,6 +245,9 @@ class Daemon:
         return contact.addresses if contact is not None else ()
 
     async def _start_records(self, stack: contextlib.AsyncExitStack) -> None:
+        self._own_zone = await asyncio.to_thread(
+            OwnZone, self._home, self._secret_key.endpoint_id, self._own_zone_changed
+        )
         self._kept = await asyncio.to_thread(KeptRecords, self._state, self._contacts.is_contact, time_now)
         stack.push_async_callback(self._kept.close)
         self._beacon_http = BeaconHttp(
@@ -266,6 +276,9 @@ class Daemon:
             with_local_relays=lambda: any(beacon.is_local for beacon in self._config.beacons.urls),
         )
         stack.push_async_callback(self._records.close)
+        self._zones = KnownZones(
+            (self._secret_key.endpoint_id, lambda: self._own_zone.entries), self._records.known, time_now
+        )
         self._publisher = Publisher(self._published_record, self._publish_places, random.random, time_now)
 
     def _make_local_network(self) -> LocalNetwork | None:
@@ -373,6 +386,10 @@ class Daemon:
         given = self._contacts.ticket_of(endpoint_id)
         return tuple(packet for packet in (given, self._kept.get(endpoint_id)) if packet is not None)
 
+    def _own_zone_changed(self) -> None:
+        self._publisher.changed()
+        self._directory.own_services_changed()
+
     def _lent_by(self, endpoint_id: EndpointId) -> BeaconUrl | None:
         """The relay that an endpoint lends. Of ten thousand contacts few do, and not every record is read for it."""
         if not self._records.is_ready(endpoint_id) and not may_lend(self._kept.payload(endpoint_id)):
@@ -382,6 +399,7 @@ class Daemon:
         return self._records.lent_by(endpoint_id)
 
     def _record_learned(self, cached: CachedRecord) -> None:
+        self._zones.learned(cached.packet.endpoint_id)
         self._kept.keep(cached)
         self._lenders.learned(cached.packet.endpoint_id)
         self._endpoint.addresses_changed(cached.packet.endpoint_id)
@@ -405,6 +423,7 @@ class Daemon:
                 lends=self._lending.url if self._lending is not None else None,
             ),
             topics=self._topics.announced if local else (),
+            zone=self._own_zone.entries,
             now=time_now(),
             lifetime=LIFETIMES[scope],
         )
@@ -513,6 +532,8 @@ class Daemon:
             self._remote_services,
             self._dialer,
             self._config.loopback.network if self._config.loopback.enabled else None,
+            zones=self._zones,
+            look_again=self._records.look_again,
         )
         stack.push_async_callback(self._directory.close)
         await self._directory.start()
@@ -610,6 +631,7 @@ class Daemon:
             publisher=self._publisher,
             published_record=self._published_record,
             topics=self._topics,
+            own_zone=self._own_zone,
         )
 
     def _access_changed(self) -> None:

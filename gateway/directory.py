@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.control.api import LoopbackReport, OfferReport
 from gateway.dialing import DialError
 from gateway.kept_state import LateRows, Table
-from gateway.limits import DIRECTORY_FACTS, GREETING_SECONDS, LISTENERS, REMOTE_SERVICES_ABSENT
+from gateway.limits import (
+    DIRECTORY_FACTS,
+    GREETING_SECONDS,
+    LISTENERS,
+    REMOTE_SERVICES_ABSENT,
+    ZONE_WAIT_SECONDS,
+)
 from gateway.listeners.bindings import Binding
 from gateway.listeners.loopback import LoopbackListeners
 from gateway.remote_services import KnownServices
@@ -24,6 +30,7 @@ from resolver.errors import LimitReached
 from resolver.facts import NOT_FOUND, NameFacts, NameStatus, ServiceFacts
 from resolver.names import OverlayName, Petname
 from resolver.virtual_addresses import VirtualAddresses, VirtualKey
+from resolver.zone_entries import Alias
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
@@ -33,9 +40,11 @@ if TYPE_CHECKING:
     from gateway.contact_book import ContactBook
     from gateway.dialing import Dialer
     from gateway.kept_state import KeptState
+    from gateway.known_zones import KnownZones
     from gateway.own_services import OwnServices
     from gateway.remote_services import RemoteServices
     from gateway.stream_header import ListedService
+    from resolver.zone_entries import ZoneEntry
 
 _logger = logging.getLogger(__name__)
 
@@ -54,10 +63,14 @@ class Directory:
         remote_services: RemoteServices,
         dialer: Dialer,
         network: IPv4Network | None,
+        *,
+        zones: KnownZones | None = None,
+        look_again: Callable[[EndpointId], None] = lambda _: None,
     ) -> None:
         """`own` is this gateway, `id_of` says whose a petname is, our own nickname included.
 
         `network` is where loopback addresses lie; None for none. Reads those that are kept, from a thread that may wait.
+        `zones` are what owners put into theirs; `look_again` asks for a newer record of an endpoint beside whatever goes on.
         """
         self._own_id, self._own = own
         self._id_of = id_of
@@ -66,6 +79,10 @@ class Directory:
         self._dialer = dialer
         self._spawn = state.spawn
         self._rows = LateRows(state, _TABLE)
+        self._zones = zones
+        self._look_again = look_again
+        if zones is not None:
+            zones.on_change = lambda _: self._forget_facts()
         self._addresses = VirtualAddresses(network) if network is not None else None
         self._listeners: LoopbackListeners | None = None
         self._facts: dict[OverlayName, NameFacts] = {}
@@ -116,6 +133,7 @@ class Directory:
             self._facts[name] = facts
         if not known.is_fresh(now):
             self._remote.refresh(endpoint_id)
+            self._look_again(endpoint_id)
         return facts
 
     async def lookup(self, name: OverlayName) -> NameFacts:
@@ -128,6 +146,7 @@ class Directory:
         await self._listen_for(endpoint_id)
         if not known.is_fresh(asyncio.get_running_loop().time()):
             self._remote.refresh(endpoint_id)
+            self._look_again(endpoint_id)
         return self._facts_of(name, endpoint_id, known) or await self.ask(name)
 
     async def ask(self, name: OverlayName) -> NameFacts:
@@ -137,15 +156,30 @@ class Directory:
             return NOT_FOUND
         reason = ""
         known = self._known(endpoint_id)
+        self._look_again(endpoint_id)
         now = asyncio.get_running_loop().time()
         if known is None or not known.is_fresh(now, REMOTE_SERVICES_ABSENT):
+            alone = self._zone_alone(name, endpoint_id)
             try:
-                known = await self._remote.fetch(endpoint_id)
+                # A service wins over the owner's records, which are not kept waiting for long by an endpoint that is offline.
+                async with asyncio.timeout(None if alone is None else ZONE_WAIT_SECONDS):
+                    known = await self._remote.fetch(endpoint_id)
+            except TimeoutError:
+                reason = "it does not answer"
             except DialError as error:
                 reason = str(error)
         if known is None:
+            alone = self._zone_alone(name, endpoint_id)
+            if alone is not None:
+                return alone
             if name.service is None and self._contacts.is_contact(endpoint_id):
-                return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id, ipv4=self._address(endpoint_id))
+                return NameFacts(
+                    NameStatus.EXISTS,
+                    endpoint_id=endpoint_id,
+                    ipv4=self._address(endpoint_id),
+                    zone=self._zone_at(name, endpoint_id),
+                    zone_of=endpoint_id,
+                )
             return NameFacts(NameStatus.UNKNOWN, reason)
         self._remote.touch(endpoint_id)
         await self._listen_for(endpoint_id)
@@ -155,6 +189,20 @@ class Directory:
         if facts.status is NameStatus.NOT_FOUND and reason:
             return NameFacts(NameStatus.UNKNOWN, reason)
         return facts
+
+    async def alias_of(self, name: OverlayName) -> OverlayName | str | None:
+        """What the name stands for by its owner's word, unless a service has it; as in `NameFacts`."""
+        endpoint_id = self._owner(name)
+        alias = self._alias(name, self._zone_at(name, endpoint_id)) if endpoint_id is not None else None
+        if endpoint_id is None or alias is None:
+            return None
+        known = self._known(endpoint_id)
+        if known is None:
+            try:
+                known = await self._remote.fetch(endpoint_id)
+            except DialError:
+                return alias  # where it leads may be reached all the same
+        return None if any(service.name == name.service for service in known.services) else alias
 
     def name_at(self, address: IPv4Address) -> OverlayName | None:
         key = self._addresses.key_at(address) if self._addresses is not None else None
@@ -318,9 +366,10 @@ class Directory:
         """The facts from what is known; None when a listener that should be there is not yet."""
         chosen = [s for s in known.services if name.service is None or s.name == name.service]
         if name.service is not None and not chosen:
-            return NOT_FOUND
+            return self._zone_alone(name, endpoint_id) or NOT_FOUND
+        zone = self._zone_at(name, endpoint_id)
         if endpoint_id == self._own_id:  # the targets are on this machine anyway; the proxy knows the way
-            return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id)
+            return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id, zone=zone, zone_of=endpoint_id)
         address = self._address(endpoint_id, name.service)
         if self._addresses is not None and address is None:
             return None
@@ -338,7 +387,39 @@ class Directory:
         if chosen and not offered and self._listeners is not None:
             return None
         real = offered[0].address if offered else address
-        return NameFacts(NameStatus.EXISTS, endpoint_id=endpoint_id, ipv4=real, services=tuple(offered))
+        return NameFacts(
+            NameStatus.EXISTS,
+            endpoint_id=endpoint_id,
+            ipv4=real,
+            services=tuple(offered),
+            zone=zone,
+            zone_of=endpoint_id,
+        )
+
+    def _zone_at(self, name: OverlayName, endpoint_id: EndpointId) -> tuple[ZoneEntry, ...]:
+        """What the owner put there, and below it at labels with an underscore."""
+        zone = self._zones.of(endpoint_id) if self._zones is not None else ()
+        node = name.service or ""
+        return tuple(entry for entry in zone if entry.node == node) if zone else ()
+
+    def _zone_alone(self, name: OverlayName, endpoint_id: EndpointId) -> NameFacts | None:
+        """The facts of a label that is no service, or none that we know of: what its owner put there needs nobody online."""
+        zone = self._zone_at(name, endpoint_id) if name.service is not None else ()
+        if not zone:
+            return None
+        return NameFacts(NameStatus.EXISTS, zone=zone, zone_of=endpoint_id, alias=self._alias(name, zone))
+
+    def _alias(self, name: OverlayName, zone: tuple[ZoneEntry, ...]) -> OverlayName | str | None:
+        """What the name stands for, if nothing else is there."""
+        match [entry.value for entry in zone if not entry.prefix]:
+            case [Alias(target)] if name.service is not None:
+                if target.owner is None:
+                    return target.text
+                if target.owner == self._owner(name):
+                    return OverlayName(name.owner, target.text or None)
+                return self._shown(OverlayName(target.owner, target.text or None))
+            case _:
+                return None
 
     def _forget_facts(self) -> None:
         self._facts.clear()

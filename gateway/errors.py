@@ -4,6 +4,7 @@
 
     GatewayError              exit code 1 at the command line
      ├── UsageError           exit code 2: what the person asked for makes no sense
+     │    └── ChooseName      another name is to be chosen for a contact, and here is one
      ├── ConfigurationError   exit code 3: the file, key and value that are wrong, and the nearest right key
      ├── StateError           exit code 4: the home directory: locked, full, read-only, corrupt
      ├── NotRunning           exit code 5: no daemon answers on the control socket
@@ -25,6 +26,14 @@ class UsageError(GatewayError):
     """What the person asked for makes no sense; nothing was changed."""
 
     exit_code: ClassVar[int] = 2
+
+
+class ChooseName(UsageError):
+    """Nobody but the person may say what a contact is called; `suggestion` is a name that is free, for a question."""
+
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.suggestion = suggestion
 
 
 class ConfigurationError(GatewayError):

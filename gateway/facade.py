@@ -14,9 +14,11 @@ from gateway.answers.network import NetworkAnswers
 from gateway.answers.records import RecordAnswers
 from gateway.answers.services import ServiceAnswers
 from gateway.answers.topics import TopicAnswers
+from gateway.answers.zones import ZoneAnswers
 from gateway.control import api
 from gateway.errors import UsageError
 from gateway.reach import beacon_report, path_word, port_mapping_report, selected
+from resolver.lookalikes import shown
 from tunnels.addresses import Address, BeaconUrl
 from tunnels.events import TunnelState
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.lending import Lending
     from gateway.local_network import LocalNetwork
     from gateway.overlay_dialer import OverlayDialer
+    from gateway.own_zone import OwnZone
     from gateway.publishing import Made, Publisher
     from gateway.reach import Reach
     from gateway.remote_services import RemoteServices
@@ -87,15 +90,18 @@ class Parts:
     """None where it is off."""
     topics: Topics | None = None
     dht: Dht | None = None
+    own_zone: OwnZone | None = None
+    """Our zone and profile."""
 
 
-class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAnswers):
+class Facade(ZoneAnswers, ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAnswers):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 
     # --- status -----------------------------------------------------------------------------------------
 
     async def status(self, *, with_contacts: bool = True) -> api.StatusReport:
         parts = self.parts
+        contacts = await self.contacts() if with_contacts else ()
         return api.StatusReport(
             version=package.__version__,
             endpoint_id=str(parts.secret_key.endpoint_id),
@@ -108,7 +114,7 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAn
             addresses=tuple(map(str, parts.own_addresses())),
             relays=tuple(map(str, parts.own_relays())),
             services=await self.services(),
-            contacts=await self.contacts() if with_contacts else (),
+            contacts=contacts,
             tunnels=tuple(
                 self._tunnel(tunnel)
                 for tunnel in parts.endpoint.status()
@@ -126,6 +132,12 @@ class Facade(ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAn
                 *parts.contacts.warnings,
                 *parts.exposed.warnings,
                 *parts.directory.warnings(),
+                *(
+                    f"{one.petname} now calls itself {shown(one.nickname)} ({one.nickname_before} before); it is {one.petname} "
+                    f"here until: overlay contacts rename {one.petname} NEW-NAME"
+                    for one in contacts
+                    if one.nickname_before
+                ),
                 *(f"our record is not at {where}: {why}" for where, why in parts.publisher.failures.items()),
             ),
         )

@@ -96,6 +96,9 @@ CONTROL_CONNECTIONS: Final = 64
 CONTROL_BODY_BYTES: Final = 64 * 1024
 """Largest request: a service with a thousand allowed ids."""
 
+IMPORT_CONTACTS: Final = 64
+"""Contacts in one request of an import, which makes as many as it takes: with sixteen addresses each they fit into one body."""
+
 CONTROL_BODY_SECONDS: Final = 5.0
 """How long the body of a request may take: it comes from this machine."""
 
@@ -285,6 +288,15 @@ NAT_HISTORY_SAVE_SECONDS: Final = 10.0
 
 NAT_HISTORY_BYTES: Final = 1024 * 1024
 """Largest file of that kind which is read: full of everything it may hold, one is about half as large."""
+
+WHOIS_SECONDS: Final = 3.0
+"""How long a person who asks who somebody is waits for a newer record than the one at hand."""
+
+ZONE_WAIT_SECONDS: Final = 1.5
+"""How long a name that its owner's zone has waits for the list of services, which wins over it; the DNS server waits 4 s for all."""
+
+ZONES_KNOWN: Final = 4096
+"""Zones of others at hand, of 456 bytes on the wire each and some 5 KB here: as many as there are records in memory."""
 
 PUBLISH_EVERY_SECONDS: Final = 3600.0
 """Our record is published again within an hour: stores of strangers, such as the DHT's, forget one after two."""

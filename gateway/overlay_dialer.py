@@ -27,6 +27,7 @@ from gateway.stream_header import (
     decode_services,
 )
 from resolver.errors import InvalidName
+from resolver.limits import ALIAS_HOPS
 from resolver.names import OverlayName
 from tunnels.errors import (
     ProtocolViolation,
@@ -50,6 +51,8 @@ OpenTransport = Callable[
     [EndpointId, Callable[[], asyncio.Protocol]], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
 ]
 """Opens a tunnel stream whose protocol the factory makes; raises TunnelError."""
+
+AliasOf = Callable[[OverlayName], Awaitable[OverlayName | str | None]]
 
 _FAILURES: Final = {
     Status.FORBIDDEN: Failure.FORBIDDEN,
@@ -94,13 +97,18 @@ class OverlayDialer:
         id_of: Callable[[str], EndpointId | None],
         *,
         own: tuple[EndpointId, OwnServices] | None = None,
+        alias_of: AliasOf | None = None,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """`id_of` says which endpoint a petname belongs to now; `own` is this gateway, which needs no tunnel."""
+        """`id_of` says which endpoint a petname belongs to now; `own` is this gateway, which needs no tunnel.
+
+        `alias_of` says what a name stands for by its owner's word: another name, or a public one outside `.overlay`.
+        """
         self._own_id = own[0] if own is not None else None
         self._own = own[1] if own is not None else None
         self._open_transport = open_transport
         self._id_of = id_of
+        self._alias_of = alias_of
         self._answer_seconds = answer_seconds
         self._flows = FlowKeeper()
 
@@ -113,7 +121,7 @@ class OverlayDialer:
 
     async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
         """Connect to the TCP service `host:port`; raises DialError. `user` makes no difference."""
-        endpoint_id, service = self._resolve(host)
+        endpoint_id, service = await self._resolve(host)
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_stream(service, port, f"{host}:{port}")
         return await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), f"{host}:{port}")
@@ -125,7 +133,7 @@ class OverlayDialer:
 
         A refusal by the far side comes as `on_closed`, and its reason goes to the log.
         """
-        endpoint_id, service = self._resolve(host)
+        endpoint_id, service = await self._resolve(host)
         label = f"{host}:{port}"
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_flow(service, port, label, on_datagram, on_closed)
@@ -153,12 +161,14 @@ class OverlayDialer:
         finally:
             opened.transport.abort()
 
-    def _resolve(self, host: str) -> tuple[EndpointId, str]:
-        """Whose name this is, and the service in it, empty for none."""
+    async def _resolve(self, host: str) -> tuple[EndpointId, str]:
+        """Whose name this is, and the service in it, empty for none; aliases are followed under `.overlay`."""
         try:
             name = OverlayName.parse(host)
         except InvalidName as error:
             raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
+        if name.service is not None and self._alias_of is not None:
+            name = await self._follow(name, self._alias_of)
         if isinstance(name.owner, EndpointId):
             return name.owner, name.service or ""
         endpoint_id = self._id_of(name.owner)
@@ -169,6 +179,24 @@ class OverlayDialer:
                 f"add it with 'overlay join TICKET' or 'overlay contacts add {name.owner} ID'",
             )
         return endpoint_id, name.service or ""
+
+    async def _follow(self, name: OverlayName, alias_of: AliasOf) -> OverlayName:
+        """The name that is no alias."""
+        seen = [name]
+        while (alias := await alias_of(seen[-1])) is not None:
+            if isinstance(alias, str):
+                # Whoever owns a name under .overlay shall not make this machine open one of its own network.
+                raise DialError(
+                    Failure.UNKNOWN_NAME,
+                    f"{name} stands for {alias}, which is outside of .overlay; open that instead, if you trust it",
+                )
+            if alias in seen or len(seen) > ALIAS_HOPS:
+                raise DialError(
+                    Failure.UNKNOWN_NAME,
+                    f"{name}: its aliases lead in a circle, or over more than {ALIAS_HOPS} names; tell its owner",
+                )
+            seen.append(alias)
+        return seen[-1]
 
     async def _open(
         self, endpoint_id: EndpointId, factory: Callable[[], asyncio.Protocol], label: str

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from resolver.records import PublicService
     from resolver.signed_packets import SignedPacket
+    from resolver.zone_entries import ZoneEntry
     from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import SecretKey
 
@@ -61,6 +62,7 @@ def own_record(
     relays: Sequence[BeaconUrl] = (),
     lends: BeaconUrl | None = None,
     topics: Sequence[bytes] = (),
+    zone: Sequence[ZoneEntry] = (),
     now: float,
     lifetime: float = TICKET_LIFETIME,
 ) -> tuple[EndpointRecord, SignedPacket]:
@@ -68,6 +70,7 @@ def own_record(
 
     `relays` are our beacons, the one we are connected to first; `lends` is the relay that we lend ourselves,
     `topics` are the ids of those we are in, which only our own networks are told.
+    `zone` is all or nothing: it was checked when it was set, and has its room beside the rest.
     """
     record = EndpointRecord(
         secret_key.endpoint_id,
@@ -79,5 +82,6 @@ def own_record(
         relays=tuple(filter(fits_record, relays))[:RECORD_RELAYS],
         lends=lends if lends is not None and fits_record(lends) else None,
         topics=tuple(topics[:RECORD_TOPICS]),
+        zone=tuple(zone),
     ).fitted()
     return record, record.sign(secret_key)

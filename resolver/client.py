@@ -194,6 +194,12 @@ class ResolverClient:
             cached = await search.first()
         return cached
 
+    def look_again(self, endpoint_id: EndpointId) -> None:
+        """Ask all sources beside whatever goes on, unless that was done a moment ago, whatever came of it."""
+        searched = self._searched.get(endpoint_id)
+        if searched is None or not 0 <= self._clock() - searched < RECORD_FRESH_SECONDS:
+            self._search(endpoint_id)
+
     async def refresh(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """Ask all sources again, and wait for all of them: for when the known addresses did not answer."""
         await self._recall(endpoint_id, self._clock())

@@ -25,6 +25,7 @@ from resolver.errors import (
     RecordError,
 )
 from resolver.limits import CONTACT_ADDRESSES, CONTACTS, LABEL_CHARACTERS
+from resolver.lookalikes import skeleton
 from resolver.names import Petname, check_petname
 from resolver.signed_packets import SignedPacket, newer_of
 from tunnels.addresses import Address
@@ -53,6 +54,8 @@ class Contact:
     """Unix seconds."""
     path: PathChoice = ""
     """Which paths may be used to it."""
+    nickname: str = ""
+    """What it called itself when it became a contact, or when its petname was last chosen; empty if that is not known."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > CONTACT_ADDRESSES:
@@ -66,11 +69,12 @@ class Contact:
 class AddressBook:
     """All contacts, found by petname or by id; every change either happens whole or raises and changes nothing."""
 
-    __slots__ = ("_by_id", "_by_petname", "_limit")
+    __slots__ = ("_by_id", "_by_petname", "_by_skeleton", "_limit")
 
     def __init__(self, contacts: tuple[Contact, ...] = (), *, limit: int = CONTACTS) -> None:
         self._by_petname: dict[str, Contact] = {}
         self._by_id: dict[EndpointId, Contact] = {}
+        self._by_skeleton: dict[str, tuple[str, ...]] = {}
         self._limit = limit
         for contact in contacts:
             self.add(contact)
@@ -89,6 +93,7 @@ class AddressBook:
         """Another book with the same contacts."""
         book = AddressBook(limit=self._limit)
         book._by_petname, book._by_id = self._by_petname.copy(), self._by_id.copy()
+        book._by_skeleton = self._by_skeleton.copy()
         return book
 
     def find(self, petname: str) -> Contact | None:
@@ -139,12 +144,14 @@ class AddressBook:
     def remove(self, petname: str) -> Contact:
         """Remove and return a contact; ContactNotFound otherwise."""
         contact = self.get(petname)
-        del self._by_petname[contact.petname]
-        del self._by_id[contact.endpoint_id]
+        self._drop(contact)
         return contact
 
-    def rename(self, petname: str, new: str) -> Contact:
-        """Give a contact another petname; ContactNotFound, ContactConflict or InvalidName otherwise."""
+    def rename(self, petname: str, new: str, *, nickname: str | None = None) -> Contact:
+        """Give a contact another petname; ContactNotFound, ContactConflict or InvalidName otherwise.
+
+        `nickname` is what it calls itself now, which is known to whoever renames it.
+        """
         contact = self.get(petname)
         wanted = check_petname(new)
         other = self.find(wanted)
@@ -152,8 +159,10 @@ class AddressBook:
             raise ContactConflict(
                 f"{wanted} already is {other.endpoint_id}; choose another petname, or rename that one"
             )
-        del self._by_petname[contact.petname]
-        renamed = replace(contact, petname=wanted)
+        self._drop(contact)
+        renamed = replace(
+            contact, petname=wanted, nickname=contact.nickname if nickname is None else nickname
+        )
         self._keep(renamed)
         return renamed
 
@@ -190,9 +199,17 @@ class AddressBook:
                 petname = check_petname(candidate)
             except InvalidName:
                 continue
-            if self.find(petname) is None:
+            if self.find(petname) is None and self.lookalike(petname) is None:
                 return petname
         return check_petname(f"peer-{len(self) + 1}-{len(base)}")
+
+    def lookalike(self, petname: str, *, besides: EndpointId | None = None) -> Contact | None:
+        """A contact of another name that this one could be mistaken for."""
+        for name in self._by_skeleton.get(skeleton(petname), ()):
+            contact = self._by_petname[name]
+            if name != petname and contact.endpoint_id != besides:
+                return contact
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads: plain dicts, lists, strings and numbers."""
@@ -208,6 +225,7 @@ class AddressBook:
                     else None,
                     "added_at": contact.added_at,
                     "path": contact.path,
+                    "nickname": contact.nickname,
                 }
                 for contact in self
             ],
@@ -243,6 +261,18 @@ class AddressBook:
     def _keep(self, contact: Contact) -> None:
         self._by_petname[contact.petname] = contact
         self._by_id[contact.endpoint_id] = contact
+        looks = skeleton(contact.petname)
+        alike = self._by_skeleton.get(looks, ())
+        if contact.petname not in alike:
+            self._by_skeleton[looks] = (*alike, contact.petname)
+
+    def _drop(self, contact: Contact) -> None:
+        del self._by_petname[contact.petname]
+        del self._by_id[contact.endpoint_id]
+        looks = skeleton(contact.petname)
+        alike = tuple(name for name in self._by_skeleton.pop(looks) if name != contact.petname)
+        if alike:
+            self._by_skeleton[looks] = alike
 
 
 class _SavedContact(msgspec.Struct, forbid_unknown_fields=True):
@@ -252,6 +282,7 @@ class _SavedContact(msgspec.Struct, forbid_unknown_fields=True):
     record: str | None = None
     added_at: float = 0.0
     path: PathChoice = ""
+    nickname: str = ""
 
 
 class _SavedBook(msgspec.Struct, forbid_unknown_fields=True):
@@ -274,6 +305,7 @@ def _contact(saved: _SavedContact, *, trusted: bool) -> Contact:
         packet,
         saved.added_at,
         saved.path,
+        saved.nickname,
     )
 
 

@@ -11,6 +11,8 @@
      │    └── RecordExpired     its owner did not renew it in time
      ├── MalformedMessage       a datagram on the local network is none of ours     (theirs)
      ├── RecordTooLarge         what we want to publish does not fit                (ours)
+     ├── InvalidZone            what a person wrote is no record of a zone          (ours; also a ValueError)
+     │    └── ZoneTooLarge      it does not fit
      ├── TicketError            a ticket's text cannot be read
      │    ├── NotATicket        it is something else
      │    ├── TicketTruncated   its end is missing
@@ -18,6 +20,7 @@
      ├── ContactError           the address book refuses a change; nothing changed  (ours)
      │    ├── ContactConflict   another contact has this petname or this id
      │    └── ContactNotFound   no contact has this petname
+     ├── InvalidContacts        a file is no list of contacts                        (ours; also a ValueError)
      ├── InvalidState           a saved state file does not hold what it should     (ours)
      ├── LimitReached           a bound of `resolver.limits`; existing entries are untouched
      ├── ListenError            the DNS server cannot have its address              (ours)
@@ -70,6 +73,20 @@ class RecordTooLarge(ResolverError):
         self.excess = excess
 
 
+class InvalidZone(ResolverError, ValueError):
+    """What a person wrote cannot stand in a zone; the message says why and what to write."""
+
+
+class ZoneTooLarge(InvalidZone):
+    """The zone does not fit into our record; `excess` is the number of bytes too many."""
+
+    def __init__(self, excess: int, what: str = "bytes") -> None:
+        super().__init__(
+            f"the zone is {excess} {what} too large; nothing was changed: make it shorter, or remove something with: overlay zone unset"
+        )
+        self.excess = excess
+
+
 class TicketError(ResolverError):
     """A ticket's text cannot be read."""
 
@@ -96,6 +113,10 @@ class ContactConflict(ContactError):
 
 class ContactNotFound(ContactError):
     """No contact has this petname; the message names the nearest one."""
+
+
+class InvalidContacts(ResolverError, ValueError):
+    """A file does not hold contacts as they are written; the message names the place in it."""
 
 
 class InvalidState(ResolverError):

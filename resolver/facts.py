@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from resolver.names import OverlayName, ServiceProtocol
+    from resolver.zone_entries import ZoneEntry
     from tunnels.identity import EndpointId
 
 
@@ -55,6 +56,12 @@ class NameFacts:
     """The endpoint's services; for a service name those of other names are ignored."""
     texts: tuple[str, ...] = ()
     """Further TXT strings of the name."""
+    zone: tuple[ZoneEntry, ...] = ()
+    """What the owner put into its zone at this name, and below it at labels with an underscore."""
+    zone_of: EndpointId | None = None
+    """Whose zone that is."""
+    alias: OverlayName | str | None = None
+    """What the name stands for by its owner's word, if no service has it: another name, or a public one outside `.overlay`."""
 
 
 NOT_FOUND = NameFacts(NameStatus.NOT_FOUND)

@@ -37,6 +37,28 @@ RELAY_BYTES: Final = 250
 """The URL of a beacon in a record: with `r=` it fits into one string of a TXT record, which has at most 255."""
 NICKNAME_BYTES: Final = 64
 """A nickname is for a line on a terminal, in UTF-8."""
+ZONE_BYTES: Final = 456
+"""What the zone and the profile may take of OWN_PACKET_BYTES. The rest always holds the header (12), the frame of `_overlay` (92), the
+longest nickname (67) and home (253), and a lent relay that is known by an ip address (114): none of them is left out for the zone, and
+the zone for none of them."""
+ZONE_ENTRIES: Final = 32
+"""Records in a zone; about 15 bytes each is the least, so that ours never has more, and of others' the first are read."""
+ZONE_FILE_CHARACTERS: Final = 16384
+"""A file with a zone: what fits has a few hundred, the rest is room for comments."""
+ZONE_PREFIX_LABELS: Final = 2
+"""Labels with an underscore before a label: `_service._protocol` (RFC 2782)."""
+ZONE_ALPN: Final = 8
+"""Protocols in one HTTPS record; HTTP has three."""
+ALIAS_HOPS: Final = 4
+"""Aliases followed from one name: nobody means more, and each may cost a question to another endpoint."""
+PROFILE_NAME_BYTES: Final = 64
+"""A display name is for a line on a terminal, as a nickname is."""
+PROFILE_STRING_BYTES: Final = 253
+"""A description or URL: with its key it fits into one string of a TXT record, which has at most 255."""
+PROFILE_LINKS: Final = 8
+"""Links in a profile; 456 bytes have room for a dozen of the shortest."""
+MARKS_TOGETHER: Final = 4
+"""Marks on one letter in a text for people (UTS 39 §5.4): real languages have fewer."""
 RECORD_TTL: Final = 300
 """Seconds; what a pkarr client that caches by TTL shall hold: addresses change with the network."""
 TICKET_CHARACTERS: Final = 4096
@@ -46,6 +68,8 @@ CONTACTS: Final = 16384
 memory, 50 MB of a full book, and 700 bytes on disk."""
 CONTACT_ADDRESSES: Final = 16
 """Addresses typed by hand for one contact."""
+CONTACT_FILE_CHARACTERS: Final = 16 * 1024 * 1024
+"""A file with contacts: a full book with all addresses there may be takes 15 million."""
 CACHED_RECORDS: Final = 131_072
 """Records of strangers on disk, at most 1.2 KB each, so 160 MB; the one learned longest ago gives way."""
 READY_RECORDS: Final = 4096

@@ -53,6 +53,7 @@ class Kind(IntEnum):
 
     A = 1
     NS = 2
+    CNAME = 5
     SOA = 6
     PTR = 12
     HINFO = 13

@@ -8,9 +8,11 @@ DNS records relative to the zone apex, which is the endpoint id, as pkarr has it
     _web._tcp.<id>     SRV  0 0 80 <id>
     _game._udp.<id>    SRV  0 0 5000 <id>
     _game._udp.<id>    TXT  "last=5100"
+    <label>.<id>       TXT, CNAME, SRV, HTTPS     the owner's zone: see `zone_entries`, and `profiles` for _profile
 
 The order of `a` strings is the owner's preference; the first `r` is the beacon it is connected to, its home; `l` is the
-relay that the endpoint lends, and holds its own id; `t` is a topic that it is in, told on the local network only. The TXT beside an SRV record makes a range of ports of it. SRV
+relay that the endpoint lends, and holds its own id; `t` is a topic that it is in, told on the local network only. An SRV record
+that points at the apex is a public service, and the TXT beside it makes a range of ports of it; any other is the zone's. SRV
 targets are not compressed (RFC 2782), so about ten services fit. Unknown strings and records are ignored, so
 that a later minor version may add some; another major version in `v` is refused.
 """
@@ -25,7 +27,7 @@ from dnslib import QTYPE, RR, SRV, TXT, DNSError, DNSHeader, DNSRecord
 from dnslib.buffer import BufferError as DNSBufferError
 from dnslib.label import DNSLabel, DNSLabelError
 
-from resolver.errors import ForeignVersion, InvalidName, MalformedRecord, RecordExpired
+from resolver.errors import ForeignVersion, InvalidName, MalformedRecord, RecordExpired, ZoneTooLarge
 from resolver.limits import (
     NICKNAME_BYTES,
     OWN_PACKET_BYTES,
@@ -35,11 +37,15 @@ from resolver.limits import (
     RECORD_TOPICS,
     RECORD_TTL,
     RELAY_BYTES,
+    ZONE_BYTES,
+    ZONE_ENTRIES,
 )
+from resolver.lookalikes import check_text
 from resolver.names import ServiceProtocol, check_service_name
 from resolver.signed_packets import SignedPacket
 from resolver.times import utc_text
 from resolver.topics import read_topic, topic_text
+from resolver.zone_entries import ZoneEntry, check_zone, entry_of, is_range
 from tunnels.addresses import Address, BeaconUrl
 from tunnels.limits import TOPIC_BYTES
 
@@ -107,6 +113,8 @@ class EndpointRecord:
     """The relay that it lends, to whom it likes."""
     topics: tuple[bytes, ...] = ()
     """The ids of topics that it says it is in (`resolver.topics`)."""
+    zone: tuple[ZoneEntry, ...] = ()
+    """What its owner put there by hand; of others', what can be read."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > RECORD_ADDRESSES:
@@ -115,6 +123,8 @@ class EndpointRecord:
             raise ValueError(f"{len(self.services)} public services; a record has at most {RECORD_SERVICES}")
         if len(self.relays) > RECORD_RELAYS:
             raise ValueError(f"{len(self.relays)} relays; a record has at most {RECORD_RELAYS}")
+        if len(self.zone) > ZONE_ENTRIES:
+            raise ValueError(f"{len(self.zone)} records in the zone; a record has at most {ZONE_ENTRIES}")
         for relay in self.relays:
             if not fits_record(relay):
                 raise ValueError(f"the URL of the beacon {relay.host[:40]}… is too long for a record")
@@ -153,7 +163,8 @@ class EndpointRecord:
     def fitted(self) -> EndpointRecord:
         """The record without what does not fit: its last services, its last topics, its last relays, its last addresses.
 
-        Its home, the relay it lends and its nickname always fit.
+        Its home, its nickname, a zone of at most ZONE_BYTES and a lent relay that is known by an ip address always fit; one with
+        a long name goes last.
         """
         record = self
         while len(record.encode()) > OWN_PACKET_BYTES:
@@ -163,8 +174,10 @@ class EndpointRecord:
                 record = replace(record, topics=record.topics[:-1])
             elif len(record.relays) > 1:
                 record = replace(record, relays=record.relays[:-1])
-            else:
+            elif record.addresses:
                 record = replace(record, addresses=record.addresses[:-1])
+            else:
+                record = replace(record, lends=None)
         return record
 
     def check_fresh(self, now: float) -> None:
@@ -180,10 +193,28 @@ def fits_record(relay: BeaconUrl) -> bool:
     return len(str(relay)) <= RELAY_BYTES
 
 
+def zone_bytes(endpoint_id: EndpointId, zone: tuple[ZoneEntry, ...]) -> int:
+    """What a zone takes of its owner's record at most: beside services a little less, by the compression of names."""
+    bare = EndpointRecord(endpoint_id, 0, 0)
+    return len(replace(bare, zone=zone).encode()) - len(bare.encode())
+
+
+def check_own_zone(endpoint_id: EndpointId, zone: tuple[ZoneEntry, ...]) -> tuple[ZoneEntry, ...]:
+    """The zone, if it can be published; InvalidZone or ZoneTooLarge says why not."""
+    check_zone(zone)
+    if len(zone) > ZONE_ENTRIES:
+        raise ZoneTooLarge(len(zone) - ZONE_ENTRIES, "records")
+    excess = zone_bytes(endpoint_id, zone) - ZONE_BYTES
+    if excess > 0:
+        raise ZoneTooLarge(excess)
+    return zone
+
+
 def check_nickname(text: str) -> str:
-    """A nickname that fits into a line and a record; ValueError says why not."""
+    """A nickname that fits into a line and a record, and is what it looks like; ValueError says why not."""
     if not text or not text.isprintable() or text != text.strip():
         raise ValueError("a nickname is one line of printable text without spaces around it")
+    check_text(text, "nickname")
     size = len(text.encode())  # printable text has no lone surrogates
     if size > NICKNAME_BYTES:
         raise ValueError(f"the nickname has {size} bytes; it may have at most {NICKNAME_BYTES}")
@@ -207,6 +238,8 @@ def _entries(record: EndpointRecord) -> Iterator[RR]:
             yield _rr(name, QTYPE.SRV, SRV(0, 0, service.first_port, apex))
             if service.last_port != service.first_port:
                 yield _rr(name, QTYPE.TXT, TXT([f"last={service.last_port}"]))
+    for entry in record.zone:
+        yield _rr(f"{entry.label}.{apex}" if entry.label else apex, entry.kind.value, entry.rr_data())
 
 
 def _rr(name: str, kind: int, data: object) -> RR:
@@ -219,17 +252,21 @@ def _decode(signed: SignedPacket, entries: list[RR]) -> EndpointRecord:
     about: list[str] | None = None
     ports: dict[tuple[str, ServiceProtocol], int] = {}
     lasts: dict[tuple[str, ServiceProtocol], int] = {}
+    zone: dict[ZoneEntry, None] = {}
     for entry in entries:
         labels = _labels_below(entry, apex)
-        if entry.rclass != _CLASS_IN:
+        if entry.rclass != _CLASS_IN or labels is None:
             continue
+        key = _service_key(labels)
         if labels == ["_overlay"] and entry.rtype == _TYPE_TXT and about is None:
             about = _strings(entry)
-        elif labels is not None and (key := _service_key(labels)) is not None:
-            if entry.rtype == _TYPE_SRV:
-                ports.setdefault(key, entry.rdata.port)
-            elif entry.rtype == _TYPE_TXT and (last := _number(_values(_strings(entry), "last"))) is not None:
+        elif key is not None and entry.rtype == _TYPE_SRV and _points_at(entry, apex):
+            ports.setdefault(key, entry.rdata.port)
+        elif key is not None and entry.rtype == _TYPE_TXT and is_range(entry.rdata.data):
+            if (last := _number(_values(_strings(entry), "last"))) is not None:
                 lasts.setdefault(key, last)
+        elif len(zone) < ZONE_ENTRIES and (read := entry_of(labels, entry, signed.endpoint_id)) is not None:
+            zone[read] = None
     if about is None:
         raise MalformedRecord(
             f"the record of {apex[:8]}… does not describe an overlay endpoint; it has no _overlay TXT"
@@ -249,6 +286,7 @@ def _decode(signed: SignedPacket, entries: list[RR]) -> EndpointRecord:
         tuple(_relays(_values(about, "r")))[:RECORD_RELAYS],
         next((lent for lent in _relays(_values(about, "l")) if _is_lent_by(lent, signed.endpoint_id)), None),
         tuple(_topics(_values(about, "t")))[:RECORD_TOPICS],
+        tuple(zone),
     )
 
 
@@ -267,6 +305,11 @@ def _labels_below(entry: RR, apex: str) -> list[str] | None:
     """The entry's labels without the apex, in lower case; None if it lies elsewhere."""
     labels = [label.decode("ascii", "replace").lower() for label in entry.rname.label]
     return labels[:-1] if labels and labels[-1] == apex else None
+
+
+def _points_at(entry: RR, apex: str) -> bool:
+    """Whether an SRV record points at the endpoint itself."""
+    return [label.decode("ascii", "replace").lower() for label in entry.rdata.target.label] == [apex]
 
 
 def _strings(entry: RR) -> list[str]:

@@ -11,17 +11,19 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from resolver.limits import CACHED_REPLIES, CONCURRENT_LOOKUPS, LOOKUP_SECONDS
-from resolver.messages import ExtendedError, Query, failure_reply, parse_query, reply_limit
+from resolver.limits import ALIAS_HOPS, CACHED_REPLIES, CONCURRENT_LOOKUPS, LOOKUP_SECONDS
+from resolver.messages import ExtendedError, Kind, Query, failure_reply, parse_query, reply_limit
+from resolver.names import OverlayName
 from resolver.zone import AddressSubject, Fixed, NameSubject, Zone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from resolver.facts import NameFacts, NameSource
     from resolver.forwarder import Forwarder
 
     _Answer = Callable[[], Coroutine[None, None, bytes]]
+    _Known = tuple[tuple[OverlayName, NameFacts], ...]
 
 _BUSY = "too many names are being looked up at once; ask again"
 _SLOW = "the lookup took too long; ask again"
@@ -58,7 +60,7 @@ class Responder:
         self._forwarder = forwarder
         self._concurrent = concurrent
         self._lookup_seconds = lookup_seconds
-        self._ready: dict[bytes, tuple[NameSubject | None, NameFacts | None, bytes]] = {}
+        self._ready: dict[bytes, tuple[_Known, bytes]] = {}
         self._tasks: set[asyncio.Task[bytes]] = set()
         self._queries = self._from_ready = self._lookups = self._overloaded = 0
 
@@ -77,8 +79,8 @@ class Responder:
         if not over_tcp:
             ready = self._ready.get(data[2:])  # all but the message id
             if ready is not None:
-                subject, facts, reply = ready
-                if subject is None or self._is_current(subject, facts):
+                known, reply = ready
+                if self._is_current(known):
                     self._from_ready += 1
                     done(data[:2] + reply)
                     return
@@ -95,9 +97,13 @@ class Responder:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _is_current(self, subject: NameSubject, facts: NameFacts | None) -> bool:
-        now = self._names.lookup_nowait(subject.name)
-        return now is facts or now == facts
+    def _is_current(self, known: _Known) -> bool:
+        """Whether what a reply was made of still holds."""
+        for name, facts in known:
+            now = self._names.lookup_nowait(name)
+            if now is not facts and now != facts:
+                return False
+        return True
 
     def _respond_to(
         self, query: Query, data: bytes, over_tcp: bool, done: Callable[[bytes | None], None]
@@ -110,32 +116,45 @@ class Responder:
                 self._spawn(query, lambda: forward(query, data, over_tcp=over_tcp), done)
             case Fixed():
                 reply = self._zone.answer_fixed(query, subject, limit)
-                self._keep(data, over_tcp, None, None, reply)
+                self._keep(data, over_tcp, (), reply)
                 done(reply)
             case NameSubject():
-                facts = self._names.lookup_nowait(subject.name)
-                if facts is None:
+                known = self._known_nowait(query, subject)
+                if known is None:
                     self._spawn(query, lambda: self._look_up(query, subject, limit), done)
                 else:
-                    reply = self._zone.answer_name(query, subject, facts, limit)
-                    self._keep(data, over_tcp, subject, facts, reply)
+                    reply = self._zone.answer_name(query, subject, known[0][1], limit, known[1:])
+                    self._keep(data, over_tcp, known, reply)
                     done(reply)
             case AddressSubject():
                 done(self._zone.answer_address(query, self._names.name_at(subject.address), limit))
             case _:
                 assert_never(subject)
 
-    def _keep(
-        self, data: bytes, over_tcp: bool, subject: NameSubject | None, facts: NameFacts | None, reply: bytes
-    ) -> None:
+    def _keep(self, data: bytes, over_tcp: bool, known: _Known, reply: bytes) -> None:
         if not over_tcp:
             if len(self._ready) >= CACHED_REPLIES:
                 del self._ready[next(iter(self._ready))]
-            self._ready[data[2:]] = (subject, facts, reply[2:])
+            self._ready[data[2:]] = (known, reply[2:])
+
+    def _known_nowait(self, query: Query, subject: NameSubject) -> _Known | None:
+        """The facts of the name, and of those that it is an alias of; None if some are not at hand."""
+        facts = self._names.lookup_nowait(subject.name)
+        if facts is None:
+            return None
+        known = [(subject.name, facts)]
+        while (name := _next_alias(query, subject, known)) is not None:
+            facts = self._names.lookup_nowait(name)
+            if facts is None:
+                return None
+            known.append((name, facts))
+        return tuple(known)
 
     async def _look_up(self, query: Query, subject: NameSubject, limit: int) -> bytes:
-        facts = await self._names.lookup(subject.name)
-        return self._zone.answer_name(query, subject, facts, limit)
+        known = [(subject.name, await self._names.lookup(subject.name))]
+        while (name := _next_alias(query, subject, known)) is not None:
+            known.append((name, await self._names.lookup(name)))
+        return self._zone.answer_name(query, subject, known[0][1], limit, known[1:])
 
     def _spawn(self, query: Query, answer: _Answer, done: Callable[[bytes | None], None]) -> None:
         """Run `answer` in a task; `done` is called when that ends, however it ends."""
@@ -164,3 +183,19 @@ class Responder:
                 return await answer()
         except TimeoutError:
             return failure_reply(query, _SLOW, kind=ExtendedError.NO_REACHABLE_AUTHORITY)
+
+
+def _next_alias(
+    query: Query, subject: NameSubject, known: Sequence[tuple[OverlayName, NameFacts]]
+) -> OverlayName | None:
+    """The name to be looked up next, for the last one stands for it; bounded, and none twice."""
+    alias = known[-1][1].alias
+    if (
+        subject.prefix
+        or query.kind in (Kind.CNAME, Kind.ANY)
+        or not isinstance(alias, OverlayName)
+        or len(known) > ALIAS_HOPS
+        or any(alias == name for name, _ in known)
+    ):
+        return None
+    return alias

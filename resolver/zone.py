@@ -5,6 +5,8 @@ methods makes the reply of what was found.
 
 * `<name>.overlay`: A with its loopback address, TXT with its endpoint id, HTTPS if it speaks TLS.
 * `_<service>._tcp.<name>.overlay`: SRV, with the port our listener really has. `_http._tcp` finds `web` too.
+* What owners put into their zones: TXT, CNAME, SRV and HTTPS. A service wins over a record of the same name: beside it only TXT is
+  answered. An alias is followed under `.overlay`; of one that leads out of it, only that it does so is told.
 * `overlay.`: SOA and NS; `dns.overlay` is this server.
 * Addresses of the virtual network: PTR.
 """
@@ -14,12 +16,12 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
-from dnslib import HTTPS, NS, PTR, RD, RR, SOA, SRV, TXT, A
+from dnslib import CNAME, HTTPS, NS, PTR, RD, RR, SOA, SRV, TXT, A
 from dnslib.label import DNSLabel
 
 from resolver.errors import InvalidName
@@ -29,6 +31,10 @@ from resolver.messages import ExtendedError, Kind, Query, Rcode, build_reply
 from resolver.names import TOP_LABEL, OverlayName, ServiceProtocol
 from resolver.virtual_addresses import DEFAULT_NETWORK, LOCALHOST
 from resolver.well_known import WELL_KNOWN_PORTS, is_known_as
+from resolver.zone_entries import Binding, Server, Target, ZoneEntry, ZoneKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BUILT_IN: Final = frozenset({"dns", "gateway", "proxy"})
 """Names of this gateway's own doors; no contact can have them."""
@@ -132,38 +138,118 @@ class Zone:
             case _:
                 assert_never(subject)
 
-    def answer_name(self, query: Query, subject: NameSubject, facts: NameFacts, limit: int) -> bytes:
-        """The reply about a name, of which `facts` are known."""
+    def answer_name(
+        self,
+        query: Query,
+        subject: NameSubject,
+        facts: NameFacts,
+        limit: int,
+        aliased: Sequence[tuple[OverlayName, NameFacts]] = (),
+    ) -> bytes:
+        """The reply about a name, of which `facts` are known.
+
+        `aliased` are the names that follow from its alias, each with its facts, as far as they were followed.
+        """
         match facts.status:
             case NameStatus.UNKNOWN:
-                why = (ExtendedError.NO_REACHABLE_AUTHORITY, facts.reason)
-                return build_reply(query, Rcode.SERVFAIL, limit=limit, extended_error=why)
+                return self._unknown(query, facts.reason, limit)
             case NameStatus.NOT_FOUND:
                 return self._negative(query, Rcode.NXDOMAIN, limit)
             case NameStatus.EXISTS:
                 pass
             case _:
                 assert_never(facts.status)
+        if facts.alias is not None and not subject.prefix:
+            return self._answer_alias(query, subject.name, facts, aliased, limit)
         service = subject.name.service
         services = [one for one in facts.services if service is None or one.name == service]
         match subject.prefix:
             case ():
                 return self._answer(
-                    query, _records_of_name(query, subject.name, facts, services, self._ttl), limit
+                    query,
+                    _records_of_name(
+                        DNSLabel(query.labels), query.kind, subject.name, facts, services, self._ttl
+                    ),
+                    limit,
                 )
-            case (protocol,):
-                # Nothing but a node on the way to SRV records: it exists if they do (RFC 8020).
-                found = any("_" + one.protocol.value == protocol for one in services)
-                return self._negative(query, Rcode.NOERROR if found else Rcode.NXDOMAIN, limit)
             case (label, protocol):
                 wanted = [
                     one
                     for one in services
                     if "_" + one.protocol.value == protocol and is_known_as(label[1:], one.name, one.port)
                 ]
-                return self._answer_services(query, subject.name, wanted, limit)
+                if wanted and query.kind != Kind.TXT:
+                    return self._answer_services(query, subject.name, wanted, limit)
             case _:
-                return self._negative(query, Rcode.NXDOMAIN, limit)
+                pass
+        return self._answer_below(query, subject, facts, services, limit)
+
+    def _unknown(self, query: Query, reason: str, limit: int) -> bytes:
+        why = (ExtendedError.NO_REACHABLE_AUTHORITY, reason)
+        return build_reply(query, Rcode.SERVFAIL, limit=limit, extended_error=why)
+
+    def _answer_alias(
+        self,
+        query: Query,
+        name: OverlayName,
+        facts: NameFacts,
+        aliased: Sequence[tuple[OverlayName, NameFacts]],
+        limit: int,
+    ) -> bytes:
+        """The alias, and what it stands for as far as that is ours to tell (RFC 1034 §3.6.2, RFC 6604)."""
+        owner, answers = DNSLabel(query.labels), []
+        hops = iter(aliased)
+        while facts.alias is not None:
+            target = _target_label(facts.alias)
+            answers.append(RR(owner, Kind.CNAME, ttl=self._ttl, rdata=CNAME(target)))
+            if query.kind in (Kind.CNAME, Kind.ANY) or isinstance(facts.alias, str):
+                return build_reply(query, Rcode.NOERROR, limit=limit, answers=answers, authoritative=True)
+            hop = next(hops, None)
+            if hop is None:
+                return self._unknown(
+                    query, f"{name}: aliases that lead in a circle, or over too many names", limit
+                )
+            owner = target
+            name, facts = hop
+        if facts.status is NameStatus.UNKNOWN:
+            return self._unknown(query, facts.reason, limit)
+        if facts.status is NameStatus.NOT_FOUND:
+            return self._negative(query, Rcode.NXDOMAIN, limit, answers)
+        services = [one for one in facts.services if name.service is None or one.name == name.service]
+        found = [
+            entry
+            for entry in _records_of_name(owner, query.kind, name, facts, services, self._ttl)
+            if entry.rtype == query.kind
+        ]
+        if not found:
+            return self._negative(query, Rcode.NOERROR, limit, answers)
+        return build_reply(query, Rcode.NOERROR, limit=limit, answers=[*answers, *found], authoritative=True)
+
+    def _answer_below(
+        self, query: Query, subject: NameSubject, facts: NameFacts, services: list[ServiceFacts], limit: int
+    ) -> bytes:
+        """The owner's records at a label with an underscore; or that there is something below it, or nothing (RFC 8020)."""
+        count = len(subject.prefix)
+        here = [entry for entry in facts.zone if entry.prefix == subject.prefix]
+        alias = next((entry for entry in here if entry.kind is ZoneKind.CNAME), None)
+        owner = DNSLabel(query.labels)
+        if alias is not None:  # told and not followed: nobody looks for an address at such a label
+            answers = [_rr(owner, alias, subject.name, facts, self._ttl)]
+            return build_reply(query, Rcode.NOERROR, limit=limit, answers=answers, authoritative=True)
+        if here:
+            return self._answer(
+                query, [_rr(owner, entry, subject.name, facts, self._ttl) for entry in here], limit
+            )
+        is_node = any(entry.prefix[-count:] == subject.prefix for entry in facts.zone) or any(
+            ("_" + one.protocol.value,) == subject.prefix
+            or (
+                count == 2
+                and "_" + one.protocol.value == subject.prefix[1]
+                and is_known_as(subject.prefix[0][1:], one.name, one.port)
+            )
+            for one in services
+        )
+        return self._negative(query, Rcode.NOERROR if is_node else Rcode.NXDOMAIN, limit)
 
     def answer_address(self, query: Query, name: OverlayName | None, limit: int) -> bytes:
         """The reply about an address of the virtual network that stands for `name`, or for nothing."""
@@ -228,12 +314,12 @@ class Zone:
             authoritative=True,
         )
 
-    def _negative(self, query: Query, rcode: Rcode, limit: int) -> bytes:
-        """NXDOMAIN or NODATA; the SOA says how long that may be believed (RFC 2308 §3)."""
+    def _negative(self, query: Query, rcode: Rcode, limit: int, answers: Sequence[RR] = ()) -> bytes:
+        """NXDOMAIN or NODATA, perhaps of what aliases stand for; the SOA says how long that may be believed (RFC 2308 §3)."""
         under_overlay = query.labels[-1].lower() == TOP_LABEL.encode()
         apex = query.labels[-1 if under_overlay else -2 - self._reverse_octets :]
         soa = RR(DNSLabel(apex), Kind.SOA, ttl=NEGATIVE_TTL, rdata=self._soa_rdata)
-        return build_reply(query, rcode, limit=limit, authority=[soa], authoritative=True)
+        return build_reply(query, rcode, limit=limit, answers=answers, authority=[soa], authoritative=True)
 
 
 def _reads_as_ours(labels: tuple[bytes, ...]) -> bool:
@@ -267,23 +353,58 @@ def _subject_under_overlay(labels: list[str]) -> Subject:
 
 
 def _records_of_name(
-    query: Query, name: OverlayName, facts: NameFacts, services: list[ServiceFacts], ttl: int
+    owner: DNSLabel, kind: int, name: OverlayName, facts: NameFacts, services: list[ServiceFacts], ttl: int
 ) -> list[RR]:
     """The records at the name itself, of the type asked for."""
-    owner = DNSLabel(query.labels)
-    if query.kind == Kind.A and facts.ipv4 is not None:
+    if kind == Kind.A and facts.ipv4 is not None:
         return [_a(owner, facts.ipv4, ttl)]
-    if query.kind == Kind.TXT:
+    zone = [entry for entry in facts.zone if not entry.prefix and entry.kind.value == kind]
+    if kind == Kind.TXT:
         texts = ([f"id={facts.endpoint_id}"] if facts.endpoint_id else []) + [*facts.texts]
-        return [RR(owner, Kind.TXT, ttl=ttl, rdata=TXT(_strings(text))) for text in texts]
-    if query.kind == Kind.HTTPS:
-        return [
+        told = [RR(owner, Kind.TXT, ttl=ttl, rdata=TXT(_strings(text))) for text in texts]
+        return told + [_rr(owner, entry, name, facts, ttl) for entry in zone]
+    if kind == Kind.HTTPS:
+        offered = [
             RR(owner, Kind.HTTPS, ttl=ttl, rdata=_https(service))
             for service in services
             if _speaks_tls(service)
             and (name.service is not None or service.port == WELL_KNOWN_PORTS["https"])
         ][:1]
-    return []
+        if offered or (name.service is not None and services):
+            return offered
+    return [_rr(owner, entry, name, facts, ttl) for entry in zone]
+
+
+def _rr(owner: DNSLabel, entry: ZoneEntry, name: OverlayName, facts: NameFacts, ttl: int) -> RR:
+    """A record of the owner's zone; its targets under the name that the owner has here, its ports where they are open here."""
+
+    def name_of(target: Target) -> tuple[bytes, ...]:
+        if target.owner is None:
+            return target.wire()
+        owner = name.owner if target.owner == facts.zone_of else target.owner
+        return _labels(OverlayName(owner, target.text or None))
+
+    value = entry.value
+    match value:
+        case Server(target=target, port=port):
+            value = replace(value, port=_port_here(target, port, facts))
+        case Binding(target=target, port=port) if target is not None and port is not None:
+            value = replace(value, port=_port_here(target, port, facts))
+    return RR(owner, entry.kind.value, ttl=ttl, rdata=replace(entry, value=value).rr_data(name_of))
+
+
+def _port_here(target: Target, port: int, facts: NameFacts) -> int:
+    """The port at which a service of the same endpoint really is on this machine."""
+    if target.owner is None or target.owner != facts.zone_of:
+        return port
+    return next(
+        (one.listening_port for one in facts.services if one.port == port and target.text in ("", one.name)),
+        port,
+    )
+
+
+def _target_label(target: OverlayName | str) -> DNSLabel:
+    return _label(*str(target).split("."))
 
 
 def _speaks_tls(service: ServiceFacts) -> bool:
@@ -318,4 +439,8 @@ def _label(*labels: str) -> DNSLabel:
 
 
 def _label_of(name: OverlayName) -> DNSLabel:
-    return _label(*str(name).split("."))
+    return DNSLabel(_labels(name))
+
+
+def _labels(name: OverlayName) -> tuple[bytes, ...]:
+    return tuple(label.encode() for label in str(name).split("."))

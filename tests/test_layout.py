@@ -64,6 +64,7 @@ TESTED_ELSEWHERE = {
     "gateway/answers/topics.py": "as the facade: tests/integration/test_topics.py",
     "gateway/topics/base.py": "a seam and its value; tests/gateway/topics/test_sources.py holds the sources and the fake to it",
     "gateway/topics/service.py": "joins rooms that have tests; tests/integration/test_topics.py",
+    "gateway/answers/zones.py": "as the facade: tests/integration/test_zones.py",
     "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }
 

@@ -68,6 +68,7 @@ class Answers:
             services=parts.exposed.public(),
             relays=parts.own_relays(),
             lends=parts.lending.url if parts.lending is not None else None,
+            zone=parts.own_zone.entries if parts.own_zone is not None else (),
             now=time_now(),
             lifetime=lifetime,
         )

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.answers.base import Answers, time_now
 from gateway.control import api
-from gateway.errors import UsageError
+from gateway.control.contacts import ImportedReport, ImportReport
+from gateway.errors import ChooseName, UsageError
+from gateway.importing import take
 from gateway.limits import CONTACTS_AT_ONCE
 from gateway.own_record import TICKET_LIFETIME
 from gateway.urls import join_command
-from resolver.contacts import Contact
+from resolver.contacts import AddressBook, Contact
 from resolver.discovery.base import Scope
 from resolver.errors import InvalidName, RecordError, TicketError
+from resolver.lookalikes import shown
 from resolver.names import Petname, check_petname
+from resolver.records import EndpointRecord
 from resolver.tickets import Ticket, read_ticket
 from tunnels.addresses import Address
 from tunnels.events import TunnelState
 from tunnels.identity import ID_CHARACTERS, EndpointId
 
 if TYPE_CHECKING:
+    from gateway.control.contacts import ImportedContact, ImportRequest
+    from gateway.importing import Taken
     from resolver.signed_packets import SignedPacket
     from tunnels.paths.candidates import PathPolicy
     from tunnels.status import TunnelStatus
@@ -46,6 +54,7 @@ class ContactAnswers(Answers):
         known = parts.remote_services.known(contact.endpoint_id)
         record = parts.records.glance(contact.endpoint_id)
         addresses = dict.fromkeys((*contact.addresses, *(record.addresses if record else ())))
+        nickname = (record.nickname or "") if record else ""
         if tunnels is None:
             tunnels = parts.endpoint.status()
         tunnels = tuple(tunnel for tunnel in tunnels if tunnel.endpoint_id == contact.endpoint_id)
@@ -58,6 +67,9 @@ class ContactAnswers(Answers):
             connected=any(tunnel.state is TunnelState.OPEN for tunnel in tunnels) if tunnels else None,
             origin="configuration" if contact.petname in parts.contacts.configured else "command",
             path_policy=contact.path,
+            nickname=nickname,
+            nickname_before=contact.nickname if nickname and contact.nickname != nickname else "",
+            typed=tuple(map(str, contact.addresses)),
         )
 
     async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
@@ -73,7 +85,7 @@ class ContactAnswers(Answers):
             addresses = tuple(map(Address.parse, request.addresses))
         except (ValueError, InvalidName) as error:
             raise UsageError(f"contacts: {error}") from None
-        return await self._add(petname, endpoint_id, addresses, packet)
+        return await self._add(petname, endpoint_id, addresses, packet, "contacts")
 
     async def _add(
         self,
@@ -81,12 +93,15 @@ class ContactAnswers(Answers):
         endpoint_id: EndpointId,
         addresses: tuple[Address, ...],
         packet: SignedPacket | None,
+        command: str,
     ) -> api.ContactReport:
         parts = self.parts
         if endpoint_id == parts.secret_key.endpoint_id:
             raise UsageError("contacts: this is your own endpoint; give the other machine's id or ticket")
         parts.contacts.refuse_configured(petname)
-        contact = Contact(petname, endpoint_id, addresses, packet, time_now())
+        self._refuse_taken(petname, endpoint_id, command)
+        nickname = (EndpointRecord.from_packet(packet).nickname or "") if packet is not None else ""
+        contact = Contact(petname, endpoint_id, addresses, packet, time_now(), nickname=nickname)
         kept = await parts.contacts.change(lambda book: book.add(contact))
         if packet is not None:
             try:
@@ -96,7 +111,75 @@ class ContactAnswers(Answers):
         parts.endpoint.addresses_changed(endpoint_id)
         parts.access_changed()
         parts.directory.contact_changed(endpoint_id)
-        return self._contact(kept)
+        return self._with_warnings(self._contact(kept), endpoint_id)
+
+    def _refuse_taken(self, petname: str, endpoint_id: EndpointId, command: str) -> None:
+        """ChooseName if another endpoint is called so."""
+        book = self.parts.contacts.book
+        taken = book.find(petname)
+        if taken is not None and taken.endpoint_id != endpoint_id:
+            free = book.suggest(petname)
+            raise ChooseName(
+                f"{command}: {petname} already is {taken.endpoint_id}; choose another name, such as {free}, "
+                f"or first: overlay contacts rm {petname}",
+                free,
+            )
+
+    def _with_warnings(self, report: api.ContactReport, endpoint_id: EndpointId) -> api.ContactReport:
+        other = self.parts.contacts.book.lookalike(report.petname, besides=endpoint_id)
+        if other is None:
+            return report
+        warning = (
+            f"{report.petname} looks like {other.petname}, which is {other.endpoint_id}; to tell them apart: "
+            f"overlay contacts rename {report.petname} NEW-NAME"
+        )
+        return msgspec.structs.replace(report, warnings=(warning,))
+
+    async def import_contacts(self, request: ImportRequest) -> ImportReport:
+        parts = self.parts
+        asked = [self._imported(one) for one in request.contacts]
+
+        fixed = AddressBook(
+            tuple(one for one in parts.contacts.book if one.petname in parts.contacts.configured)
+        )
+
+        def act(book: AddressBook) -> list[Taken]:
+            return [take(book, fixed, contact, replace=request.replace) for contact in asked]
+
+        if request.preview:
+            taken = act(AddressBook(tuple(parts.contacts.book)))
+        else:
+            taken = await parts.contacts.change(act)
+            for gone in {removed.endpoint_id for one in taken for removed in one.removed}:
+                await parts.exposed.revoke(str(gone))
+                parts.endpoint.disconnect(gone, "no contact any more")
+                parts.directory.contact_changed(gone)
+            for one in taken:
+                parts.endpoint.addresses_changed(one.contact.endpoint_id)
+            parts.access_changed()
+        return ImportReport(
+            contacts=tuple(
+                ImportedReport(
+                    petname=one.contact.petname, outcome=one.outcome, detail=one.detail, undo=one.undo
+                )
+                for one in taken
+            )
+        )
+
+    def _imported(self, one: ImportedContact) -> Contact:
+        try:
+            endpoint_id = EndpointId.parse(one.id)
+            if endpoint_id == self.parts.secret_key.endpoint_id:
+                raise UsageError(f"contacts: {one.petname} is your own endpoint; leave it out")
+            return Contact(
+                check_petname(one.petname),
+                endpoint_id,
+                tuple(map(Address.parse, one.addresses)),
+                added_at=time_now(),
+                path=one.path,
+            )
+        except ValueError as error:
+            raise UsageError(f"contacts: {one.petname}: {error}") from None
 
     async def remove_contact(self, petname: str) -> api.ContactReport:
         parts = self.parts
@@ -114,10 +197,20 @@ class ContactAnswers(Answers):
     async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
         parts = self.parts
         parts.contacts.refuse_configured(petname)
-        contact = await parts.contacts.change(lambda book: book.rename(petname, request.petname))
+        known = parts.contacts.book.find(petname)
+        try:
+            if known is not None:
+                self._refuse_taken(check_petname(request.petname), known.endpoint_id, "contacts")
+        except InvalidName as error:
+            raise UsageError(f"contacts: {error}") from None
+        record = parts.records.known(known.endpoint_id) if known is not None else None
+        nickname = record.record.nickname if record is not None else None
+        contact = await parts.contacts.change(
+            lambda book: book.rename(petname, request.petname, nickname=nickname)
+        )
         parts.access_changed()
         parts.directory.contact_changed(contact.endpoint_id)
-        return self._contact(contact)
+        return self._with_warnings(self._contact(contact), contact.endpoint_id)
 
     async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
         parts = self.parts
@@ -166,7 +259,7 @@ class ContactAnswers(Answers):
             elif known is not None:
                 petname = known.petname
             else:
-                petname = self._suggested(record.nickname)
+                petname = self._suggested(record.nickname, record.endpoint_id)
         except InvalidName as error:
             raise UsageError(f"join: {error}") from None
         if request.preview:
@@ -178,11 +271,11 @@ class ContactAnswers(Answers):
                 services=tuple(service.name for service in record.services),
             )
             return api.JoinReport(contact=contact, expires=float(record.expires), known=known is not None)
-        report = await self._add(petname, record.endpoint_id, (), ticket.packet)
+        report = await self._add(petname, record.endpoint_id, (), ticket.packet, "join")
         await parts.directory.greet(record.endpoint_id)
         contact_now = parts.contacts.book.get(petname)
         return api.JoinReport(
-            contact=self._contact(contact_now),
+            contact=msgspec.structs.replace(self._contact(contact_now), warnings=report.warnings),
             expires=float(record.expires),
             known=known is not None,
             urls=parts.directory.urls(record.endpoint_id),
@@ -190,15 +283,24 @@ class ContactAnswers(Answers):
             undo=f"overlay contacts rm {report.petname}",
         )
 
-    def _suggested(self, nickname: str | None) -> Petname:
-        """The nickname itself where it is free; a conflict is for the person to decide, never settled silently."""
+    def _suggested(self, nickname: str | None, endpoint_id: EndpointId) -> Petname:
+        """The nickname itself where it is free; anything else is for the person to decide, never settled silently."""
+        free = self.parts.contacts.book.suggest(nickname)
+        remedy = f"choose one with --name NAME, such as --name {free}"
         if not nickname:
-            raise UsageError("join: the ticket suggests no name; choose one with --name NAME")
-        name = check_petname(nickname)
-        taken = self.parts.contacts.book.find(name)
-        if taken is not None:
-            free = self.parts.contacts.book.suggest(nickname)
-            raise UsageError(
-                f"join: {name} already is {taken.endpoint_id}; choose another name, such as --name {free}"
+            raise ChooseName(f"join: it suggests no name; {remedy}", free)
+        try:
+            name = check_petname(nickname)
+        except InvalidName as error:
+            raise ChooseName(
+                f"join: it calls itself {shown(nickname)!r}, which can be no name here ({error}); {remedy}",
+                free,
+            ) from None
+        self._refuse_taken(name, endpoint_id, "join")
+        like = self.parts.contacts.book.lookalike(name, besides=endpoint_id)
+        if like is not None:
+            raise ChooseName(
+                f"join: it calls itself {name}, which looks like {like.petname}, and that is {like.endpoint_id}; {remedy}",
+                free,
             )
         return name

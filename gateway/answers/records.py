@@ -44,6 +44,7 @@ class RecordAnswers(Answers):
             services=tuple(service.name for service in record.services),
             addresses=tuple(map(str, record.addresses)),
             nickname=record.nickname or "",
+            zone=tuple(" ".join(entry.words(record.endpoint_id)) for entry in record.zone),
             bytes=len(packet.packet),
             why_not="" if places else self._why_nowhere(scope),
             places=places,

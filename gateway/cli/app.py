@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "ticket": "tickets",
     "join": "tickets",
     "topic": "topics",
+    "zone": "zones",
+    "whois": "zones",
     "vouchers": "vouchers",
     "ping": "pinging",
     "netcheck": "netcheck",
@@ -234,7 +236,9 @@ def _fail(message: str, code: str, exit_code: int, words: Sequence[str]) -> int:
 
         click.echo(json.dumps({"error": message, "code": code}), err=True)
     else:
-        click.echo(f"overlay: {' '.join(message.splitlines())}", err=True)
+        from gateway.cli.output import visible
+
+        click.echo(f"overlay: {visible(' '.join(message.splitlines()))}", err=True)
     return exit_code
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Final, TextIO, get_args
 
 import click
 import msgspec
 
-from gateway.cli import output
+from gateway.cli import importing, naming, output
 from gateway.cli.app import Group, Session, pass_session
 from gateway.config.settings import PathPolicyName
 from gateway.control.api import AddContactRequest, ContactReport, PathPolicyRequest, RenameContactRequest
+from resolver.lookalikes import shown
 
 
 @click.group(
@@ -33,8 +34,15 @@ def add_contact(
     session: Session, *, name: str, id_or_ticket: str, address: tuple[str, ...], as_json: bool
 ) -> None:
     """Call the endpoint with this id or ticket NAME."""
-    request = AddContactRequest(petname=name, id_or_ticket=id_or_ticket.strip(), addresses=address)
-    report = session.client().add_contact(request)
+    client = session.client()
+
+    def add(name: str) -> ContactReport:
+        return client.add_contact(
+            AddContactRequest(petname=name, id_or_ticket=id_or_ticket.strip(), addresses=address)
+        )
+
+    report = naming.with_free_name(add, name)
+    naming.warn_all(report.warnings)
     undo = f"{session.command} contacts rm {report.petname}"
     _tell(report, f"{report.petname} is {report.endpoint_id}; undo: {undo}", as_json=as_json)
 
@@ -49,33 +57,45 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
         output.echo_json(reports)
     elif reports:
         with_paths = any(report.path_policy for report in reports)
+        with_nicknames = any(map(_calls_itself, reports))
         rows = [
             (
                 r.petname,
                 r.endpoint_id,
                 _state(r),
                 *((r.path_policy,) if with_paths else ()),
+                *((_calls_itself(r),) if with_nicknames else ()),
                 ", ".join(r.services),
                 ", ".join((*r.addresses, *map(output.relay, r.relays))),
             )
             for r in reports
         ]
-        titles = ("name", "id", "tunnel", *(("paths",) if with_paths else ()), "services", "addresses")
+        titles = (
+            "name",
+            "id",
+            "tunnel",
+            *(("paths",) if with_paths else ()),
+            *(("calls itself",) if with_nicknames else ()),
+            "services",
+            "addresses",
+        )
         output.table(titles, rows)
     else:
         output.aside(f"No contacts yet; `{session.command} join TICKET` adds one.")
 
 
 @contacts_command.command("rm")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @output.json_option
 @pass_session
-def remove_contact(session: Session, *, name: str, as_json: bool) -> None:
-    """Forget the contact NAME, and with it what it may use."""
-    report = session.client().remove_contact(name)
-    undo = f"{session.command} contacts add {report.petname} {report.endpoint_id}"
-    undo += "".join(f" --address {address}" for address in report.addresses)
-    _tell(report, f"{report.petname} is forgotten; undo: {undo}", as_json=as_json)
+def remove_contact(session: Session, *, names: tuple[str, ...], as_json: bool) -> None:
+    """Forget each contact NAME, and with it what it may use."""
+    client = session.client()
+    for name in names:
+        report = client.remove_contact(name)
+        undo = f"{session.command} contacts add {report.petname} {report.endpoint_id}"
+        undo += "".join(f" --address {address}" for address in report.addresses)
+        _tell(report, f"{report.petname} is forgotten; undo: {undo}", as_json=as_json)
 
 
 @contacts_command.command("rename")
@@ -85,7 +105,11 @@ def remove_contact(session: Session, *, name: str, as_json: bool) -> None:
 @pass_session
 def rename_contact(session: Session, *, name: str, new_name: str, as_json: bool) -> None:
     """Call the contact NAME by NEW_NAME."""
-    report = session.client().rename_contact(name, RenameContactRequest(petname=new_name))
+    client = session.client()
+    report = naming.with_free_name(
+        lambda new: client.rename_contact(name, RenameContactRequest(petname=new)), new_name
+    )
+    naming.warn_all(report.warnings)
     undo = f"{session.command} contacts rename {report.petname} {name}"
     _tell(report, f"{name} is now {report.petname}; undo: {undo}", as_json=as_json)
 
@@ -115,6 +139,66 @@ def choose_path(session: Session, *, name: str, policy: str, as_json: bool) -> N
     report = client.set_path_policy(name, request)
     undo = f"{session.command} contacts path {report.petname} {before or _DEFAULT}"
     _tell(report, f"Paths to {report.petname}: {policy}; undo: {undo}", as_json=as_json)
+
+
+@contacts_command.command("export")
+@output.json_option
+@pass_session
+def export_contacts(session: Session, *, as_json: bool) -> None:
+    """Print the contacts as `import` takes them, here or at another gateway: petnames, ids, addresses typed by hand."""
+    from resolver.contact_files import JsonContacts, ListedContact, contact_lines
+
+    listed = tuple(
+        msgspec.convert(
+            {"petname": r.petname, "id": r.endpoint_id, "addresses": r.typed, "path": r.path_policy},
+            ListedContact,
+        )
+        for r in session.client().contacts()
+    )
+    if as_json:
+        output.echo_json(JsonContacts(listed))
+        return
+    for line in contact_lines(listed):
+        output.say(line)
+
+
+@contacts_command.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--replace", is_flag=True, help="Let FILE win where it contradicts the address book.")
+@click.option("--dry-run", is_flag=True, help="Tell what would happen, and change nothing.")
+@output.json_option
+@pass_session
+def import_contacts(session: Session, *, file: TextIO, replace: bool, dry_run: bool, as_json: bool) -> int:
+    """Take the contacts of FILE (or -), which `export` printed, with or without --json.
+
+    A petname that is another endpoint's here, or an endpoint that has another petname, is left as it is and told, unless --replace is
+    given; the exit code is 1 then.
+    """
+    taken = importing.run(session.client(), file, replace=replace, preview=dry_run)
+    if as_json:
+        output.echo_json(taken)
+    else:
+        importing.tell(session, taken, preview=dry_run)
+    return 1 if any(one.outcome == "conflict" for one in taken) else 0
+
+
+@contacts_command.command("hosts")
+@pass_session
+def list_hosts(session: Session) -> None:
+    """Print the contacts' names and loopback addresses in the form of /etc/hosts.
+
+    Such a file replaces the DNS server where that cannot be asked; it is true as long as the addresses are.
+    """
+    status = session.client().status()
+    for line in importing.hosts_lines(status):
+        output.say(line)
+
+
+def _calls_itself(report: ContactReport) -> str:
+    """Its nickname, where that is another name than its petname or has changed."""
+    if report.nickname_before:
+        return f"{shown(report.nickname)}, before {shown(report.nickname_before)}"
+    return shown(report.nickname) if report.nickname != report.petname else ""
 
 
 def _tell(report: ContactReport, text: str, *, as_json: bool) -> None:

@@ -35,10 +35,15 @@ def warn(text: str) -> None:
 
 
 def echo_json(value: object) -> None:
-    """Print a report, or a list of them, as JSON."""
+    """Print a report, or a list of them, as JSON; what commands a terminal is escaped in it."""
+    import json
+
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    click.echo(text)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> None:

@@ -37,6 +37,7 @@ def _contents(report: PublishedReport) -> list[tuple[str, str]]:
     }
     return [
         *((word, text or "none") for word, text in told.items() if word in report.words),
+        *((("zone", "; ".join(report.zone)),) if report.zone else ()),
         ("not told", ", ".join(word for word in told if word not in report.words) or "nothing"),
     ]
 

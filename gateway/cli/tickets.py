@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli import output
+from gateway.cli import naming, output
 from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.parameters import Duration
 from gateway.control.api import JoinRequest, TicketRequest
@@ -46,7 +46,11 @@ def join_command(session: Session, *, ticket: str, name: str, preview: bool, as_
     text = sys.stdin.read(8192).strip() if ticket == "-" else ticket.strip()
     if not text:
         raise UsageError("join: this ticket is empty; ask for the output of `overlay ticket`")
-    report = session.client().join(JoinRequest(ticket=text, petname=name, preview=preview))
+    client = session.client()
+    report = naming.with_free_name(
+        lambda name: client.join(JoinRequest(ticket=text, petname=name, preview=preview)), name
+    )
+    naming.warn_all(report.contact.warnings)
     if as_json:
         output.echo_json(report)
         return

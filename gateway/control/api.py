@@ -14,6 +14,8 @@ from msgspec import Meta
 from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
+    from gateway.control import zones
+    from gateway.control.contacts import ImportReport, ImportRequest
     from gateway.control.netcheck import NetcheckReport, NetcheckRequest
     from gateway.control.records import ExplainRequest, ExplanationReport, PublishedReport
     from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
@@ -146,6 +148,14 @@ class ContactReport(Report, frozen=True, kw_only=True):
     origin: Literal["configuration", "command"] = "command"
     path_policy: str = ""
     """Which paths may be used to it; empty when that was not said for it alone."""
+    nickname: str = ""
+    """What it calls itself, by its newest record."""
+    nickname_before: str = ""
+    """What it called itself when its petname was chosen, if that was something else."""
+    typed: tuple[str, ...] = ()
+    """Those of the addresses that were typed by hand."""
+    warnings: tuple[str, ...] = ()
+    """Such as that its petname looks like another one."""
 
 
 class BeaconReport(Report, frozen=True, kw_only=True):
@@ -534,6 +544,9 @@ class Gateway(Protocol):
     async def remove_contact(self, petname: str) -> ContactReport:
         """Forget a contact; returns what it was."""
 
+    async def import_contacts(self, request: ImportRequest) -> ImportReport:
+        """Take contacts of a file; those that contradict the address book are told, and replaced only if asked for."""
+
     async def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
         """Give a contact another petname; what it may use stays."""
 
@@ -563,6 +576,24 @@ class Gateway(Protocol):
 
     async def resolve(self, request: ResolveRequest) -> ResolveReport:
         """What a name stands for; DialError with UNKNOWN_NAME when it does not exist."""
+
+    async def zone(self) -> zones.ZoneReport:
+        """Our zone and profile."""
+
+    async def zone_set(self, request: zones.ZoneSetRequest) -> zones.ZoneChangeReport:
+        """Put a record into our zone; UsageError if it makes no sense or does not fit, and nothing has changed."""
+
+    async def zone_unset(self, request: zones.ZoneUnsetRequest) -> zones.ZoneChangeReport:
+        """Take records out of our zone; UsageError if there are none."""
+
+    async def zone_profile(self, request: zones.ProfileRequest) -> zones.ZoneChangeReport:
+        """Change our profile, as `zone_set` changes the zone."""
+
+    async def zone_import(self, request: zones.ZoneImportRequest) -> zones.ZoneChangeReport:
+        """Take the records of a file, all or none, or tell what that would change."""
+
+    async def whois(self, name: str) -> zones.WhoisReport:
+        """What is known of an endpoint; DialError with UNKNOWN_NAME if nobody is called so."""
 
     async def explain(self, request: ExplainRequest) -> ExplanationReport:
         """Ask all sources for an endpoint's records; DialError when nobody goes by the name."""

@@ -17,7 +17,8 @@ from urllib.parse import quote
 import msgspec
 
 import gateway as package
-from gateway.control import api
+from gateway.control import api, zones
+from gateway.control.contacts import ImportReport
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.netcheck import NetcheckReport
 from gateway.control.records import ExplanationReport, PublishedReport
@@ -28,6 +29,7 @@ from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.control.contacts import ImportRequest
     from gateway.control.netcheck import NetcheckRequest
     from gateway.control.records import ExplainRequest
     from gateway.control.topics import JoinTopicRequest
@@ -70,6 +72,10 @@ class ControlClient:
     def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
         """See `Gateway.add_contact`."""
         return self._call("POST", "/contacts", api.ContactReport, request)
+
+    def import_contacts(self, request: ImportRequest) -> ImportReport:
+        """See `Gateway.import_contacts`."""
+        return self._call("POST", "/contacts/import", ImportReport, request)
 
     def remove_contact(self, petname: str) -> api.ContactReport:
         """See `Gateway.remove_contact`."""
@@ -115,6 +121,30 @@ class ControlClient:
     def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
         """See `Gateway.resolve`."""
         return self._call("POST", "/resolve", api.ResolveReport, request)
+
+    def zone(self) -> zones.ZoneReport:
+        """See `Gateway.zone`."""
+        return self._call("GET", "/zone", zones.ZoneReport)
+
+    def zone_set(self, request: zones.ZoneSetRequest) -> zones.ZoneChangeReport:
+        """See `Gateway.zone_set`."""
+        return self._call("POST", "/zone/set", zones.ZoneChangeReport, request)
+
+    def zone_unset(self, request: zones.ZoneUnsetRequest) -> zones.ZoneChangeReport:
+        """See `Gateway.zone_unset`."""
+        return self._call("POST", "/zone/unset", zones.ZoneChangeReport, request)
+
+    def zone_profile(self, request: zones.ProfileRequest) -> zones.ZoneChangeReport:
+        """See `Gateway.zone_profile`."""
+        return self._call("POST", "/zone/profile", zones.ZoneChangeReport, request)
+
+    def zone_import(self, request: zones.ZoneImportRequest) -> zones.ZoneChangeReport:
+        """See `Gateway.zone_import`."""
+        return self._call("POST", "/zone/import", zones.ZoneChangeReport, request)
+
+    def whois(self, name: str) -> zones.WhoisReport:
+        """See `Gateway.whois`."""
+        return self._call("GET", f"/whois/{quote(name, safe='')}", zones.WhoisReport)
 
     def explain(self, request: ExplainRequest) -> ExplanationReport:
         """See `Gateway.explain`."""

@@ -7,9 +7,11 @@ from typing import Final
 import msgspec
 
 from gateway.dialing import DialError, Failure
-from gateway.errors import ConfigurationError, GatewayError, NotRunning, StateError, UsageError
+from gateway.errors import ChooseName, ConfigurationError, GatewayError, NotRunning, StateError, UsageError
 
+_CHOOSE_NAME: Final = "choose-name"
 _CLASSES: Final[dict[str, tuple[type[GatewayError], int]]] = {
+    _CHOOSE_NAME: (ChooseName, 409),
     "usage": (UsageError, 400),
     "configuration": (ConfigurationError, 409),
     "state": (StateError, 507),
@@ -31,13 +33,15 @@ _DIAL_STATUS: Final = {
 """Every other failure is a 502: something beyond us did not do its part."""
 
 
-class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
+class ErrorReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the daemon answers instead of a report."""
 
     error: str
     """The line for people."""
     code: str
-    """The kind, for machines: `usage`, `configuration`, `state`, `failure`, `unknown-path`, or `dial-` and a Failure."""
+    """The kind, for machines: `usage`, `choose-name`, `configuration`, `state`, `failure`, `unknown-path`, or `dial-` and a Failure."""
+    suggestion: str = ""
+    """With `choose-name`: a name that is free."""
 
 
 def reply_of(error: GatewayError) -> tuple[int, ErrorReply]:
@@ -46,7 +50,8 @@ def reply_of(error: GatewayError) -> tuple[int, ErrorReply]:
         status = _DIAL_STATUS.get(error.failure, 502)
         return status, ErrorReply(error=str(error), code=_DIAL + error.failure.value)
     code = code_of(error)
-    return _CLASSES[code][1], ErrorReply(error=str(error), code=code)
+    suggestion = error.suggestion if isinstance(error, ChooseName) else ""
+    return _CLASSES[code][1], ErrorReply(error=str(error), code=code, suggestion=suggestion)
 
 
 def code_of(error: GatewayError) -> str:
@@ -63,5 +68,7 @@ def error_of(reply: ErrorReply) -> GatewayError:
             return DialError(Failure(reply.code.removeprefix(_DIAL)), reply.error)
         except ValueError:
             return GatewayError(reply.error)
+    if reply.code == _CHOOSE_NAME:
+        return ChooseName(reply.error, reply.suggestion)
     kind, _ = _CLASSES.get(reply.code, (GatewayError, 500))
     return kind(reply.error)

@@ -92,6 +92,8 @@ class PublishedReport(Report, frozen=True, kw_only=True):
     services: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     nickname: str = ""
+    zone: tuple[str, ...] = ()
+    """The records and the profile that `overlay zone` put there, in a line each."""
     bytes: int = 0
     """Of the signed packet; 996 fit."""
     why_not: str = ""

@@ -12,7 +12,8 @@ import msgspec
 from aiohttp import web
 
 import gateway as package
-from gateway.control import api
+from gateway.control import api, zones
+from gateway.control.contacts import ImportRequest
 from gateway.control.errors import ErrorReply, reply_of
 from gateway.control.netcheck import NetcheckRequest
 from gateway.control.records import ExplainRequest
@@ -55,6 +56,9 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def add_contact(request: web.Request) -> web.Response:
         return _answer(await gateway.add_contact(await _body(request, api.AddContactRequest)))
 
+    async def import_contacts(request: web.Request) -> web.Response:
+        return _answer(await gateway.import_contacts(await _body(request, ImportRequest)))
+
     async def remove_contact(request: web.Request) -> web.Response:
         return _answer(await gateway.remove_contact(request.match_info["petname"]))
 
@@ -93,6 +97,24 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def resolve(request: web.Request) -> web.Response:
         return _answer(await gateway.resolve(await _body(request, api.ResolveRequest)))
 
+    async def zone(request: web.Request) -> web.Response:
+        return _answer(await gateway.zone())
+
+    async def zone_set(request: web.Request) -> web.Response:
+        return _answer(await gateway.zone_set(await _body(request, zones.ZoneSetRequest)))
+
+    async def zone_unset(request: web.Request) -> web.Response:
+        return _answer(await gateway.zone_unset(await _body(request, zones.ZoneUnsetRequest)))
+
+    async def zone_profile(request: web.Request) -> web.Response:
+        return _answer(await gateway.zone_profile(await _body(request, zones.ProfileRequest)))
+
+    async def zone_import(request: web.Request) -> web.Response:
+        return _answer(await gateway.zone_import(await _body(request, zones.ZoneImportRequest)))
+
+    async def whois(request: web.Request) -> web.Response:
+        return _answer(await gateway.whois(request.match_info["name"]))
+
     async def explain(request: web.Request) -> web.Response:
         return _answer(await gateway.explain(await _body(request, ExplainRequest)))
 
@@ -128,6 +150,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("DELETE", "/services/{name}", unexpose),
         ("GET", "/contacts", contacts),
         ("POST", "/contacts", add_contact),
+        ("POST", "/contacts/import", import_contacts),
         ("DELETE", "/contacts/{petname}", remove_contact),
         ("PATCH", "/contacts/{petname}", rename_contact),
         ("PUT", "/contacts/{petname}/path", set_path_policy),
@@ -140,6 +163,12 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("GET", "/paths/{name}", paths_to),
         ("POST", "/netcheck", netcheck),
         ("POST", "/resolve", resolve),
+        ("GET", "/zone", zone),
+        ("POST", "/zone/set", zone_set),
+        ("POST", "/zone/unset", zone_unset),
+        ("POST", "/zone/profile", zone_profile),
+        ("POST", "/zone/import", zone_import),
+        ("GET", "/whois/{name}", whois),
         ("POST", "/explain", explain),
         ("GET", "/published", published),
         ("GET", "/topics", topics),

@@ -20,11 +20,23 @@ from gateway.supervision import Supervisor
 from resolver.contacts import Contact
 from resolver.facts import NOT_FOUND, NameStatus
 from resolver.names import OverlayName, Petname, ServiceProtocol
+from resolver.zone_entries import ZoneEntry, ZoneKind
 from tests.lab.dialer import FakeDialer
 from tests.lab.resolver_keys import key
 
 ME, ALICE, STRANGER = (key(number).endpoint_id for number in (1, 2, 3))
 NETWORK = IPv4Network("127.99.0.0/16")
+
+
+class Zones:
+    """Implements what the directory asks of `gateway.known_zones.KnownZones`: everybody has one zone."""
+
+    def __init__(self, zone) -> None:
+        self._zone = zone
+        self.on_change = lambda _: None
+
+    def of(self, endpoint_id):
+        return self._zone()
 
 
 class Town:
@@ -35,6 +47,9 @@ class Town:
             ListedService("web", 18080, 18080, (ServiceProtocol.TCP,), False)
         ]
         self.supervisor = Supervisor()
+        self.zone = ()
+        self.zones = Zones(lambda: self.zone)
+        self.looked_again = set()
         self.contacts = ContactBook(home, {})
         self.state = KeptState(home, self._spawn)
         self.remote = RemoteServices(self.state, self._ask, lambda who: self.directory.services_changed(who))
@@ -46,6 +61,8 @@ class Town:
             self.remote,
             FakeDialer(),
             NETWORK,
+            zones=self.zones,
+            look_again=self.looked_again.add,
         )
 
     def _spawn(self, coroutine, name):
@@ -155,6 +172,80 @@ async def test_our_own_name_is_known_without_asking_anybody(town):
     facts = town.directory.lookup_nowait(OverlayName(ME))
     assert facts is not None
     assert facts.endpoint_id == ME
+
+
+def entry(line: str):
+    label, kind, *words = line.split()
+    return ZoneEntry.parse(label, ZoneKind.parse(kind), words, ALICE)
+
+
+async def test_a_label_of_the_owners_zone_exists_beside_services_and_has_no_address(town):
+    town.zone = (entry("note TXT x"), entry("_sip._tcp SRV 0 0 1 web"), entry("_a.note TXT y"))
+    assert town.directory.lookup_nowait(name("note.alice")) is None  # a service of that name would win
+    facts = await town.directory.lookup(name("note.alice"))
+    assert (facts.status, facts.ipv4, facts.services) == (NameStatus.EXISTS, None, ())
+    assert facts.zone == (town.zone[0], town.zone[2])
+    assert town.directory.lookup_nowait(name("note.alice")) is town.directory.lookup_nowait(
+        name("note.alice")
+    )
+    assert (await town.directory.lookup(name("alice"))).zone == (town.zone[1],)
+    assert (await town.directory.lookup(name("none.alice"))) is NOT_FOUND
+
+
+async def test_a_service_wins_over_an_alias_of_its_name(town):
+    town.zone = (entry("web CNAME www.example.org"), entry("www CNAME web"))
+    assert (await town.directory.lookup(name("web.alice"))).alias is None
+    assert await town.directory.alias_of(name("web.alice")) is None
+    assert (await town.directory.lookup(name("www.alice"))).alias == name("web.alice")
+    assert await town.directory.alias_of(name("www.alice")) == name("web.alice")
+    town.told = [ListedService("www", 80, 80, (ServiceProtocol.TCP,), False)]
+    await town.remote.fetch(ALICE)
+    assert await town.directory.alias_of(name("www.alice")) is None
+    assert (await town.directory.lookup(name("www.alice"))).services
+
+
+async def test_an_alias_is_told_by_the_names_that_are_used_here(town):
+    town.zone = (
+        entry("out CNAME www.example.org"),
+        entry(f"me CNAME web.{ME}.overlay"),
+        entry("self CNAME @"),
+        entry("both CNAME web"),
+        entry("both TXT x"),
+    )
+    await town.contacts.change(lambda book: book.add(Contact(Petname("bob"), ME)))
+    assert await town.directory.alias_of(name("out.alice")) == "www.example.org"
+    assert await town.directory.alias_of(name("me.alice")) == name("web.bob")
+    assert await town.directory.alias_of(name("self.alice")) == name("alice")
+    assert await town.directory.alias_of(OverlayName(ALICE, "self")) == OverlayName(ALICE)
+    assert await town.directory.alias_of(name("both.alice")) is None, "nothing stands beside a CNAME"
+    assert await town.directory.alias_of(name("alice")) is None
+    assert await town.directory.alias_of(name("out.nobody")) is None
+
+
+async def test_a_zone_is_known_without_its_owner(town):
+    town.told = None
+    town.zone = (entry("note TXT x"), entry("www CNAME web"), entry("@ TXT y"))
+    assert (await town.directory.lookup(name("note.alice"))).zone == (town.zone[0],)
+    assert await town.directory.alias_of(name("www.alice")) == name("web.alice")
+    assert (await town.directory.lookup(name("alice"))).zone == (town.zone[2],)
+    assert (await town.directory.lookup(name("none.alice"))).status is NameStatus.UNKNOWN
+
+
+async def test_names_are_looked_at_again_when_the_zone_changes_and_newer_records_are_asked_for(town):
+    town.zone = (entry("note TXT x"),)
+    await town.directory.lookup(name("note.alice"))
+    before = town.directory.lookup_nowait(name("note.alice"))
+    assert town.looked_again == {ALICE}
+    town.zone = (entry("note TXT y"),)
+    assert town.directory.lookup_nowait(name("note.alice")) is before
+    town.zones.on_change(ALICE)
+    assert town.directory.lookup_nowait(name("note.alice")).zone == town.zone
+
+
+async def test_our_own_zone_is_seen_under_our_own_name(town):
+    town.zone = (entry("note TXT x"), entry("@ TXT y"))
+    assert town.directory.lookup_nowait(OverlayName(ME, "note")).zone == (town.zone[0],)
+    assert town.directory.lookup_nowait(OverlayName(ME)).zone == (town.zone[1],)
 
 
 async def test_addresses_outlive_a_restart_and_those_of_a_removed_contact_do_not(town, tmp_path):

@@ -14,6 +14,7 @@ from gateway.limits import FLOW_EARLY_DATAGRAMS
 from gateway.overlay_dialer import OverlayDialer
 from gateway.splice import splice
 from gateway.stream_header import Answer, Status
+from resolver.names import OverlayName
 from tests.lab.serving import serving, tcp_server, udp_server, until
 from tests.lab.streams import ALICE, Recorder, take, tcp_pair
 from tunnels.errors import (
@@ -361,3 +362,42 @@ async def test_a_tunnel_that_ends_before_the_answer_is_replaced_once() -> None:
         with pytest.raises(DialError, match="it restarted") as refusal:
             await dialer.open_stream("web.alice.overlay", 80)
         assert refusal.value.failure is Failure.OFFLINE
+
+
+@pytest.mark.parametrize("host", ["www.alice.overlay", f"blog.{ALICE}.overlay"])
+async def test_an_alias_leads_to_the_service_it_stands_for(host: str) -> None:
+    async with tcp_server() as port, serving() as world:
+        world.expose("web", str(port))
+        world.aliases = {"blog": OverlayName.parse("www.alice.overlay"), "www": OverlayName(ALICE, "web")}
+        opened = await world.dialer.open_stream(host, 80)
+        seen = take(opened.transport)
+        opened.transport.write(b"hello")
+        await seen.until(lambda r: r.data == b"hello")
+
+
+@pytest.mark.parametrize(
+    ("aliases", "says"),
+    [
+        (
+            {"www": "router.example.org"},
+            "www.alice.overlay stands for router.example.org, which is outside of .overlay",
+        ),
+        ({"www": OverlayName.parse("web.nobody.overlay")}, "nobody is known as nobody"),
+        ({"www": OverlayName(ALICE, "www")}, "in a circle"),
+        ({"www": OverlayName(ALICE, "a"), "a": OverlayName.parse("www.alice.overlay")}, "in a circle"),
+        (
+            {"www": OverlayName(ALICE, "a0")} | {f"a{n}": OverlayName(ALICE, f"a{n + 1}") for n in range(9)},
+            "over more than",
+        ),
+    ],
+)
+async def test_an_alias_that_leads_nowhere_or_outside_is_not_followed(aliases, says: str) -> None:
+    async with serving() as world:
+        world.aliases = aliases
+        with pytest.raises(DialError) as caught:
+            await world.dialer.open_stream("www.alice.overlay", 80)
+        assert caught.value.failure is Failure.UNKNOWN_NAME
+        assert says in str(caught.value)
+        with pytest.raises(DialError):
+            await world.dialer.open_flow("www.alice.overlay", 80, print, print)
+        assert not world.tunnel.opened

@@ -30,8 +30,9 @@ from gateway.control.records import (
 from gateway.control.server import ControlServer
 from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
 from gateway.dialing import DialError, Failure
-from gateway.errors import ConfigurationError, GatewayError, UsageError
+from gateway.errors import ChooseName, ConfigurationError, GatewayError, UsageError
 from gateway.topics.manifest import Manifest
+from tests.lab.control_zones import ALICE, ME, FakeZones
 from tunnels.crossing.description import NetworkClass
 from tunnels.crossing.typical import typical
 
@@ -40,11 +41,8 @@ if TYPE_CHECKING:
 
     from gateway.home import Home
 
-ALICE = "yryyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
-ME = "8pinxxgqs41n4aididenw5apqp1urfmzdztr8jt4abrkdn435ewo"
 
-
-class FakeGateway:
+class FakeGateway(FakeZones):
     """Implements `gateway.control.api.Gateway`; knows `alice`, who answers in 1.5 ms, and `bob`, who never does."""
 
     def __init__(self) -> None:
@@ -52,6 +50,7 @@ class FakeGateway:
         self.book = {
             "alice": api.ContactReport(petname="alice", endpoint_id=ALICE, addresses=("192.0.2.1:7777",))
         }
+        super().__init__(self.book)
         self.asked_down = asyncio.Event()
         self.configuration_is_wrong = False
         self.held: list[api.VoucherReport] = []
@@ -147,7 +146,8 @@ class FakeGateway:
 
     async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
         if request.petname in self.book:
-            raise UsageError(f"contacts: {request.petname} is taken; choose another name")
+            taken = f"contacts: {request.petname} is taken; choose another name"
+            raise ChooseName(taken, f"{request.petname}-2")
         report = api.ContactReport(
             petname=request.petname, endpoint_id=request.id_or_ticket, addresses=request.addresses
         )

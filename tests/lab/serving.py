@@ -16,6 +16,7 @@ from tests.lab.streams import ALICE, BOB, LabTunnel
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from resolver.names import OverlayName
     from tunnels.identity import EndpointId
 
 
@@ -43,7 +44,14 @@ class Serving:
         self.tunnel = LabTunnel(BOB)
         self.tunnel.acceptors[ALICE] = self.acceptor.accept
         self.names = {"alice": ALICE}
-        self.dialer = OverlayDialer(self.tunnel.open_transport, self.names.get, answer_seconds=5)
+        self.aliases: dict[str, OverlayName | str] = {}
+        """What the services stand for that are aliases."""
+        self.dialer = OverlayDialer(
+            self.tunnel.open_transport, self.names.get, alias_of=self._alias_of, answer_seconds=5
+        )
+
+    async def _alias_of(self, name: OverlayName) -> OverlayName | str | None:
+        return self.aliases.get(name.service or "")
 
     def expose(self, name: str, target: str, **settings: object) -> Service:
         settings.setdefault("allow", ("bob",))

@@ -210,6 +210,23 @@ async def test_a_known_record_is_looked_for_again_but_not_at_every_dial() -> Non
     assert source.asked == [ALICE, ALICE]
 
 
+async def test_looking_again_waits_for_nobody_and_asks_once_in_a_while_even_if_nothing_is_found() -> None:
+    now = [NOW]
+    source = FakeSource("beacon", None)
+    resolver = ResolverClient((source,), RecordCache(), typed_addresses=lambda _: (), clock=lambda: now[0])
+    for _ in range(3):
+        resolver.look_again(ALICE)
+        await resolver.refresh(ALICE) if not source.asked else await asyncio.sleep(0)
+    assert source.asked == [ALICE]
+    now[0] += limits.RECORD_FRESH_SECONDS
+    source.found = NEW
+    resolver.look_again(ALICE)
+    await resolver.refresh(ALICE)
+    assert source.asked == [ALICE, ALICE]
+    assert resolver.known(ALICE) is not None
+    await resolver.close()
+
+
 async def test_news_is_told_once_and_old_news_never() -> None:
     told = []
     resolver = client(FakeSource("beacon", NEW), on_learned=lambda cached: told.append(cached.packet))

@@ -269,3 +269,32 @@ def test_a_copy_changes_by_itself() -> None:
     assert [each.petname for each in second] == ["bob"]
     assert first.find_id(key(1).endpoint_id) is not None
     assert second.find_id(key(1).endpoint_id) is None
+
+
+def test_a_petname_that_looks_like_another_is_found_and_never_suggested() -> None:
+    contacts = book(contact("alice", 1), contact("modem", 2))
+    for petname, like in (("a1ice", "alice"), ("aiice", "alice"), ("rnodem", "modem")):
+        found = contacts.lookalike(petname)
+        assert found is not None
+        assert found.petname == like
+    assert contacts.lookalike("alice") is None, "it is itself"
+    assert contacts.lookalike("bob") is None
+    assert contacts.lookalike("a1ice", besides=key(1).endpoint_id) is None
+    assert contacts.suggest("a1ice") == "a1ice-2"
+    before = contacts.copy()
+    contacts.rename("alice", "carol")
+    assert contacts.lookalike("a1ice") is None
+    assert before.lookalike("a1ice") is not None, "a copy is its own"
+    contacts.add(contact("a1ice", 3))
+    contacts.remove("a1ice")
+    assert contacts.lookalike("alice") is None
+
+
+def test_what_it_called_itself_is_kept_until_it_gets_another_petname() -> None:
+    contacts = book(replace(contact("alice", 1), nickname="al"))
+    assert AddressBook.from_json(contacts.to_json()).get("alice").nickname == "al"
+    assert contacts.rename("alice", "carol").nickname == "al"
+    assert contacts.rename("carol", "dave", nickname="robert").nickname == "robert"
+    saved = contacts.to_json()
+    del saved["contacts"][0]["nickname"]
+    assert AddressBook.from_json(saved).get("dave").nickname == "", "as older ones are saved"

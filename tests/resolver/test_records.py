@@ -9,7 +9,14 @@ from dnslib import CNAME, RD, RR, SRV, TXT, A, DNSRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.errors import ForeignVersion, MalformedRecord, RecordError, RecordExpired, RecordTooLarge
+from resolver.errors import (
+    ForeignVersion,
+    MalformedRecord,
+    RecordError,
+    RecordExpired,
+    RecordTooLarge,
+    ZoneTooLarge,
+)
 from resolver.limits import (
     OWN_PACKET_BYTES,
     RECORD_ADDRESSES,
@@ -17,11 +24,14 @@ from resolver.limits import (
     RECORD_SERVICES,
     RECORD_TOPICS,
     RELAY_BYTES,
+    ZONE_BYTES,
+    ZONE_ENTRIES,
 )
 from resolver.names import ServiceProtocol
-from resolver.records import EndpointRecord, PublicService, check_nickname
+from resolver.records import EndpointRecord, PublicService, check_nickname, check_own_zone, zone_bytes
 from resolver.signed_packets import SignedPacket
 from resolver.topics import topic_id, topic_text
+from resolver.zone_entries import Text, ZoneEntry, ZoneKind
 from tests.lab.resolver_keys import BOTH, NOW, NPM_PKARR, TCP, UDP, key, packet, record
 from tunnels.addresses import Address, BeaconUrl
 
@@ -86,10 +96,10 @@ def test_unknown_keys_and_records_are_ignored() -> None:
             entry("_web._quic", SRV(0, 0, 80, "x."), 33),
             entry("web._tcp", SRV(0, 0, 80, "x."), 33),
             entry("_-bad._tcp", SRV(0, 0, 80, "x."), 33),
-            entry("_none._tcp", SRV(0, 0, 0, "x."), 33),
-            entry("_back._tcp", SRV(0, 0, 80, "x."), 33),
+            entry("_none._tcp", SRV(0, 0, 0, str(key(1).endpoint_id)), 33),
+            entry("_back._tcp", SRV(0, 0, 80, str(key(1).endpoint_id)), 33),
             entry("_back._tcp", TXT(["last=79"]), 16),
-            entry("_odd._tcp", SRV(0, 0, 80, "x."), 33),
+            entry("_odd._tcp", SRV(0, 0, 80, str(key(1).endpoint_id)), 33),
             entry("_odd._tcp", TXT(["last=many"]), 16),
             RR([b"_overlay", str(key(1).endpoint_id).encode()], 16, rclass=3, rdata=TXT("v=9")),
             entry("www", CNAME("example.org."), 5),
@@ -378,3 +388,88 @@ def test_a_record_has_a_few_topics_and_in_a_full_one_they_give_way_to_its_relays
     assert fitted.relays == large.relays
     assert 0 < len(fitted.topics) < RECORD_TOPICS
     assert fitted.topics == many[: len(fitted.topics)]
+
+
+def zone_of(*lines: str) -> tuple[ZoneEntry, ...]:
+    return tuple(
+        ZoneEntry.parse(label, ZoneKind.parse(kind), words, key(1).endpoint_id)
+        for label, kind, *words in map(str.split, lines)
+    )
+
+
+def test_a_zone_reads_back_beside_services_and_is_told_apart_from_them() -> None:
+    zone = zone_of(
+        "blog CNAME web",
+        "_sip._tcp SRV 1 2 5060 pbx",
+        "_web._tcp TXT path=/",
+        "@ TXT hello",
+        "shop HTTPS 1 . port=443",
+        "_profile TXT n=Alice",
+    )
+    whole = replace(record(services=(WEB, GAME)), zone=zone)
+    assert EndpointRecord.from_packet(whole.sign(key(1))) == whole
+    read = DNSRecord.parse(whole.encode())
+    assert [str(row.rname).partition(".")[0] for row in read.rr[-6:]] == [
+        "blog", "_sip", "_web", str(key(1).endpoint_id), "shop", "_profile",
+    ]  # fmt: skip
+
+
+def test_of_others_as_many_records_are_read_as_the_bound_says_each_once() -> None:
+    texts = [entry("a", TXT([str(number)]), 16) for number in range(ZONE_ENTRIES + 5)]
+    read = EndpointRecord.from_packet(signed_with(about("v=1", "exp=1"), *texts[:2], *texts))
+    assert [one.value.strings for one in read.zone] == [(b"%d" % number,) for number in range(ZONE_ENTRIES)]
+    with pytest.raises(ValueError, match=f"at most {ZONE_ENTRIES}"):
+        replace(record(), zone=tuple(replace(read.zone[0], node=f"n{n}") for n in range(ZONE_ENTRIES + 1)))
+
+
+def test_a_zone_is_refused_by_the_byte_and_a_full_one_fits_beside_the_longest_of_all_else() -> None:
+    me = key(1).endpoint_id
+    bare = zone_bytes(me, zone_of("big TXT x"))
+    fill = ZONE_BYTES - bare - 1  # a second string has a byte for its length
+    text = ZoneEntry(("_profile",), "", Text((b"",)))
+    full = (ZoneEntry((), "big", Text((b"x" * 255, b"x" * (fill + 1 - 255)))),)
+    assert zone_bytes(me, full) == ZONE_BYTES
+    assert check_own_zone(me, full) == full
+    with pytest.raises(ZoneTooLarge, match="1 bytes too large; nothing was changed") as caught:
+        check_own_zone(me, (ZoneEntry((), "big", Text((b"x" * 255, b"x" * (fill + 2 - 255)))),))
+    assert caught.value.excess == 1
+    with pytest.raises(ZoneTooLarge, match="1 records too large"):
+        check_own_zone(me, (text,) * (ZONE_ENTRIES + 1))
+
+    home = BeaconUrl(
+        "https", "a" * (RELAY_BYTES - len(str(PINNED)) + len(PINNED.host)), 7443, key(2).endpoint_id
+    )
+    lent = BeaconUrl("https", f"[{':'.join(['ffff'] * 8)}]", 65535, me)
+    worst = EndpointRecord(
+        me, 1, 9_999_999_999, "n" * 64,
+        tuple(Address.parse(f"[2001:db8:{n}:ffff:ffff:ffff:ffff:ffff]:65535") for n in range(1000, 1016)),
+        tuple(PublicService(f"service-{n}", n + 1, n + 2, BOTH) for n in range(20)),
+        (home, PINNED, HOME), lent, zone=full,
+    )  # fmt: skip
+    fitted = worst.fitted()
+    assert (fitted.zone, fitted.relays[0], fitted.lends, fitted.nickname) == (full, home, lent, "n" * 64)
+    assert len(fitted.encode()) <= OWN_PACKET_BYTES
+    longer = replace(worst, lends=BeaconUrl("https", "b" * 150, 65535, me))
+    assert longer.fitted().lends is None, "a lent relay of a long name is the last to go"
+    assert longer.fitted().zone == full
+
+
+def test_a_services_neighbours_do_not_make_a_zone_smaller_than_it_is_reckoned() -> None:
+    zone = zone_of("_sip._tcp SRV 1 2 5060 pbx", "_a._udp.web TXT x", "web TXT y")
+    services = (WEB, GAME, DNS)
+    beside = replace(record(services=services), zone=zone)
+    grown = len(beside.encode()) - len(record(services=services).encode())
+    assert grown <= zone_bytes(key(1).endpoint_id, zone)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=3), st.binary(max_size=300))
+def test_any_packet_below_our_apex_is_read_or_refused(labels: list[bytes], rdata: bytes) -> None:
+    name = [label for label in labels if label] + [str(key(1).endpoint_id).encode()]
+    for rtype in (5, 16, 33, 65):
+        raw = DNSRecord(rr=[about("v=1", "exp=1"), RR(name, 99, rdata=RD(rdata))]).pack()
+        packet = bytes(raw).replace(b"\x00\x63\x00\x01", bytes([0, rtype, 0, 1]))
+        if len(packet) > OWN_PACKET_BYTES:
+            continue
+        with contextlib.suppress(RecordError):
+            read = EndpointRecord.from_packet(SignedPacket.sign(key(1), 5, packet))
+            assert EndpointRecord.from_packet(replace(read, services=()).sign(key(1))).zone == read.zone

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.limits import CACHED_REPLIES
+from resolver.facts import NameFacts, NameStatus
+from resolver.limits import ALIAS_HOPS, CACHED_REPLIES
 from resolver.messages import Rcode
+from resolver.names import OverlayName
 from resolver.responder import Responder
 from resolver.zone import Zone
 from tests.lab.resolver_dns import query_bytes, reply, rows
@@ -140,3 +142,64 @@ async def test_addresses_are_answered_with_their_names() -> None:
 @given(data=st.binary(max_size=100))
 def test_any_bytes_get_one_reply_or_none(over_tcp: bool, data: bytes) -> None:
     at_once(Responder(Zone(), FakeNames.__new__(FakeNames)), b"\x00\x01\x81" + data, over_tcp=over_tcp)
+
+
+def alias_to(name: str) -> NameFacts:
+    return NameFacts(NameStatus.EXISTS, alias=OverlayName.parse(name) if name.endswith(".overlay") else name)
+
+
+async def test_an_alias_is_followed_and_its_ready_reply_is_used_while_all_of_it_holds() -> None:
+    names = FakeNames()
+    names.facts["www.alice.overlay"] = alias_to("blog.alice.overlay")
+    names.facts["blog.alice.overlay"] = alias_to("web.alice.overlay")
+    responder = Responder(Zone(), names)
+    rows_now = lambda: rows(reply(at_once(responder, query_bytes("www.alice.overlay"))).rr)  # noqa: E731
+    first = rows_now()
+    assert first == [
+        "www.alice.overlay. CNAME blog.alice.overlay.",
+        "blog.alice.overlay. CNAME web.alice.overlay.",
+        "web.alice.overlay. A 127.80.3.2",
+    ]
+    assert rows_now() == first
+    assert responder.status().from_ready_replies == 1
+    names.facts["web.alice.overlay"] = exists(IPv4Address("127.80.9.9"))
+    assert rows_now()[-1] == "web.alice.overlay. A 127.80.9.9", "the end of it has changed"
+    names.facts["www.alice.overlay"] = alias_to("www.example.org")
+    assert rows_now() == ["www.alice.overlay. CNAME www.example.org."]
+    assert rows(reply(at_once(responder, query_bytes("www.alice.overlay", "CNAME"))).rr) == rows_now()
+
+
+@pytest.mark.parametrize("length", [ALIAS_HOPS, ALIAS_HOPS + 1])
+async def test_as_many_aliases_are_followed_as_the_bound_says(length: int) -> None:
+    names = FakeNames()
+    for number in range(length):
+        names.facts[f"a{number}.alice.overlay"] = alias_to(f"a{number + 1}.alice.overlay")
+    names.facts[f"a{length}.alice.overlay"] = exists(ALICE_ADDRESS)
+    got = reply(at_once(Responder(Zone(), names), query_bytes("a0.alice.overlay", edns=1232)))
+    assert (got.header.rcode, len(got.rr)) == (
+        (Rcode.NOERROR, length + 1) if length <= ALIAS_HOPS else (Rcode.SERVFAIL, 0)
+    )
+
+
+async def test_aliases_in_a_circle_end() -> None:
+    names = FakeNames()
+    names.facts["a.alice.overlay"] = alias_to("b.alice.overlay")
+    names.facts["b.alice.overlay"] = alias_to("a.alice.overlay")
+    got = reply(at_once(Responder(Zone(), names), query_bytes("a.alice.overlay")))
+    assert got.header.rcode == Rcode.SERVFAIL
+
+
+async def test_an_alias_of_a_name_that_must_be_asked_for_is_waited_for() -> None:
+    names = FakeNames()
+    names.slow = {
+        "slow.bob.overlay": exists(ALICE_ADDRESS),
+        "www.alice.overlay": alias_to("slow.bob.overlay"),
+    }
+    responder = Responder(Zone(), names)
+    waiting = Waiting(responder, "www.alice.overlay")
+    names.release.set()
+    assert rows(reply(await waiting.reply).rr) == [
+        "www.alice.overlay. CNAME slow.bob.overlay.",
+        f"slow.bob.overlay. A {ALICE_ADDRESS}",
+    ]
+    assert names.lookups == ["www.alice.overlay", "slow.bob.overlay"]

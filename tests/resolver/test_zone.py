@@ -13,8 +13,10 @@ from resolver.limits import NEGATIVE_TTL, TCP_BYTES
 from resolver.messages import Query, Rcode, parse_query
 from resolver.names import OverlayName, ServiceProtocol
 from resolver.zone import AddressSubject, Fixed, NameSubject, Zone
+from resolver.zone_entries import ZoneEntry, ZoneKind
 from tests.lab.resolver_dns import query, query_bytes, reply, rows
 from tests.lab.resolver_facts import ALICE, FakeNames, exists
+from tests.lab.resolver_keys import key
 
 ZONE = Zone()
 SOA = "overlay. SOA dns.overlay. hostmaster.overlay. 1 3600 600 86400 5"
@@ -244,3 +246,201 @@ def test_any_name_and_type_gets_a_reply_that_fits(parts: list[bytes], last: byte
             answered = ZONE.answer_address(asked, OverlayName.parse("alice.overlay"), 512)
     assert len(answered) <= 512
     assert answered[12 : 12 + len(wire)] == wire
+
+
+# --- what owners put into their zones --------------------------------------------------------------------------
+
+
+def zoned(*lines: str, node: str = "", services: tuple[ServiceFacts, ...] = (), **more: object) -> NameFacts:
+    """Facts of a name of alice's at which these records are."""
+    entries = []
+    for line in lines:
+        label, kind, *words = line.split()
+        entries.append(ZoneEntry.parse(label, ZoneKind.parse(kind), words, ALICE))
+    return NameFacts(
+        NameStatus.EXISTS, services=services, zone=tuple(one for one in entries if one.node == node), zone_of=ALICE, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_records_at_the_name_itself_stand_beside_ours() -> None:
+    facts = replace(
+        exists(IPv4Address("127.80.3.1")),
+        zone=zoned("@ TXT hello world", "@ HTTPS 1 web").zone,
+        zone_of=ALICE,
+    )
+    assert answers("alice.overlay", "TXT", facts=facts) == [
+        f'alice.overlay. TXT "id={ALICE}"',
+        'alice.overlay. TXT "hello","world"',
+    ]
+    assert answers("alice.overlay", "A", facts=facts) == ["alice.overlay. A 127.80.3.1"]
+    (https,) = answers("alice.overlay", "HTTPS", facts=facts)
+    assert "ipv4hint=127.80.3.3" in https, "a service of ours that speaks TLS wins"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("note.alice.overlay", "TXT", ['note.alice.overlay. TXT "x"']),
+        (
+            "_sip._tcp.note.alice.overlay",
+            "SRV",
+            ["_sip._tcp.note.alice.overlay. SRV 1 2 5060 pbx.alice.overlay."],
+        ),
+        (
+            f"_sip._tcp.note.{ALICE}.overlay",
+            "SRV",
+            [f"_sip._tcp.note.{ALICE}.overlay. SRV 1 2 5060 pbx.{ALICE}.overlay."],
+        ),
+        (
+            "_out._tcp.note.alice.overlay",
+            "SRV",
+            ["_out._tcp.note.alice.overlay. SRV 0 0 80 www.example.org."],
+        ),
+        ("_acme.note.alice.overlay", "TXT", ["_acme.note.alice.overlay. CNAME a.example.org."]),
+        ("_acme.note.alice.overlay", "CNAME", ["_acme.note.alice.overlay. CNAME a.example.org."]),
+        ("note.alice.overlay", "HTTPS", ["note.alice.overlay. HTTPS 1 . alpn=h2 port=8443"]),
+    ],
+)
+def test_a_label_answers_with_its_records(name: str, kind: str, expected: list[str]) -> None:
+    facts = zoned(
+        "note TXT x",
+        "_sip._tcp.note SRV 1 2 5060 pbx",
+        "_out._tcp.note SRV 0 0 80 www.example.org",
+        "_acme.note CNAME a.example.org",
+        "note HTTPS 1 . alpn=h2 port=8443",
+        node="note",
+    )
+    assert answers(name, kind, facts=facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "rcode"),
+    [
+        ("note.alice.overlay", "A", Rcode.NOERROR),
+        ("note.alice.overlay", "AAAA", Rcode.NOERROR),
+        ("note.alice.overlay", "SRV", Rcode.NOERROR),
+        ("_tcp.note.alice.overlay", "A", Rcode.NOERROR),
+        ("_udp.note.alice.overlay", "A", Rcode.NXDOMAIN),
+        ("_x._tcp.note.alice.overlay", "SRV", Rcode.NXDOMAIN),
+        ("_a._b._c.note.alice.overlay", "TXT", Rcode.NXDOMAIN),
+    ],
+)
+def test_other_types_are_nodata_and_other_labels_do_not_exist(name: str, kind: str, rcode: Rcode) -> None:
+    assert_negative(
+        ask(name, kind, facts=zoned("note TXT x", "_sip._tcp.note SRV 0 0 1 a", node="note")), rcode
+    )
+
+
+def test_a_service_wins_over_records_of_its_name_but_for_texts() -> None:
+    facts = replace(
+        exists(IPv4Address("127.80.3.2")),
+        zone=zoned(
+            "web TXT x", "web HTTPS 1 www.example.org", "_web._tcp.web SRV 0 0 9 www.example.org", node="web"
+        ).zone,
+        zone_of=ALICE,
+    )
+    assert_negative(ask("web.alice.overlay", "HTTPS", facts=facts), Rcode.NOERROR)
+    assert answers("web.alice.overlay", "TXT", facts=facts)[1:] == ['web.alice.overlay. TXT "x"']
+    assert answers("_web._tcp.web.alice.overlay", "SRV", facts=facts) == [
+        "_web._tcp.web.alice.overlay. SRV 0 0 8080 web.alice.overlay."
+    ]
+    assert_negative(ask("_web._tcp.web.alice.overlay", "TXT", facts=facts), Rcode.NOERROR)
+
+
+def test_the_port_of_a_service_of_the_same_endpoint_is_the_one_where_it_is_here() -> None:
+    facts = replace(
+        exists(IPv4Address("127.80.3.1")),
+        zone=zoned(
+            "_a._tcp SRV 0 0 80 web", "_b._tcp SRV 0 0 81 web", "_c._tcp SRV 0 0 80 www.example.org"
+        ).zone,
+        zone_of=ALICE,
+    )
+    for label, port in (("_a", 8080), ("_b", 81), ("_c", 80)):
+        (row,) = answers(f"{label}._tcp.alice.overlay", "SRV", facts=facts)
+        assert row.split()[4] == str(port)
+
+
+WWW = NameFacts(NameStatus.EXISTS, zone_of=ALICE, alias=OverlayName.parse("web.alice.overlay"))
+OUT = NameFacts(NameStatus.EXISTS, zone_of=ALICE, alias="www.example.org")
+
+
+def follow(kind: str, *aliased: tuple[str, NameFacts], facts: NameFacts = WWW) -> DNSRecord:
+    asked = query("wWw.alice.overlay", kind, edns=1232)
+    subject = ZONE.subject_of(asked)
+    assert isinstance(subject, NameSubject)
+    hops = [(OverlayName.parse(name), known) for name, known in aliased]
+    return reply(ZONE.answer_name(asked, subject, facts, 1232, hops))
+
+
+def test_an_alias_is_answered_with_what_it_stands_for() -> None:
+    web = exists(IPv4Address("127.80.3.2"))
+    alias = "wWw.alice.overlay. CNAME web.alice.overlay."
+    got = follow("A", ("web.alice.overlay", web))
+    assert rows(got.rr) == [alias, "web.alice.overlay. A 127.80.3.2"]
+    assert got.header.aa
+    for kind in ("CNAME", "ANY"):
+        assert rows(follow(kind).rr) == [alias]
+    got = follow("AAAA", ("web.alice.overlay", web))
+    assert (rows(got.rr), rows(got.auth), got.header.rcode) == ([alias], [SOA], Rcode.NOERROR)
+    got = follow("A", ("web.alice.overlay", NOT_FOUND))
+    assert (rows(got.rr), rows(got.auth), got.header.rcode) == ([alias], [SOA], Rcode.NXDOMAIN)
+    got = follow("A", ("web.alice.overlay", NameFacts(NameStatus.UNKNOWN, "offline")))
+    assert (rows(got.rr), got.header.rcode) == ([], Rcode.SERVFAIL)
+    got = follow("A", ("web.alice.overlay", OUT))
+    assert rows(got.rr) == [alias, "web.alice.overlay. CNAME www.example.org."]
+
+
+@pytest.mark.parametrize("kind", ["A", "AAAA", "TXT", "HTTPS", "SRV", "CNAME", "ANY"])
+def test_of_an_alias_that_leads_outside_only_the_alias_is_told(kind: str) -> None:
+    got = follow(kind, facts=OUT)
+    assert rows(got.rr) == ["wWw.alice.overlay. CNAME www.example.org."]
+    assert (rows(got.auth), rows(got.ar), got.header.rcode) == ([], [], Rcode.NOERROR)
+
+
+def test_an_alias_that_was_not_followed_to_its_end_is_an_error() -> None:
+    got = follow("A")
+    assert (rows(got.rr), got.header.rcode) == ([], Rcode.SERVFAIL)
+
+
+_TARGETS = st.sampled_from(["web", "@", "www.example.org", f"web.{key(2).endpoint_id}.overlay"])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(
+                "{} TXT {}".format,
+                st.sampled_from(["@", "_a._tcp", "web"]),
+                st.sampled_from(["x", "127.0.0.1"]),
+            ),
+            st.builds("_a._tcp SRV 0 0 80 {}".format, _TARGETS.filter(lambda target: target != "@")),
+            st.builds("{} HTTPS 1 {} port=80".format, st.sampled_from(["@", "web"]), _TARGETS),
+            st.builds("_c CNAME {}".format, _TARGETS),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(
+        [
+            "alice.overlay",
+            "web.alice.overlay",
+            "_a._tcp.alice.overlay",
+            "_c.alice.overlay",
+            "_tcp.alice.overlay",
+        ]
+    ),
+    st.sampled_from(["A", "AAAA", "TXT", "SRV", "HTTPS", "CNAME", "ANY", "NS"]),
+)
+def test_no_zone_makes_us_answer_for_other_names_or_with_other_addresses(lines, name, kind) -> None:
+    facts = replace(
+        exists(IPv4Address("127.80.3.1")),
+        zone=zoned(*lines, node="web" if name.startswith("web") else "").zone,
+        zone_of=ALICE,
+    )
+    got = ask(name, kind, facts=facts)
+    for row in (*got.rr, *got.ar):
+        if row.rtype != QTYPE.OPT:
+            assert str(row.rname).endswith("alice.overlay.")
+        if row.rtype == QTYPE.A:
+            assert IPv4Address(str(row.rdata)) in IPv4Network("127.0.0.0/8")
+        if row.rtype == QTYPE.HTTPS and "ipv4hint" in str(row.rdata):
+            assert "ipv4hint=127." in str(row.rdata)

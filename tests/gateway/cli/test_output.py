@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,3 +48,12 @@ def test_a_beacon_is_told_as_a_way_without_its_id() -> None:
     assert output.relay(f"https://eu1.example#{'y' * 52}") == "relay eu1.example"
     assert output.relay("https://192.0.2.1:7443") == "relay 192.0.2.1:7443"
     assert output.relay("http://127.0.0.1:80") == "relay http://127.0.0.1:80"
+
+
+def test_json_holds_nothing_that_commands_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"a": "\x1b[2J \x9b2J \u202e \u200b \U000e0041 é"}
+    output.echo_json(value)
+    out = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in out)
+    assert "é" in out
+    assert json.loads(out) == value
