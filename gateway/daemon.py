@@ -70,6 +70,7 @@ from resolver.forwarder import Forwarder
 from resolver.record_cache import RecordCache
 from resolver.responder import Responder
 from resolver.server import DnsServer
+from resolver.signed_packets import LOCAL
 from resolver.zone import Zone
 from tunnels import errors as tunnel_errors
 from tunnels.endpoint import Endpoint, EndpointSettings
@@ -426,6 +427,7 @@ class Daemon:
             zone=self._own_zone.entries,
             now=time_now(),
             lifetime=LIFETIMES[scope],
+            salt=LOCAL if local else b"",
         )
 
     def _publish_places(self) -> tuple[RecordSource, ...]:

@@ -18,6 +18,7 @@ from gateway.control.api import LocalNetworkReport
 from gateway.own_record import own_record
 from resolver.discovery.lan import LanSource
 from resolver.discovery.lan_links import LanLink
+from resolver.signed_packets import LOCAL
 from tunnels.transports.interfaces import local_networks
 from tunnels.transports.network import NetworkWatch
 
@@ -76,7 +77,7 @@ class LocalNetwork:
             is_known=is_contact,
             on_heard=self._heard,
             farewell=lambda: own_record(
-                secret_key, nickname="", addresses=(), services=(), now=clock(), lifetime=0
+                secret_key, nickname="", addresses=(), services=(), now=clock(), lifetime=0, salt=LOCAL
             )[1],
             spawn=spawn,
             clock=clock,

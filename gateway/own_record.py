@@ -65,12 +65,14 @@ def own_record(
     zone: Sequence[ZoneEntry] = (),
     now: float,
     lifetime: float = TICKET_LIFETIME,
+    salt: bytes = b"",
 ) -> tuple[EndpointRecord, SignedPacket]:
     """The record as of `now` (unix seconds), and it signed; what does not fit is left out, the last first.
 
     `relays` are our beacons, the one we are connected to first; `lends` is the relay that we lend ourselves,
     `topics` are the ids of those we are in, which only our own networks are told.
     `zone` is all or nothing: it was checked when it was set, and has its room beside the rest.
+    `salt` is that of a packet that is for some only (`resolver.signed_packets`).
     """
     record = EndpointRecord(
         secret_key.endpoint_id,
@@ -84,4 +86,4 @@ def own_record(
         topics=tuple(topics[:RECORD_TOPICS]),
         zone=tuple(zone),
     ).fitted()
-    return record, record.sign(secret_key)
+    return record, record.sign(secret_key, salt=salt)

@@ -148,11 +148,11 @@ class EndpointRecord:
             ) from None
         return _decode(signed, entries)
 
-    def sign(self, secret_key: SecretKey) -> SignedPacket:
+    def sign(self, secret_key: SecretKey, *, salt: bytes = b"") -> SignedPacket:
         """Sign it as of its own timestamp; RecordTooLarge says by how many bytes it is."""
         if secret_key.endpoint_id != self.endpoint_id:
             raise ValueError("only the endpoint itself signs its record")
-        return SignedPacket.sign(secret_key, self.timestamp, self.encode())
+        return SignedPacket.sign(secret_key, self.timestamp, self.encode(), salt=salt)
 
     def encode(self) -> bytes:
         """The DNS packet."""

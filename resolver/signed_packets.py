@@ -9,6 +9,9 @@
 
 A pkarr relay's payload is the same without the key, which stands in the URL. What our packets say is next
 door, in `records`.
+
+A packet for our own networks is signed with a salt, as BEP 44 has it (4:salt<length>:<salt> before the rest): it is none for
+anybody else, so that nobody who heard it there can put it where the whole world reads.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ _TIMESTAMP: Final = struct.Struct(">Q")
 _HEAD: Final = KEY_BYTES + SIGNATURE_BYTES + _TIMESTAMP.size
 LARGEST: Final = _HEAD + SIGNED_PACKET_BYTES
 """Bytes of the largest signed packet."""
+LOCAL: Final = b"overlay local network"
+"""The salt of packets for our own networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +48,24 @@ class SignedPacket:
     signature: bytes
 
     @classmethod
-    def sign(cls, secret_key: SecretKey, timestamp: int, packet: bytes) -> SignedPacket:
+    def sign(cls, secret_key: SecretKey, timestamp: int, packet: bytes, *, salt: bytes = b"") -> SignedPacket:
         """Sign a DNS packet as of `timestamp` (microseconds since 1970); RecordTooLarge if it does not fit."""
         if len(packet) > OWN_PACKET_BYTES:
             raise RecordTooLarge(len(packet) - OWN_PACKET_BYTES)
-        signature = secret_key.sign(signable(timestamp, packet))
+        signature = secret_key.sign(signable(timestamp, packet, salt))
         return cls(secret_key.endpoint_id, timestamp, packet, signature)
 
     @classmethod
-    def parse(cls, data: bytes) -> SignedPacket:
+    def parse(cls, data: bytes, *, salt: bytes = b"") -> SignedPacket:
         """Read and verify; MalformedRecord or BadSignature says why not."""
         if len(data) < KEY_BYTES:
             raise MalformedRecord(
                 f"a signed record has at least {_HEAD} bytes, not {len(data)}; it is cut short"
             )
-        return cls.parse_payload(EndpointId(data[:KEY_BYTES]), data[KEY_BYTES:])
+        return cls.parse_payload(EndpointId(data[:KEY_BYTES]), data[KEY_BYTES:], salt=salt)
 
     @classmethod
-    def parse_payload(cls, endpoint_id: EndpointId, payload: bytes) -> SignedPacket:
+    def parse_payload(cls, endpoint_id: EndpointId, payload: bytes, *, salt: bytes = b"") -> SignedPacket:
         """Read and verify a pkarr relay's payload for the key that was asked for; raises as `parse`."""
         size = KEY_BYTES + len(payload)
         if size < _HEAD:
@@ -70,7 +75,7 @@ class SignedPacket:
         signature = payload[:SIGNATURE_BYTES]
         (timestamp,) = _TIMESTAMP.unpack_from(payload, SIGNATURE_BYTES)
         packet = payload[_HEAD - KEY_BYTES :]
-        if not endpoint_id.verify(signable(timestamp, packet), signature):
+        if not endpoint_id.verify(signable(timestamp, packet, salt), signature):
             raise BadSignature(
                 f"the record was not signed by {endpoint_id.short}…, whom it speaks of; get it from its owner again"
             )
@@ -101,9 +106,10 @@ class SignedPacket:
         return self.signature + _TIMESTAMP.pack(self.timestamp) + self.packet
 
 
-def signable(timestamp: int, packet: bytes) -> bytes:
-    """What the signature covers: the BEP 44 form of a mutable item without salt."""
-    return b"3:seqi%de1:v%d:%b" % (timestamp, len(packet), packet)
+def signable(timestamp: int, packet: bytes, salt: bytes = b"") -> bytes:
+    """What the signature covers: the BEP 44 form of a mutable item."""
+    salted = b"4:salt%d:%b" % (len(salt), salt) if salt else b""
+    return b"%b3:seqi%de1:v%d:%b" % (salted, timestamp, len(packet), packet)
 
 
 def newer_of(first: SignedPacket, second: SignedPacket) -> SignedPacket:

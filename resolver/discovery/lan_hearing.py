@@ -24,7 +24,7 @@ from resolver.limits import (
     LAN_WANTED_PER_SECOND,
 )
 from resolver.records import EndpointRecord
-from resolver.signed_packets import SignedPacket, newer_of
+from resolver.signed_packets import LOCAL, SignedPacket, newer_of
 from tunnels.bucket import Bucket
 from tunnels.destinations import Destinations
 
@@ -122,7 +122,7 @@ class Heard:
             self.dropped += 1
             return Hearing.DROPPED
         try:
-            packet = SignedPacket.parse(data)
+            packet = SignedPacket.parse(data, salt=LOCAL)
             record = EndpointRecord.from_packet(packet)
         except RecordError:
             self.refused += 1

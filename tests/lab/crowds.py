@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resolver.signed_packets import SignedPacket
+from resolver.signed_packets import LOCAL, SignedPacket
 from tests.lab.resolver_keys import NOW, key, record
 
 _FIRST = 1_000_000
@@ -16,5 +16,5 @@ def crowd(many: int, *, signed_at: float = NOW, seconds: int = 1_000_000) -> lis
     for number in range(_FIRST, _FIRST + many):
         secret = key(number)
         renamed = encoded.replace(name, str(secret.endpoint_id).encode())
-        packets.append(SignedPacket.sign(secret, template.timestamp, renamed).to_bytes())
+        packets.append(SignedPacket.sign(secret, template.timestamp, renamed, salt=LOCAL).to_bytes())
     return packets

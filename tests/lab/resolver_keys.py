@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resolver.names import ServiceProtocol
 from resolver.records import EndpointRecord, PublicService
+from resolver.signed_packets import LOCAL
 from tunnels.addresses import Address
 from tunnels.identity import SecretKey
 
@@ -55,6 +56,11 @@ def record(
     )
 
 
-def packet(number: int = 1, **arguments: object) -> SignedPacket:
+def packet(number: int = 1, *, salt: bytes = b"", **arguments: object) -> SignedPacket:
     """`record`, signed."""
-    return record(number, **arguments).sign(key(number))  # type: ignore[arg-type]
+    return record(number, **arguments).sign(key(number), salt=salt)  # type: ignore[arg-type]
+
+
+def local_packet(number: int = 1, **arguments: object) -> SignedPacket:
+    """`record`, signed for our own networks."""
+    return packet(number, salt=LOCAL, **arguments)

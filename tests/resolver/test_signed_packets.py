@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.errors import BadSignature, MalformedRecord, RecordTooLarge
-from resolver.signed_packets import LARGEST, SignedPacket, newer_of, signable
-from tests.lab.resolver_keys import NPM_PKARR, key, packet
+from resolver.signed_packets import LARGEST, LOCAL, SignedPacket, newer_of, signable
+from tests.lab.resolver_keys import NPM_PKARR, key, local_packet, packet
 from tunnels.identity import SecretKey
 
 SEED = bytes(range(32))
@@ -133,3 +133,13 @@ def test_of_what_we_kept_ourselves_any_bytes_are_a_packet_or_malformed(data: byt
 
 def test_a_packet_that_was_kept_is_the_same_packet() -> None:
     assert SignedPacket.trusted(packet().to_bytes()) == packet()
+
+
+def test_what_is_signed_for_our_own_networks_is_nothing_for_anybody_else() -> None:
+    """Who heard it there could else put it at a beacon or into the DHT, as the newest record of its owner."""
+    here = local_packet()
+    assert SignedPacket.parse(here.to_bytes(), salt=LOCAL) == here
+    with pytest.raises(BadSignature):
+        SignedPacket.parse(here.to_bytes())
+    with pytest.raises(BadSignature):
+        SignedPacket.parse(packet().to_bytes(), salt=LOCAL)

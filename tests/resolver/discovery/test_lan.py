@@ -19,7 +19,7 @@ from resolver.errors import DiscoveryError
 from resolver.limits import LAN_ANSWERS_PER_SOURCE, LAN_DATAGRAM_BYTES, LAN_FIND_SECONDS, LAN_STRANGERS
 from tests.lab.crowds import crowd
 from tests.lab.dialer import Tasks
-from tests.lab.resolver_keys import key, packet
+from tests.lab.resolver_keys import key, local_packet
 from tests.lab.serving import until
 from tunnels.addresses import Address
 from tunnels.transports.interfaces import local_networks
@@ -63,7 +63,7 @@ class Gateway:
         return links_of(local_networks(), EVERYWHERE) if self.is_on_network else ()
 
     def packet(self, **arguments: object) -> SignedPacket:
-        return packet(self.number, signed_at=time_now(), **arguments)
+        return local_packet(self.number, signed_at=time_now(), **arguments)
 
     async def find(self, number: int) -> SignedPacket | None:
         return await self.source.find(key(number).endpoint_id)
@@ -278,7 +278,7 @@ async def test_an_older_record_that_is_replayed_counts_no_more_not_even_after_th
         await until(lambda: not other.hears(1) and not witness.hears(1))
         for replayed in (old, new):
             attacker.announce(replayed.to_bytes())
-        last = packet(4, signed_at=time_now())
+        last = local_packet(4, signed_at=time_now())
         attacker.announce(last.to_bytes())
         await until(lambda: other.hears(4))
         assert not other.hears(1)

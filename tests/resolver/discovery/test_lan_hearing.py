@@ -20,7 +20,7 @@ from resolver.limits import (
     LAN_WANTED_PER_SECOND,
 )
 from tests.lab.crowds import crowd
-from tests.lab.resolver_keys import NOW, key, packet
+from tests.lab.resolver_keys import NOW, key, local_packet
 
 OWN = key(1).endpoint_id
 SOURCE = IPv4Address("192.168.1.9")
@@ -35,7 +35,7 @@ def heard_by(*contacts: int) -> Heard:
 def hear(
     heard: Heard, number: int = 2, *, now: float = 0.0, source=None, is_wanted=False, **arguments
 ) -> Hearing:
-    data = packet(number, **arguments).to_bytes()
+    data = local_packet(number, **arguments).to_bytes()
     return heard.hear(data, source, now, NOW + now, is_wanted=is_wanted)
 
 
@@ -46,7 +46,7 @@ def names(heard: Heard, now: float = 0.0) -> set:
 def test_a_record_is_kept_as_it_was_signed():
     heard = heard_by()
     assert hear(heard) is Hearing.NEW
-    assert heard.get(key(2).endpoint_id, 0, NOW) == packet(2)
+    assert heard.get(key(2).endpoint_id, 0, NOW) == local_packet(2)
     assert len(heard) == 1
     assert repr(heard) == "<Heard 1 endpoints>"
 
@@ -67,12 +67,12 @@ def test_our_own_words_come_back_and_are_not_heard():
 def test_a_forged_packet_is_refused_and_changes_nothing():
     heard = heard_by(2)
     hear(heard)
-    data = bytearray(packet(2, signed_at=NOW + 50, addresses=("203.0.113.66:1",)).to_bytes())
+    data = bytearray(local_packet(2, signed_at=NOW + 50, addresses=("203.0.113.66:1",)).to_bytes())
     data[40] ^= 1
     assert heard.hear(bytes(data), SOURCE, 0, NOW) is Hearing.REFUSED
-    stolen = packet(3, signed_at=NOW + 50).to_bytes()
+    stolen = local_packet(3, signed_at=NOW + 50).to_bytes()
     assert heard.hear(key(2).endpoint_id.key + stolen[32:], SOURCE, 0, NOW) is Hearing.REFUSED
-    assert heard.get(key(2).endpoint_id, 0, NOW) == packet(2)
+    assert heard.get(key(2).endpoint_id, 0, NOW) == local_packet(2)
     assert heard.refused == 2
 
 
@@ -84,7 +84,7 @@ def test_what_has_expired_is_not_heard_and_what_expires_is_forgotten():
     assert heard.get(key(2).endpoint_id, 100, NOW + 100) is None
     assert names(heard, 100) == set()
     assert len(heard) == 0
-    assert heard.hear(packet(2, seconds=100).to_bytes(), SOURCE, 100, NOW + 100) is Hearing.REFUSED
+    assert heard.hear(local_packet(2, seconds=100).to_bytes(), SOURCE, 100, NOW + 100) is Hearing.REFUSED
 
 
 def test_who_falls_silent_is_forgotten_before_its_record_expires():
@@ -162,7 +162,7 @@ def test_a_flood_is_looked_at_so_often_and_contacts_and_the_wanted_are_heard_all
 
 def test_forgeries_in_a_contacts_name_are_bounded_too():
     heard = heard_by(7)
-    forged = bytearray(packet(7).to_bytes())
+    forged = bytearray(local_packet(7).to_bytes())
     for number in range(int(LAN_WANTED_PER_SECOND)):
         forged[-1] = 100 + number
         assert heard.hear(bytes(forged), None, 0, NOW) is Hearing.REFUSED
@@ -186,7 +186,7 @@ def test_what_is_known_already_costs_nothing():
     assert hear(heard, 3) is Hearing.NEW
 
 
-DATA = packet(2).to_bytes()
+DATA = local_packet(2).to_bytes()
 
 
 def hear_again(heard: Heard) -> Hearing:
