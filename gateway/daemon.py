@@ -34,6 +34,7 @@ from gateway.expose.acceptor import Acceptor
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
 from gateway.held_vouchers import HeldVouchers
+from gateway.inviting import Inviting
 from gateway.kept_history import KeptHistory
 from gateway.kept_records import KeptRecords
 from gateway.kept_state import KeptState
@@ -178,11 +179,26 @@ class Daemon:
         stack.push_async_callback(self._state.close)
         self._contacts = await asyncio.to_thread(ContactBook, home, config.contacts)
         self._exposed = await asyncio.to_thread(ExposedServices, home, config.services)
+        self._inviting = await asyncio.to_thread(
+            Inviting,
+            home,
+            self._secret_key,
+            clock=time_now,
+            admit=self._admit,
+            granted=self._access_changed,
+            show=self._show_invite,
+            about_us=self._about_us,
+            redeemed=self._invite_redeemed,
+            places=lambda: self._endpoint.meeting_places,
+            spawn=self._spawn,
+        )
         self._acceptor = Acceptor(
             self._exposed.book,
             self._contacts,
             self._spawn,
             address_of=lambda caller: self._directory.address_of(caller),
+            grants=self._inviting.issued,
+            redeem=self._inviting.issued.redeem,
         )
         stack.callback(self._acceptor.close)
         await self._start_records(stack)
@@ -211,6 +227,7 @@ class Daemon:
             self._id_of,
             own=self._own,
             alias_of=lambda name: self._directory.alias_of(name),
+            before=self._inviting.held.before,
         )
         stack.callback(self._dialer.close)
         await self._start_names(stack)
@@ -220,6 +237,7 @@ class Daemon:
         self.facade = Facade(self._parts())
         await self._start_control(stack)
         self._spawn(self._publisher.run(), "publish our record")
+        self._inviting.start()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopped.set)
@@ -467,6 +485,18 @@ class Daemon:
     async def _redeem(self, voucher: str, beacon: BeaconUrl) -> str:
         return await self._endpoint.redeem(voucher, beacon)
 
+    async def _admit(self, wanted: str, endpoint_id: EndpointId, packet: SignedPacket | None) -> str:
+        return await self.facade.admit(wanted, endpoint_id, packet)
+
+    def _about_us(self) -> tuple[str, bytes]:
+        return self.facade.about_us()
+
+    async def _show_invite(self, issuer: EndpointId, message: bytes) -> bytes:
+        return await self._dialer.redeem(issuer, message)
+
+    def _invite_redeemed(self, issuer: EndpointId) -> None:
+        self._remote_services.refresh(issuer)
+
     def _path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
         return self._contacts.path_policy(endpoint_id, self._config.tunnels.path_policy)
 
@@ -628,6 +658,7 @@ class Daemon:
             reach=self._endpoint,
             vouchers=self._vouchers,
             lending=self._lending,
+            inviting=self._inviting,
             local_network=self._local_network,
             dht=self._dht,
             publisher=self._publisher,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import gateway as package
 from gateway.answers.base import time_now
+from gateway.answers.invites import InviteAnswers
 from gateway.answers.names import NameAnswers
 from gateway.answers.network import NetworkAnswers
 from gateway.answers.records import RecordAnswers
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.exposed import ExposedServices
     from gateway.held_vouchers import HeldVouchers
     from gateway.home import Home
+    from gateway.inviting import Inviting
     from gateway.lending import Lending
     from gateway.local_network import LocalNetwork
     from gateway.overlay_dialer import OverlayDialer
@@ -77,6 +79,8 @@ class Parts:
     """By the loop's clock."""
     own_relays: Callable[[], tuple[BeaconUrl, ...]]
     """Our beacons, our home first."""
+    inviting: Inviting
+    """Invites, made and taken."""
     publisher: Publisher
     published_record: Callable[[Scope], Made | str]
     """Our record for a scope as it would be published now, or why there is none."""
@@ -94,7 +98,9 @@ class Parts:
     """Our zone and profile."""
 
 
-class Facade(ZoneAnswers, ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAnswers):
+class Facade(
+    InviteAnswers, ZoneAnswers, ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAnswers
+):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 
     # --- status -----------------------------------------------------------------------------------------

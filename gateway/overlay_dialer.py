@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.dialing import DialError, Failure, OpenedStream
 from gateway.flows.dialed import DialedFlow
 from gateway.flows.keeper import FlowKeeper
+from gateway.invites.errors import InviteError
+from gateway.invites.stream import WholeMessage
 from gateway.limits import ANSWER_SECONDS, SERVICE_LIST_BYTES
 from gateway.splice import as_transport
 from gateway.stream_header import (
@@ -99,11 +101,14 @@ class OverlayDialer:
         own: tuple[EndpointId, OwnServices] | None = None,
         alias_of: AliasOf | None = None,
         answer_seconds: float = ANSWER_SECONDS,
+        before: Callable[[EndpointId], Awaitable[None]] | None = None,
     ) -> None:
         """`id_of` says which endpoint a petname belongs to now; `own` is this gateway, which needs no tunnel.
 
         `alias_of` says what a name stands for by its owner's word: another name, or a public one outside `.overlay`.
+        `before` is waited for before an endpoint is asked for anything: it redeems invites, and may raise DialError.
         """
+        self._before = before
         self._own_id = own[0] if own is not None else None
         self._own = own[1] if own is not None else None
         self._open_transport = open_transport
@@ -124,6 +129,7 @@ class OverlayDialer:
         endpoint_id, service = await self._resolve(host)
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_stream(service, port, f"{host}:{port}")
+        await self._prepare(endpoint_id)
         return await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), f"{host}:{port}")
 
     async def open_flow(
@@ -137,6 +143,7 @@ class OverlayDialer:
         label = f"{host}:{port}"
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_flow(service, port, label, on_datagram, on_closed)
+        await self._prepare(endpoint_id)
         flow = DialedFlow(Request(Kind.UDP_FLOW, service, port), label, self._flows, on_datagram, on_closed)
         await self._open(endpoint_id, lambda: flow, label)
         if not flow.closed and not self._flows.add(flow, endpoint_id):
@@ -147,6 +154,7 @@ class OverlayDialer:
     async def list_services(self, endpoint_id: EndpointId) -> list[ListedService]:
         """The services of an endpoint that we may use; raises DialError."""
         label = f"{endpoint_id.short}…"
+        await self._prepare(endpoint_id)
         opened = await self._ask(endpoint_id, Request(Kind.LIST_SERVICES), label)
         collecting = _Collecting(opened.early, SERVICE_LIST_BYTES)
         opened.transport.set_protocol(collecting)
@@ -160,6 +168,32 @@ class OverlayDialer:
             raise DialError(Failure.TARGET_UNREACHABLE, f"{label}: {reason}") from None
         finally:
             opened.transport.abort()
+
+    async def redeem(self, endpoint_id: EndpointId, message: bytes) -> bytes:
+        """Say something about an invite to its issuer (`gateway.invites.messages`): the answer, without its length.
+
+        Raises DialError; nothing is known then of what the issuer did.
+        """
+        label = f"{endpoint_id.short}…"
+        opened = await self._ask(endpoint_id, Request(Kind.REDEEM), label, message)
+        answer = WholeMessage()
+        opened.transport.set_protocol(answer)
+        answer.data_received(opened.early)
+        opened.transport.resume_reading()
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await answer.whole
+        except (TimeoutError, InviteError) as error:
+            reason = (
+                str(error) or "its answer about the invite did not arrive in time; it is asked again later"
+            )
+            raise DialError(Failure.TARGET_UNREACHABLE, f"{label}: {reason}") from None
+        finally:
+            opened.transport.abort()
+
+    async def _prepare(self, endpoint_id: EndpointId) -> None:
+        if self._before is not None:
+            await self._before(endpoint_id)
 
     async def _resolve(self, host: str) -> tuple[EndpointId, str]:
         """Whose name this is, and the service in it, empty for none; aliases are followed under `.overlay`."""
@@ -207,24 +241,28 @@ class OverlayDialer:
             raise _tunnel_failure(error, label) from error
         return transport
 
-    async def _ask(self, endpoint_id: EndpointId, request: Request, label: str) -> OpenedStream:
-        """Open a stream and wait for a good answer to `request`.
+    async def _ask(
+        self, endpoint_id: EndpointId, request: Request, label: str, message: bytes = b""
+    ) -> OpenedStream:
+        """Open a stream and wait for a good answer to `request`, with `message` behind it.
 
         If the tunnel ends before there is one, as when the peer restarted, the request is made once more on a new
-        tunnel: nothing but the request was sent, so nothing can happen twice.
+        tunnel: nothing but the request was sent, and a message that may be sent again, so nothing can happen twice.
         """
         try:
-            return await self._ask_once(endpoint_id, request, label)
+            return await self._ask_once(endpoint_id, request, label, message)
         except TunnelClosed:
             _logger.info("%s: the tunnel ended before the answer; asking once more", label)
         try:
-            return await self._ask_once(endpoint_id, request, label)
+            return await self._ask_once(endpoint_id, request, label, message)
         except TunnelClosed as error:
             raise _tunnel_failure(error, label) from error
 
-    async def _ask_once(self, endpoint_id: EndpointId, request: Request, label: str) -> OpenedStream:
+    async def _ask_once(
+        self, endpoint_id: EndpointId, request: Request, label: str, message: bytes
+    ) -> OpenedStream:
         """The same, once; TunnelClosed when the tunnel ended first."""
-        opening = _Opening(request)
+        opening = _Opening(request.encode() + message)
         transport = await self._open(endpoint_id, lambda: opening, label)
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -255,9 +293,9 @@ def _tunnel_failure(error: TunnelError, label: str) -> DialError:
 class _Opening(asyncio.Protocol):
     """Sends the request and waits for the answer; then the stream is held still for its next protocol."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, said: bytes) -> None:
         self.answer: asyncio.Future[Answer | TunnelError] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._said = said
         self._parser = AnswerParser()
 
     @property
@@ -267,7 +305,7 @@ class _Opening(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = as_transport(transport)
-        self._transport.write(self._request.encode())
+        self._transport.write(self._said)
 
     def data_received(self, data: bytes) -> None:
         if self.answer.done():

@@ -13,8 +13,8 @@ Both directions begin with one frame::
 Numbers are big-endian. Extensions are what a later minor change may add; they are skipped. Magic and version keep
 their place for ever, so a version we do not know is answered with Status.WRONG_VERSION, which names ours.
 What follows an `ok` answer depends on the kind: the bytes of the connection, or the datagrams of the flow
-(`gateway.flows.framing`), the list of services as msgpack until the end of the stream, or a hello about topics
-(`gateway.topics.hello`).
+(`gateway.flows.framing`), the list of services as msgpack until the end of the stream, a hello about topics
+(`gateway.topics.hello`), or what is said about an invite (`gateway.invites.messages`).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Kind(IntEnum):
     TCP_CONNECT = 1
     UDP_FLOW = 2
     LIST_SERVICES = 3
+    REDEEM = 4
     TOPICS = 6
 
 

@@ -43,6 +43,7 @@ NEEDS = {
             "tinyproxy",
             "miniupnpd",
             "tayga",
+            "zbarimg",
             "avahi-daemon",
             "avahi-browse",
             "node",

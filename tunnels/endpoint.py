@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
-    from tunnels.transports.relayed import RelayStatus
+    from tunnels.transports.relayed import RelayStatus, RelayTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +362,11 @@ class Endpoint(TunnelOwner):
     async def redeem(self, voucher: str, beacon: BeaconUrl) -> str:
         """Hand a voucher in at a beacon; its receipt, as text. Unreachable, with the beacon's reason."""
         return (await self._transport.relays.redeem(voucher, beacon)).receipt
+
+    @property
+    def meeting_places(self) -> RelayTransport:
+        """Our beacons, for those who meet there by a spoken code."""
+        return self._transport.relays
 
     def status(self) -> tuple[TunnelStatus, ...]:
         """Every connection with a known peer."""

@@ -369,6 +369,12 @@ RELAY_FRAME: Final = 32 * 1024
 RELAY_MESSAGE: Final = 2048
 """Bytes of one sealed message: sixteen candidates and the envelope, padded."""
 
+NAMEPLATES: Final = 9999
+"""Largest number of a spoken code: four digits are the most that people say without a mistake."""
+
+NAMEPLATE_TOKEN: Final = 16
+"""Bytes by which two who met at a nameplate know each other's frames."""
+
 RELAY_TEXT: Final = 4096
 """Bytes of one text frame: sixty-four ids."""
 

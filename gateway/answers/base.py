@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.facade import Parts
     from gateway.reach import PathsReport
     from resolver.records import EndpointRecord
+    from resolver.signed_packets import SignedPacket
     from tunnels.addresses import RelayAddress
 
 
@@ -60,8 +61,13 @@ class Answers:
 
     def _ticket(self, lifetime: float) -> tuple[EndpointRecord, str]:
         """Our record as of now, and as text."""
+        record, packet = self._own_record(lifetime)
+        return record, write_ticket(packet)
+
+    def _own_record(self, lifetime: float) -> tuple[EndpointRecord, SignedPacket]:
+        """Our record as of now, as we give it to people."""
         parts = self.parts
-        record, packet = own_record(
+        return own_record(
             parts.secret_key,
             nickname=parts.nickname,
             addresses=parts.own_addresses(),
@@ -72,7 +78,6 @@ class Answers:
             now=time_now(),
             lifetime=lifetime,
         )
-        return record, write_ticket(packet)
 
 
 def time_now() -> float:

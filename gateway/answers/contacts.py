@@ -67,6 +67,13 @@ class ContactAnswers(Answers):
             connected=any(tunnel.state is TunnelState.OPEN for tunnel in tunnels) if tunnels else None,
             origin="configuration" if contact.petname in parts.contacts.configured else "command",
             path_policy=contact.path,
+            granted=tuple(
+                dict.fromkeys(
+                    service
+                    for grant in parts.inviting.issued.grants_of(contact.endpoint_id)
+                    for service in grant.services
+                )
+            ),
             nickname=nickname,
             nickname_before=contact.nickname if nickname and contact.nickname != nickname else "",
             typed=tuple(map(str, contact.addresses)),
@@ -152,6 +159,8 @@ class ContactAnswers(Answers):
             taken = await parts.contacts.change(act)
             for gone in {removed.endpoint_id for one in taken for removed in one.removed}:
                 await parts.exposed.revoke(str(gone))
+                await parts.inviting.issued.drop(gone)
+                await parts.inviting.held.forget(gone)
                 parts.endpoint.disconnect(gone, "no contact any more")
                 parts.directory.contact_changed(gone)
             for one in taken:
@@ -188,6 +197,8 @@ class ContactAnswers(Answers):
         report = self._contact(known) if known is not None else None
         contact = await parts.contacts.change(lambda book: book.remove(petname))
         await parts.exposed.revoke(str(contact.endpoint_id))
+        await parts.inviting.issued.drop(contact.endpoint_id)
+        await parts.inviting.held.forget(contact.endpoint_id)
         parts.endpoint.disconnect(contact.endpoint_id, "no contact any more")
         parts.records.forget(contact.endpoint_id)
         parts.access_changed()

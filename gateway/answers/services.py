@@ -65,9 +65,17 @@ class ServiceAnswers(Answers):
         parts = self.parts
         me, nickname = str(parts.secret_key.endpoint_id), parts.nickname
         warnings = []
-        if not service.public and not service.allow:
+        invited = tuple(
+            dict.fromkeys(
+                self._name_of(grant.endpoint_id)
+                for grant in parts.inviting.issued.grants()
+                if service.name in grant.services
+            )
+        )
+        if not service.public and not service.allow and not invited:
             warnings.append(
-                f"nobody may use {service.name} yet: expose it again with --allow NAME, --allow contacts or --public"
+                f"nobody may use {service.name} yet: overlay invite --service {service.name}, "
+                "or expose it again with --allow NAME, --allow contacts or --public"
             )
         warnings += [
             f"{service.name} allows {who}, who is no contact (any more)"
@@ -89,4 +97,5 @@ class ServiceAnswers(Answers):
             undo=f"overlay unexpose {service.name}",
             origin="configuration" if service.name in parts.exposed.configured else "command",
             warnings=tuple(warnings),
+            invited=invited,
         )

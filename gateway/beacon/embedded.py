@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Final
 
+from gateway.beacon.nameplates import NameplateTable
 from gateway.beacon.stores import Balance, Stores
 from gateway.database import BoundedRows, Database
 from gateway.limits import (
@@ -54,6 +56,7 @@ async def open_embedded(
         SqliteAccounts(database, clock, rows=users),
         presence=None,
         bus=None,
+        nameplates=NameplateTable(clock, random.random),
         ready=database.check,
         close=database.close,
     )

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _DATA: Final = int(FrameKind.DATA)
 _MESSAGE: Final = int(FrameKind.MESSAGE)
+_MAIL: Final = int(FrameKind.MAIL)
+_LETTERS: Final = (_MESSAGE, _MAIL)
+"""Small ones, counted and not measured, that whoever relays nothing passes on, too."""
 _ABSENT: Final = bytes([FrameKind.ABSENT])
 _BURST_SECONDS: Final = 1.0
 """What is allowed at once, as seconds of the rate."""
@@ -43,13 +46,15 @@ _MESSAGE_BURST: Final = 4.0
 class Session:
     """One connected endpoint; a shell may add how it is reached."""
 
-    __slots__ = ("backlog", "client", "endpoint_id", "heard", "left", "refused", "uncharged")
+    __slots__ = ("backlog", "client", "endpoint_id", "heard", "left", "refused", "takes_mail", "uncharged")
 
     def __init__(self, endpoint_id: EndpointId, client: str | None, now: float) -> None:
         """`client` is where it comes from, as far as limits count one; None counts as nobody."""
         self.endpoint_id = endpoint_id
         self.client = client
         self.heard = now
+        self.takes_mail = False
+        """Whether it knows such frames; an older gateway would hang up."""
         self.left: int | None = None
         """Bytes that may still be relayed for it, None where there is no quota; below 0 when it is overdrawn."""
         self.uncharged = 0
@@ -185,11 +190,11 @@ class Hub:
         """What to do with a frame from a gateway; ProtocolViolation for what is none, and its connection ends."""
         size = len(frame)
         kind = frame[0] if frame else 0
-        if kind not in (1, 2, 3) or not HEADER_BYTES < size <= HEADER_BYTES + RELAY_FRAME:
+        if kind not in (1, 2, 3, 5) or not HEADER_BYTES < size <= HEADER_BYTES + RELAY_FRAME:
             raise ProtocolViolation(
                 "a gateway sends data, path messages and sealed messages, and nothing larger than a frame"
             )
-        if kind == _MESSAGE and size > HEADER_BYTES + RELAY_MESSAGE:
+        if kind in _LETTERS and size > HEADER_BYTES + RELAY_MESSAGE:
             raise ProtocolViolation(f"a sealed message has at most {RELAY_MESSAGE} bytes")
         refusal = self._check(sender, kind, size, now)
         if refusal is not None:
@@ -197,6 +202,8 @@ class Hub:
         sender.uncharged += size
         exchanged = b"".join((frame[:1], sender.endpoint_id.key, memoryview(frame)[HEADER_BYTES:]))
         to = self._sessions.get(frame[1:HEADER_BYTES])
+        if to is not None and kind == _MAIL and not to.takes_mail:
+            return self.absent(sender.endpoint_id, to.endpoint_id, kind)
         if to is None:
             return Elsewhere(EndpointId(frame[1:HEADER_BYTES]), exchanged)
         self._count(kind, size)
@@ -205,6 +212,8 @@ class Hub:
     def deliver(self, receiver: EndpointId, frame: bytes) -> Deliver | None:
         """A frame from another node, as the receiver is to get it; None when the receiver is not here any more."""
         to = self._sessions.get(receiver.key)
+        if to is not None and frame[:1] == bytes([_MAIL]) and not to.takes_mail:
+            return None
         if to is None or not HEADER_BYTES <= len(frame) <= HEADER_BYTES + RELAY_FRAME:
             return None
         self._count(frame[0], len(frame))
@@ -228,7 +237,7 @@ class Hub:
 
     def _check(self, sender: Session, kind: int, size: int, now: float) -> Refusal | None:
         """Why a frame goes nowhere, and one more for the counter of that."""
-        if kind == _MESSAGE:
+        if kind in _LETTERS:
             if not (
                 self._messages.take(sender.endpoint_id, 1, now)
                 and (sender.client is None or self._client_messages.take(sender.client, 1, now))

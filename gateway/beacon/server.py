@@ -104,6 +104,7 @@ class BeaconServer:
             offers=offers or ConfiguredOffers(policy=config.beacon.policy, relays=config.relay.enabled),
             charging=self._charging,
             fleet=self._fleet,
+            nameplates=self._stores.nameplates,
             is_ours=self._is_ours,
             access=access,
             known=lambda request: self.door.known(request),

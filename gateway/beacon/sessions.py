@@ -16,10 +16,15 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from gateway.beacon.hub import Deliver, Elsewhere, Refusal, Session
 from gateway.beacon.places import client_of, observed
-from gateway.beacon.stores import StoreUnavailable
+from gateway.beacon.rates import Rates
+from gateway.beacon.stores import Nameplate, StoreUnavailable
 from gateway.errors import GatewayError
 from gateway.limits import (
+    BEACON_BUCKETS,
+    BEACON_CLAIM_BURST,
+    BEACON_CLAIMS_PER_SECOND,
     BEACON_LOGIN_SECONDS,
+    BEACON_NAMEPLATE_SECONDS,
     BEACON_PING_AFTER,
     BEACON_SHUTDOWN_SECONDS,
     BEACON_SILENT_AFTER,
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from gateway.beacon.fleet import Fleet
     from gateway.beacon.hub import Hub
     from gateway.beacon.offers import Offers
+    from gateway.beacon.stores import Nameplates
     from gateway.beacon.topic_desk import TopicDesk
     from gateway.supervision import Supervisor
     from tunnels.identity import SecretKey
@@ -134,6 +140,7 @@ class Sessions:
         offers: Offers,
         charging: Charging,
         fleet: Fleet | None,
+        nameplates: Nameplates,
         is_ours: Callable[[str], bool],
         access: Callable[[EndpointId], bool],
         known: Callable[[web.Request], None],
@@ -148,6 +155,8 @@ class Sessions:
         self._offers = offers
         self._charging = charging
         self._fleet = fleet
+        self._nameplates = nameplates
+        self._claims = Rates(BEACON_CLAIMS_PER_SECOND, BEACON_CLAIM_BURST, bound=BEACON_BUCKETS)
         self._is_ours = is_ours
         self._access = access
         self._known = known
@@ -256,9 +265,11 @@ class Sessions:
                 policy=self._offers.policy,
                 relays=self._offers.relays,
                 dials_back=self._offers.dialler is not None,
+                nameplates=True,
                 topics=RELAY_TOPICS,
             )
         )
+        connection.takes_mail = said.takes_mail
         replaced = self._hub.join(connection)
         if isinstance(replaced, Connection):
             replaced.close(
@@ -378,6 +389,8 @@ class Sessions:
                 connection.say(await self._topics.who(connection, said, self._now()))
             case frames.Redeem():
                 await self._redeem(connection, said.voucher)
+            case frames.Nameplate() | frames.Claim() | frames.Release():
+                await self._meet(connection, said)
 
     async def _who(self, texts: tuple[str, ...]) -> tuple[str, ...]:
         try:
@@ -392,6 +405,38 @@ class Sessions:
             except (StoreUnavailable, TimeoutError):
                 pass  # those that are here are an answer too
         return tuple(str(endpoint_id) for endpoint_id in ids if endpoint_id in here)
+
+    async def _meet(
+        self, connection: Connection, said: frames.Nameplate | frames.Claim | frames.Release
+    ) -> None:
+        try:
+            async with asyncio.timeout(BEACON_STORE_SECONDS):
+                match said:
+                    case frames.Nameplate():
+                        connection.say(await self._put_nameplate(connection, said.token))
+                    case frames.Claim():
+                        connection.say(await self._claim(connection, said))
+                    case frames.Release():
+                        await self._nameplates.release(said.number, connection.endpoint_id)
+        except (StoreUnavailable, TimeoutError):
+            connection.say(Refused(code="busy", reason="the database does not answer; try again later"))
+
+    async def _put_nameplate(self, connection: Connection, token: bytes) -> frames.Plated | Refused:
+        number = await self._nameplates.put(Nameplate(connection.endpoint_id, token))
+        if number is None:
+            return Refused(code="busy", reason="as many codes wait as may; cancel one, or try again later")
+        return frames.Plated(number=number, seconds=int(BEACON_NAMEPLATE_SECONDS))
+
+    async def _claim(self, connection: Connection, said: frames.Claim) -> frames.Claimed | Refused:
+        who = connection.client or connection.endpoint_id
+        if not self._claims.take(who, 1, self._now()):
+            return Refused(code="rate", reason="codes were looked for too often from there; wait a minute")
+        plate = await (self._nameplates.take if said.take else self._nameplates.look)(said.number)
+        if plate is None:
+            return frames.Claimed(found=False)
+        if not said.take:
+            return frames.Claimed(found=True, tag=frames.tag_of(plate.token))
+        return frames.Claimed(found=True, id=str(plate.owner), token=plate.token)
 
     def _dial_back(self, connection: Connection, asked: frames.DialBack) -> bool:
         dialler = self._offers.dialler
@@ -426,6 +471,7 @@ class Sessions:
                 elif now - session.heard > BEACON_PING_AFTER:
                     session.write(b"", _PING)
             self._hub.sweep(now)
+            self._claims.sweep(now)
             self._topics.sweep(now)
 
     @staticmethod

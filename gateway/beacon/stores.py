@@ -1,4 +1,5 @@
-"""What the nodes of a beacon share: records, who is where and in which topics, frames between nodes, accounts. The seams, and their values.
+"""What the nodes of a beacon share: records, who is where and in which topics, frames between nodes, accounts, the
+numbers of spoken codes. The seams, and their values.
 
 One node alone has all of it embedded (`embedded`); a fleet has it in Redis (`shared`). Every method may raise
 StoreUnavailable; the hub then serves whom it has, and says so in its readiness.
@@ -7,7 +8,7 @@ StoreUnavailable; the hub then serves whom it has, and says so in its readiness.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.errors import StoreUnavailable as StoreUnavailable
 
@@ -90,6 +91,30 @@ class Accounts(Protocol):
         """
 
 
+class Nameplate(NamedTuple):
+    """Who waits under a number, to be found by whoever has a spoken code."""
+
+    owner: EndpointId
+    token: bytes
+    """Told to whoever takes the nameplate, and to nobody else."""
+
+
+class Nameplates(Protocol):
+    """Numbers of spoken codes: few, and for `BEACON_NAMEPLATE_SECONDS` only."""
+
+    async def put(self, plate: Nameplate) -> int | None:
+        """A free number, as small as may be; None if the owner has as many as it may, or all are taken."""
+
+    async def look(self, number: int) -> Nameplate | None:
+        """Who waits under this number, and goes on waiting."""
+
+    async def take(self, number: int) -> Nameplate | None:
+        """Who waits there, and from now on no more: of two who take it at once, one gets it."""
+
+    async def release(self, number: int, owner: EndpointId) -> None:
+        """Its owner waits there no more; that of others stays."""
+
+
 class TopicMembers(Protocol):
     """Who is in which topic at any node; what is not said again within a while is forgotten."""
 
@@ -113,6 +138,7 @@ class Stores:
     """None for a node that is alone."""
     bus: Bus | None
     """None for a node that is alone."""
+    nameplates: Nameplates
     ready: Callable[[], Awaitable[None]]
     """Returns when the database answers; StoreUnavailable says why it does not."""
     close: Callable[[], Awaitable[None]]

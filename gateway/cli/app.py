@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "unexpose": "services",
     "services": "services",
     "contacts": "contacts",
+    "invite": "invites",
+    "invites": "invites",
     "ticket": "tickets",
     "join": "tickets",
     "topic": "topics",
@@ -63,6 +65,9 @@ Exit codes:
   3    the configuration is wrong
   4    the home directory is locked, full, read-only or corrupt
   5    no gateway runs on this home directory
+  10…  an invite is not taken: 10 damaged, 11 tampered, 12 expired, 13 used,
+       14 revoked, 15 not for you, 16 clock skew, 17 unknown, 18 newer,
+       19 not to be passed on; a code: 20 wrong, 21 unknown, 22 unsupported
   130  interrupted
 
 \b

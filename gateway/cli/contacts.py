@@ -56,6 +56,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
     if as_json:
         output.echo_json(reports)
     elif reports:
+        with_grants = any(report.granted for report in reports)
         with_paths = any(report.path_policy for report in reports)
         with_nicknames = any(map(_calls_itself, reports))
         rows = [
@@ -64,6 +65,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
                 r.endpoint_id,
                 _state(r),
                 *((r.path_policy,) if with_paths else ()),
+                *((", ".join(r.granted),) if with_grants else ()),
                 *((_calls_itself(r),) if with_nicknames else ()),
                 ", ".join(r.services),
                 ", ".join((*r.addresses, *map(output.relay, r.relays))),
@@ -75,6 +77,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
             "id",
             "tunnel",
             *(("paths",) if with_paths else ()),
+            *(("may use",) if with_grants else ()),
             *(("calls itself",) if with_nicknames else ()),
             "services",
             "addresses",

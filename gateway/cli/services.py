@@ -8,8 +8,10 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
+from gateway.cli.invites import tell_invite
 from gateway.config.settings import ServiceSettings
 from gateway.control.api import ExposeRequest
+from gateway.control.invites import InviteRequest
 from gateway.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--proxy-protocol", is_flag=True, help="Tell the target who calls, by PROXY protocol v2.")
 @click.option("--endpoint-header", is_flag=True, help="Tell an HTTP target who calls, in X-Overlay-Endpoint.")
 @click.option("--host-header", metavar="X", help="Send this Host to an HTTP target, such as localhost:3000.")
+@click.option("--invite", "with_invite", is_flag=True, help="Make an invite for it, too.")
 @output.json_option
 @pass_session
 def expose_command(
@@ -48,6 +51,7 @@ def expose_command(
     proxy_protocol: bool,
     endpoint_header: bool,
     host_header: str | None,
+    with_invite: bool,
     as_json: bool,
 ) -> None:
     """Offer TARGET to others as the service NAME, now and after each start.
@@ -69,17 +73,22 @@ def expose_command(
     except ValueError as error:
         raise UsageError(f"expose: {error}") from None
     report = session.client().expose(ExposeRequest(name=name, settings=settings))
+    invite = session.client().invite(InviteRequest(services=(report.name,))) if with_invite else None
     if as_json:
-        output.echo_json(report)
+        output.echo_json(report if invite is None else {"service": report, "invite": invite})
         return
     output.head(
         f"{report.name}: {report.settings.target} is offered as port {_port(report)} to {_who(report)}."
     )
     rows = [("name", report.host)]
     rows += [("opens as", report.url)] if report.url else []
-    rows += [("they run once", report.join)] if report.join else []
+    rows += [("they run once", report.join)] if report.join and invite is None else []
     rows += [("and then", report.use)] if report.use else []
+    rows += [("to invite", f"{session.command} invite --service {report.name}")] if invite is None else []
     output.pairs([*rows, ("undo", f"{session.command} unexpose {report.name}")])
+    if invite is not None:
+        tell_invite(session, invite)
+        return  # what there is to be said of who may use it is said
     for warning in report.warnings:
         output.warn(warning)
 
@@ -123,4 +132,6 @@ def _port(report: ServiceReport) -> str:
 def _who(report: ServiceReport) -> str:
     if report.settings.public:
         return "everybody"
-    return ", ".join(who if len(who) < 52 else f"{who[:8]}…" for who in report.settings.allow) or "nobody yet"
+    allowed = [who if len(who) < 52 else f"{who[:8]}…" for who in report.settings.allow]
+    allowed += [f"{who} (by invite)" for who in report.invited]
+    return ", ".join(allowed) or "nobody yet"

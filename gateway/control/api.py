@@ -16,6 +16,18 @@ from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec rea
 if TYPE_CHECKING:
     from gateway.control import zones
     from gateway.control.contacts import ImportReport, ImportRequest
+    from gateway.control.invites import (
+        CodeReport,
+        CodeRequest,
+        InviteReport,
+        InviteRequest,
+        InvitesReport,
+        RevokeReport,
+        SaidCodeReport,
+        SayCodeRequest,
+        TakeInviteReport,
+        TakeInviteRequest,
+    )
     from gateway.control.netcheck import NetcheckReport, NetcheckRequest
     from gateway.control.records import ExplainRequest, ExplanationReport, PublishedReport
     from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
@@ -130,6 +142,8 @@ class ServiceReport(Report, frozen=True, kw_only=True):
     """Where it was asked for: a section of gateway.toml, or `overlay expose`."""
     warnings: tuple[str, ...] = ()
     """Such as that nobody may use it yet, with the remedy."""
+    invited: tuple[str, ...] = ()
+    """Who may use it by an invite now: petnames, or the beginnings of ids."""
 
 
 class ContactReport(Report, frozen=True, kw_only=True):
@@ -148,6 +162,8 @@ class ContactReport(Report, frozen=True, kw_only=True):
     origin: Literal["configuration", "command"] = "command"
     path_policy: str = ""
     """Which paths may be used to it; empty when that was not said for it alone."""
+    granted: tuple[str, ...] = ()
+    """Services of ours that it may use by an invite now."""
     nickname: str = ""
     """What it calls itself, by its newest record."""
     nickname_before: str = ""
@@ -558,6 +574,30 @@ class Gateway(Protocol):
 
     async def join(self, request: JoinRequest) -> JoinReport:
         """Make a ticket's endpoint a contact, or only tell what that would do."""
+
+    async def invite(self, request: InviteRequest) -> InviteReport:
+        """Make an invite, or pass on one that we took; InviteError when that may not be."""
+
+    async def invites(self) -> InvitesReport:
+        """The invites that we made, and those that we took."""
+
+    async def revoke_invite(self, serial: str) -> RevokeReport:
+        """Take an invite back and end what it granted; `serial` may be its beginning."""
+
+    async def take_invite(self, request: TakeInviteRequest) -> TakeInviteReport:
+        """Take somebody's invite, or only tell what it says; InviteError when it is not good."""
+
+    async def offer_code(self, request: CodeRequest) -> CodeReport:
+        """Wait at a beacon with a spoken code, to pass an invite to who says it; InviteError when that cannot be."""
+
+    async def code(self, code: str) -> CodeReport:
+        """What became of a code of ours; waits some seconds for news while there is none."""
+
+    async def cancel_code(self, code: str) -> CodeReport:
+        """Wait with a code no more."""
+
+    async def say_code(self, request: SayCodeRequest) -> SaidCodeReport:
+        """Say somebody's code and get the invite it stands for; InviteError when there is none."""
 
     async def vouchers(self) -> tuple[VoucherReport, ...]:
         """The vouchers we hold."""

@@ -20,16 +20,25 @@ import gateway as package
 from gateway.control import api, zones
 from gateway.control.contacts import ImportReport
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
+from gateway.control.invites import (
+    CodeReport,
+    InviteReport,
+    InvitesReport,
+    RevokeReport,
+    SaidCodeReport,
+    TakeInviteReport,
+)
 from gateway.control.netcheck import NetcheckReport
 from gateway.control.records import ExplanationReport, PublishedReport
 from gateway.control.topics import TopicPeerReport, TopicReport
 from gateway.errors import GatewayError, NotRunning
-from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
+from gateway.limits import CODE_POLL_SECONDS, CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS, TAKE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.control.contacts import ImportRequest
+    from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, TakeInviteRequest
     from gateway.control.netcheck import NetcheckRequest
     from gateway.control.records import ExplainRequest
     from gateway.control.topics import JoinTopicRequest
@@ -96,6 +105,38 @@ class ControlClient:
     def join(self, request: api.JoinRequest) -> api.JoinReport:
         """See `Gateway.join`."""
         return self._call("POST", "/join", api.JoinReport, request)
+
+    def invite(self, request: InviteRequest) -> InviteReport:
+        """See `Gateway.invite`."""
+        return self._call("POST", "/invites", InviteReport, request)
+
+    def invites(self) -> InvitesReport:
+        """See `Gateway.invites`."""
+        return self._call("GET", "/invites", InvitesReport)
+
+    def revoke_invite(self, serial: str) -> RevokeReport:
+        """See `Gateway.revoke_invite`."""
+        return self._call("DELETE", f"/invites/{quote(serial, safe='')}", RevokeReport)
+
+    def take_invite(self, request: TakeInviteRequest) -> TakeInviteReport:
+        """See `Gateway.take_invite`."""
+        return self._call("POST", "/invites/take", TakeInviteReport, request, extra=TAKE_SECONDS)
+
+    def offer_code(self, request: CodeRequest) -> CodeReport:
+        """See `Gateway.offer_code`."""
+        return self._call("POST", "/codes", CodeReport, request)
+
+    def code(self, code: str) -> CodeReport:
+        """See `Gateway.code`."""
+        return self._call("GET", f"/codes/{quote(code, safe='')}", CodeReport, extra=CODE_POLL_SECONDS)
+
+    def cancel_code(self, code: str) -> CodeReport:
+        """See `Gateway.cancel_code`."""
+        return self._call("DELETE", f"/codes/{quote(code, safe='')}", CodeReport)
+
+    def say_code(self, request: SayCodeRequest) -> SaidCodeReport:
+        """See `Gateway.say_code`."""
+        return self._call("POST", "/codes/say", SaidCodeReport, request, extra=TAKE_SECONDS)
 
     def vouchers(self) -> tuple[api.VoucherReport, ...]:
         """See `Gateway.vouchers`."""

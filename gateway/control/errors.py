@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.dialing import DialError, Failure
 from gateway.errors import ChooseName, ConfigurationError, GatewayError, NotRunning, StateError, UsageError
+from gateway.invites.errors import ERRORS as INVITE_ERRORS
 
 _CHOOSE_NAME: Final = "choose-name"
 _CLASSES: Final[dict[str, tuple[type[GatewayError], int]]] = {
@@ -16,6 +17,7 @@ _CLASSES: Final[dict[str, tuple[type[GatewayError], int]]] = {
     "configuration": (ConfigurationError, 409),
     "state": (StateError, 507),
     "not-running": (NotRunning, 503),
+    **{kind.code: (kind, 409) for kind in INVITE_ERRORS},
     "failure": (GatewayError, 500),
 }
 """Code, class and HTTP status; a class stands before its bases."""
@@ -39,7 +41,8 @@ class ErrorReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str
     """The line for people."""
     code: str
-    """The kind, for machines: `usage`, `choose-name`, `configuration`, `state`, `failure`, `unknown-path`, or `dial-` and a Failure."""
+    """The kind, for machines: `usage`, `choose-name`, `configuration`, `state`, `failure`, `unknown-path`, `invite-…` and `code-…`
+    (`gateway.invites.errors`), or `dial-` and a Failure."""
     suggestion: str = ""
     """With `choose-name`: a name that is free."""
 

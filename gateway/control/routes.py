@@ -15,6 +15,7 @@ import gateway as package
 from gateway.control import api, zones
 from gateway.control.contacts import ImportRequest
 from gateway.control.errors import ErrorReply, reply_of
+from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, TakeInviteRequest
 from gateway.control.netcheck import NetcheckRequest
 from gateway.control.records import ExplainRequest
 from gateway.control.topics import JoinTopicRequest
@@ -78,6 +79,30 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
 
     async def join(request: web.Request) -> web.Response:
         return _answer(await gateway.join(await _body(request, api.JoinRequest)))
+
+    async def invite(request: web.Request) -> web.Response:
+        return _answer(await gateway.invite(await _body(request, InviteRequest)))
+
+    async def invites(request: web.Request) -> web.Response:
+        return _answer(await gateway.invites())
+
+    async def revoke_invite(request: web.Request) -> web.Response:
+        return _answer(await gateway.revoke_invite(request.match_info["serial"]))
+
+    async def take_invite(request: web.Request) -> web.Response:
+        return _answer(await gateway.take_invite(await _body(request, TakeInviteRequest)))
+
+    async def offer_code(request: web.Request) -> web.Response:
+        return _answer(await gateway.offer_code(await _body(request, CodeRequest)))
+
+    async def code(request: web.Request) -> web.Response:
+        return _answer(await gateway.code(request.match_info["code"]))
+
+    async def cancel_code(request: web.Request) -> web.Response:
+        return _answer(await gateway.cancel_code(request.match_info["code"]))
+
+    async def say_code(request: web.Request) -> web.Response:
+        return _answer(await gateway.say_code(await _body(request, SayCodeRequest)))
 
     async def vouchers(request: web.Request) -> web.Response:
         return _answer(await gateway.vouchers())
@@ -157,6 +182,14 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("GET", "/ticket", plain_ticket),
         ("POST", "/ticket", ticket),
         ("POST", "/join", join),
+        ("POST", "/invites", invite),
+        ("GET", "/invites", invites),
+        ("DELETE", "/invites/{serial}", revoke_invite),
+        ("POST", "/invites/take", take_invite),
+        ("POST", "/codes", offer_code),
+        ("GET", "/codes/{code}", code),
+        ("DELETE", "/codes/{code}", cancel_code),
+        ("POST", "/codes/say", say_code),
         ("GET", "/vouchers", vouchers),
         ("POST", "/vouchers", add_voucher),
         ("POST", "/ping", ping),

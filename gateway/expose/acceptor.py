@@ -7,7 +7,7 @@ is connected nothing more is read from the stream, so a caller can make us hold 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from gateway.stream_header import Answer, ListedService, Status
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
-    from gateway.expose.access import Contacts
+    from gateway.expose.access import Access, Contacts, Grants
     from gateway.expose.services import Service, ServiceBook
     from tunnels.identity import EndpointId
 
@@ -64,14 +64,21 @@ class Acceptor:
         spawn: Spawn,
         *,
         address_of: Callable[[EndpointId], IPv4Address | None] = lambda _: None,
+        grants: Grants | None = None,
+        redeem: Callable[[EndpointId, bytes], Awaitable[bytes]] | None = None,
         header_seconds: float = HEADER_SECONDS,
         connect_seconds: float = TARGET_CONNECT_SECONDS,
     ) -> None:
-        """`services` may be changed at any time; `address_of` is the loopback address that stands for a caller."""
+        """`services` may be changed at any time; `address_of` is the loopback address that stands for a caller.
+
+        `redeem` answers what a caller says about an invite (`gateway.invites.messages`), `grants` are what follows.
+        """
         self.services = services
         self.contacts = contacts
         self.spawn = spawn
         self.address_of = address_of
+        self.redeem = redeem
+        self._grants = grants
         self.greet: Callable[[EndpointId, Callable[[], None]], Greeting | None] | None = None
         """Takes over a caller's stream about topics, and calls back when it ends; None for nobody, or if it may not ask now."""
         self.header_seconds = header_seconds
@@ -113,8 +120,12 @@ class Acceptor:
         return [
             ListedService(s.name, s.first_port, s.last_port, s.protocols, s.public)
             for s in self.services
-            if may_use(s, caller, self.contacts).allowed
+            if self.access(s, caller).allowed
         ]
+
+    def access(self, service: Service | None, caller: EndpointId) -> Access:
+        """Whether the caller may use the service now."""
+        return may_use(service, caller, self.contacts, self._grants)
 
     def end_streams(self, matches: Callable[[EndpointId, Service], bool]) -> int:
         """Reset the streams of the callers and services that match; returns how many."""
@@ -126,9 +137,7 @@ class Acceptor:
     def recheck(self) -> int:
         """Reset the streams whose service is gone, or closed to their caller now; returns how many."""
         return self.end_streams(
-            lambda caller, service: (
-                not may_use(self.services.get(service.name), caller, self.contacts).allowed
-            )
+            lambda caller, service: not self.access(self.services.get(service.name), caller).allowed
         )
 
     def close(self) -> None:

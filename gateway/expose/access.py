@@ -31,6 +31,13 @@ class Contacts(Protocol):
         """Whether the endpoint is in the address book now."""
 
 
+class Grants(Protocol):
+    """What access needs to know of invites."""
+
+    def granted(self, caller: EndpointId, service: str) -> bool:
+        """Whether an invite lets the endpoint use the service now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Whether a caller may, and what to answer if not."""
@@ -45,8 +52,10 @@ class Access:
 _NO_SERVICE: Final = Answer(Status.NO_SERVICE, "there is no such service here, or not for you")
 
 
-def may_use(service: Service | None, caller: EndpointId, contacts: Contacts) -> Access:
-    """Whether `caller` may use `service`; None is a service that does not exist."""
+def may_use(
+    service: Service | None, caller: EndpointId, contacts: Contacts, grants: Grants | None = None
+) -> Access:
+    """Whether `caller` may use `service`; None is a service that does not exist. Without `grants` no invites count."""
     known = contacts.is_contact(caller)
     if service is None:
         told = (
@@ -54,6 +63,8 @@ def may_use(service: Service | None, caller: EndpointId, contacts: Contacts) -> 
         )
         return Access(False, "no such service", told)
     why = _permission(service, caller, contacts, known=known)
+    if why is None and grants is not None and grants.granted(caller, service.name):
+        why = "by an invite"
     if why is not None:
         return Access(True, why, _NO_SERVICE)
     if known:

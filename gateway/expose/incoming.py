@@ -13,13 +13,15 @@ import logging
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, assert_never
 
-from gateway.expose.access import may_use
 from gateway.expose.connecting import TargetError, connect_target, target_error
 from gateway.expose.proxy_protocol import proxy_header
 from gateway.expose.targets import IpTarget
 from gateway.flows.served import ServedFlow, connected_socket
 from gateway.http.connection import forward_fixed
 from gateway.http.rewriting import ENDPOINT_FIELD, HeaderRewrite, tell_endpoint
+from gateway.invites.errors import InviteError
+from gateway.invites.stream import WholeMessage
+from gateway.limits import REDEEM_SECONDS
 from gateway.splice import Splice, as_transport, reset
 from gateway.stream_header import Answer, HeaderError, Kind, RequestParser, Status, encode_services
 from resolver.names import ServiceProtocol
@@ -156,6 +158,8 @@ class Incoming(asyncio.Protocol):
                     service = self._find(request, ServiceProtocol.UDP)
                     if service is not None:
                         await self._serve_udp(service, request.port)
+                case Kind.REDEEM:
+                    await self._serve_redeem()
                 case Kind.TOPICS:
                     self._serve_topics()
                 case never:
@@ -172,7 +176,7 @@ class Incoming(asyncio.Protocol):
     def _find(self, request: Request, protocol: ServiceProtocol) -> Service | None:
         """The service that is meant, if the caller may use it; otherwise the stream is refused."""
         service = self._acceptor.services.find(request.name, request.port, protocol)
-        access = may_use(service, self.caller, self._acceptor.contacts)
+        access = self._acceptor.access(service, self.caller)
         if not access.allowed:
             _logger.info(
                 "%s may not use %s port %d/%s: %s",
@@ -216,6 +220,27 @@ class Incoming(asyncio.Protocol):
             self._transport, target.transport, from_first=self._parser.rest, from_second=target.early
         )
         self._joined.closed.add_done_callback(lambda _: self._end())
+
+    async def _serve_redeem(self) -> None:
+        redeem = self._acceptor.redeem
+        if redeem is None:
+            self._refuse(Answer(Status.BAD_REQUEST, "no invites are taken here"))
+            return
+        message = WholeMessage()
+        self._transport.set_protocol(message)
+        message.data_received(self._parser.rest)
+        self._transport.resume_reading()
+        try:
+            async with asyncio.timeout(REDEEM_SECONDS):
+                said = await message.whole
+        except (TimeoutError, InviteError) as error:
+            self._refuse(
+                Answer(Status.BAD_REQUEST, str(error) or "what was to be said of an invite did not come")
+            )
+            return
+        self._transport.write(_OK + await redeem(self.caller, said))
+        self._transport.close()
+        self._end()
 
     def _proxy_header(self, target: Held) -> bytes:
         source = self._acceptor.address_of(self.caller)

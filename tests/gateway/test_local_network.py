@@ -12,7 +12,7 @@ from gateway.answers.base import time_now
 from gateway.config.settings import LanSettings
 from gateway.local_network import LocalNetwork, links_of
 from tests.lab.dialer import Tasks
-from tests.lab.resolver_keys import key, packet
+from tests.lab.resolver_keys import key, local_packet
 from tests.lab.serving import until
 from tunnels.addresses import Address
 from tunnels.transports.interfaces import InterfaceNetwork
@@ -92,7 +92,7 @@ async def test_what_may_not_be_told_any_more_is_withdrawn():
     room = Room()
     room.network.changed()
     await room.network.start()
-    await room.network.source.publish(packet(1, signed_at=time_now()))
+    await room.network.source.publish(local_packet(1, signed_at=time_now()))
     room.network.changed()
     assert room.network.source._packet is not None
     room.may_tell = False
@@ -116,7 +116,7 @@ async def test_only_records_of_contacts_are_learned_without_being_asked_for():
     room = Room()
     await room.network.start()
     for number in (7, 8):
-        room.network.source._hear(packet(number, signed_at=time_now()).to_bytes(), None)
+        room.network.source._hear(local_packet(number, signed_at=time_now()).to_bytes(), None)
     assert [each.endpoint_id for each in room.learned] == [key(7).endpoint_id]
     assert len(room.network.source.heard()) == 2
     await room.close()

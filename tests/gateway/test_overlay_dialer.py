@@ -16,7 +16,7 @@ from gateway.splice import splice
 from gateway.stream_header import Answer, Status
 from resolver.names import OverlayName
 from tests.lab.serving import serving, tcp_server, udp_server, until
-from tests.lab.streams import ALICE, Recorder, take, tcp_pair
+from tests.lab.streams import ALICE, BOB, Recorder, take, tcp_pair
 from tunnels.errors import (
     ProtocolViolation,
     StreamReset,
@@ -401,3 +401,91 @@ async def test_an_alias_that_leads_nowhere_or_outside_is_not_followed(aliases, s
         with pytest.raises(DialError):
             await world.dialer.open_flow("www.alice.overlay", 80, print, print)
         assert not world.tunnel.opened
+
+
+# --- invites --------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_said_of_an_invite_reaches_its_issuer_and_the_answer_comes_back() -> None:
+    said = []
+
+    async def redeem(caller: object, message: bytes) -> bytes:
+        said.append((caller, message))
+        return len(b"granted").to_bytes(2) + b"granted"
+
+    async with serving(redeem=redeem) as world:
+        message = bytes(range(250)) * 20
+        assert await world.dialer.redeem(ALICE, len(message).to_bytes(2) + message) == b"granted"
+        assert said == [(BOB, message)]
+        await until(lambda: world.acceptor.status.streams == 0)
+
+
+async def test_an_endpoint_that_takes_no_invites_says_so() -> None:
+    async with serving() as world:
+        with pytest.raises(DialError, match="no invites are taken here"):
+            await world.dialer.redeem(ALICE, b"\0\1x")
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff" + bytes(100), b""])
+async def test_what_is_too_long_or_does_not_come_is_refused(
+    message: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.expose.incoming.REDEEM_SECONDS", 0.05)
+
+    async def redeem(*_: object) -> bytes:
+        raise AssertionError("nothing whole was said")
+
+    async with serving(redeem=redeem) as world:
+        with pytest.raises(DialError, match=r"at most|did not come"):
+            await world.dialer.redeem(ALICE, message)
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0\7gran", b"\xff\xff"])
+async def test_an_answer_that_is_cut_short_or_too_long_is_told(answer: bytes) -> None:
+    async def redeem(*_: object) -> bytes:
+        return answer
+
+    async with serving(redeem=redeem) as world:
+        with pytest.raises(DialError):
+            await world.dialer.redeem(ALICE, b"\0\1x")
+
+
+async def test_invites_are_redeemed_before_anything_else_is_asked() -> None:
+    asked = []
+
+    async def before(endpoint_id: object) -> None:
+        asked.append(endpoint_id)
+        if len(asked) > 3:
+            raise DialError(Failure.OFFLINE, "alice does not answer")
+
+    async with tcp_server() as port, udp_server() as (udp_port, _), serving() as world:
+        world.expose("web", str(port))
+        world.expose("game", str(udp_port), protocols=("udp",))
+        dialer = OverlayDialer(world.tunnel.open_transport, world.names.get, answer_seconds=5, before=before)
+        (await dialer.open_stream("web.alice.overlay", 80)).transport.abort()
+        (await dialer.open_flow("game.alice.overlay", udp_port, lambda _: None, lambda: None)).close()
+        await dialer.list_services(ALICE)
+        assert asked == [ALICE] * 3
+        with pytest.raises(DialError, match="does not answer"):
+            await dialer.open_stream("web.alice.overlay", 80)
+        dialer.close()
+
+
+async def test_a_grant_that_ends_resets_the_stream_that_uses_it() -> None:
+    class Grants:
+        names = ("web",)
+
+        def granted(self, caller: object, service: str) -> bool:
+            return service in self.names
+
+    grants = Grants()
+    async with tcp_server() as port, serving(grants=grants) as world:
+        world.expose("web", str(port), allow=())
+        opened = await world.dialer.open_stream("web.alice.overlay", 80)
+        seen = take(opened.transport)
+        assert world.acceptor.recheck() == 0
+        grants.names = ()
+        assert world.acceptor.recheck() == 1
+        await seen.ends()
+        with pytest.raises(DialError):
+            await world.dialer.open_stream("web.alice.overlay", 80)

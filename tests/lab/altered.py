@@ -4,12 +4,13 @@
 
 `open`, `port-restricted`, …: until it measures its network for the second time, it says that it is of that class
 (`tunnels.crossing.description.NetworkClass`), and it doubts what it knows within seconds. `slow-first`: a slow spray worked
-wherever it is.
+wherever it is. `clock+SECONDS`, `clock-SECONDS`: its machine's clock is wrong by so much.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tunnels.nat.report import NetworkReport
 
 SLOW_FIRST: Final = "slow-first"
+CLOCK: Final = "clock"
 DOUBTS: Final = 3.0
 """Seconds without a direct path, instead of a quarter of a minute."""
 
@@ -55,8 +57,15 @@ def _lie(network_class: NetworkClass) -> None:
     limits.NETWORK_CREDIBLE = DOUBTS  # type: ignore[misc]
 
 
+def _set_clock(seconds: float) -> None:
+    right = time.time  # noqa: TID251 - it is replaced
+    time.time = lambda: right() + seconds  # noqa: TID251
+
+
 def _alter(what: str) -> None:
-    if what == SLOW_FIRST:
+    if what.startswith(CLOCK):
+        _set_clock(float(what.removeprefix(CLOCK)))
+    elif what == SLOW_FIRST:
         History.worked = lambda *_: (slow_spray.STRATEGY.code,)  # type: ignore[method-assign]
     else:
         _lie(NetworkClass(what))

@@ -33,6 +33,7 @@ from gateway.dialing import DialError, Failure
 from gateway.errors import ChooseName, ConfigurationError, GatewayError, UsageError
 from gateway.topics.manifest import Manifest
 from tests.lab.control_zones import ALICE, ME, FakeZones
+from tests.lab.fake_invites import FakeInvites
 from tunnels.crossing.description import NetworkClass
 from tunnels.crossing.typical import typical
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.home import Home
 
 
-class FakeGateway(FakeZones):
+class FakeGateway(FakeInvites, FakeZones):
     """Implements `gateway.control.api.Gateway`; knows `alice`, who answers in 1.5 ms, and `bob`, who never does."""
 
     def __init__(self) -> None:

@@ -55,6 +55,14 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class MailReceived:
+    """Something of one who met us, or whom we met, by a spoken code."""
+
+    sender: EndpointId
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointAbsent:
     """What was sent to that endpoint could not be passed on: it is not connected to this beacon."""
 
@@ -66,10 +74,13 @@ RelayEvent = (
     | Welcomed
     | DatagramsReceived
     | MessageReceived
+    | MailReceived
     | EndpointAbsent
     | frames.Online
     | frames.Turn
     | frames.Dialled
+    | frames.Plated
+    | frames.Claimed
     | frames.TopicsKept
     | frames.IsIn
     | frames.Receipt
@@ -133,6 +144,10 @@ class RelayClient:
                 if len(body) > limits.RELAY_MESSAGE:
                     raise ProtocolViolation(f"the beacon sent a message of {len(body)} bytes")
                 return MessageReceived(endpoint_id, body)
+            case frames.FrameKind.MAIL:
+                if len(body) > limits.RELAY_MESSAGE:
+                    raise ProtocolViolation(f"the beacon sent mail of {len(body)} bytes")
+                return MailReceived(endpoint_id, body)
             case frames.FrameKind.ABSENT:
                 return EndpointAbsent(endpoint_id)
 

@@ -15,6 +15,7 @@ kind    name      body
 2       PATH      the same, for path messages: passed on before data, dropped after it
 3       MESSAGE   one sealed message (`tunnels.rendezvous`)
 4       ABSENT    from the beacon: one byte, the kind of a frame for that endpoint which is not here
+5       MAIL      between two that met by a spoken code: the token of its nameplate (16), and what they say
 ======  ========  ====================================================================================
 
 A text frame is one JSON object of `FromGateway` or `FromBeacon`, told apart by `type`. Bytes in it are base64, ids text.
@@ -22,6 +23,7 @@ A text frame is one JSON object of `FromGateway` or `FromBeacon`, told apart by 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Final
@@ -53,6 +55,7 @@ class FrameKind(IntEnum):
     PATH = 2
     MESSAGE = 3
     ABSENT = 4
+    MAIL = 5
 
 
 _KINDS: Final = frozenset(FrameKind)
@@ -127,6 +130,8 @@ class Hello(_Said, frozen=True, kw_only=True, tag="hello"):
     authority: Annotated[str, Meta(max_length=300)]
     """The host and port it believes to be connected to."""
     version: Annotated[str, Meta(max_length=40)] = ""
+    takes_mail: bool = False
+    """Whether it knows MAIL frames; to others none are passed on."""
 
 
 class Who(_Said, frozen=True, kw_only=True, tag="who"):
@@ -150,6 +155,26 @@ class DialBack(_Said, frozen=True, kw_only=True, tag="dial-back"):
 
     port: Annotated[int, Meta(ge=1, le=65535)]
     nonce: Annotated[bytes, Meta(min_length=12, max_length=12)]
+
+
+class Nameplate(_Said, frozen=True, kw_only=True, tag="nameplate"):
+    """Let somebody who has a spoken code find us by its number; who claims it learns our id and this token."""
+
+    token: Nonce
+
+
+class Claim(_Said, frozen=True, kw_only=True, tag="claim"):
+    """Who waits under this number?"""
+
+    number: Annotated[int, Meta(ge=1, le=limits.NAMEPLATES)]
+    take: bool
+    """Take it, so that nobody else does; else only tell whether it is there."""
+
+
+class Release(_Said, frozen=True, kw_only=True, tag="release"):
+    """We wait under this number no more; there is no answer."""
+
+    number: Annotated[int, Meta(ge=1, le=limits.NAMEPLATES)]
 
 
 class Topics(_Said, frozen=True, kw_only=True, tag="topics"):
@@ -212,6 +237,8 @@ class Welcome(_Said, frozen=True, kw_only=True, tag="welcome"):
     """Whether it relays datagrams, or only passes messages on."""
     dials_back: bool = False
     """Whether it may be asked to `DialBack`."""
+    nameplates: bool = False
+    """Whether it lets gateways meet by spoken codes."""
     topics: Count = 0
     """How many `Topics` it keeps for one gateway; a beacon that says 0 is not asked about any, and closes whoever does."""
 
@@ -232,6 +259,24 @@ class Dialled(_Said, frozen=True, kw_only=True, tag="dialled"):
     """What became of a `DialBack`."""
 
     sent: bool
+
+
+class Plated(_Said, frozen=True, kw_only=True, tag="plated"):
+    """The number of a `Nameplate`."""
+
+    number: Annotated[int, Meta(ge=1, le=limits.NAMEPLATES)]
+    seconds: Count
+    """How long it is kept."""
+
+
+class Claimed(_Said, frozen=True, kw_only=True, tag="claimed"):
+    """What is under a number; id and token only for who takes it."""
+
+    found: bool
+    tag: Annotated[bytes, Meta(max_length=16)] = b""
+    """For who only asks: the same at every node where it is the same nameplate (`tag_of`)."""
+    id: Annotated[str, Meta(max_length=ID_CHARACTERS)] = ""
+    token: Annotated[bytes, Meta(max_length=16)] = b""
 
 
 class TopicsKept(_Said, frozen=True, kw_only=True, tag="topics-kept"):
@@ -268,8 +313,26 @@ class Leaving(_Said, frozen=True, kw_only=True, tag="leaving"):
     seconds: float
 
 
-FromGateway = Hello | Who | Redeem | TurnPlease | DialBack | Topics | WhoIsIn
-FromBeacon = Challenge | Welcome | Online | Turn | Dialled | TopicsKept | IsIn | Receipt | Refused | Leaving
+def tag_of(token: bytes) -> bytes:
+    """What is told of a nameplate's token to those who did not take it."""
+    return hashlib.blake2b(token, digest_size=8, person=b"overlay plate 1").digest()
+
+
+FromGateway = Hello | Who | Redeem | TurnPlease | DialBack | Topics | WhoIsIn | Nameplate | Claim | Release
+FromBeacon = (
+    Challenge
+    | Welcome
+    | Online
+    | Turn
+    | Dialled
+    | TopicsKept
+    | IsIn
+    | Plated
+    | Claimed
+    | Receipt
+    | Refused
+    | Leaving
+)
 
 _from_gateway: Final[msgspec.json.Decoder[FromGateway]] = msgspec.json.Decoder(FromGateway)
 _from_beacon: Final[msgspec.json.Decoder[FromBeacon]] = msgspec.json.Decoder(FromBeacon)

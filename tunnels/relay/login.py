@@ -32,6 +32,7 @@ def hello(secret_key: SecretKey, challenge: Challenge, nonce: bytes, url: Beacon
         signature=secret_key.sign(signed),
         authority=url.authority,
         version=version,
+        takes_mail=True,
     )
 
 

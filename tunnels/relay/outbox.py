@@ -34,11 +34,11 @@ class Outbox:
         """A text frame, before all else; the caller asks one question at a time."""
         self._texts.append(text)
 
-    def add_message(self, endpoint_id: EndpointId, body: bytes) -> bool:
-        """A sealed message; False if it is too large."""
+    def add_message(self, endpoint_id: EndpointId, body: bytes, kind: FrameKind = FrameKind.MESSAGE) -> bool:
+        """A sealed message, or mail; False if it is too large."""
         if len(body) > limits.RELAY_MESSAGE:
             return False
-        self._add_urgent(frames.encode(FrameKind.MESSAGE, endpoint_id, body))
+        self._add_urgent(frames.encode(kind, endpoint_id, body))
         return True
 
     def add_urgent(self, endpoint_id: EndpointId, datagrams: Iterable[bytes]) -> None:

@@ -16,7 +16,7 @@ from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation, TunnelClosed, Unreachable
 from tunnels.relay import login
 from tunnels.relay.client import Challenged, RelayClient, Welcomed, one_line
-from tunnels.relay.frames import CONNECT_PATH, HEADER_BYTES, Refused, TurnPlease, encode_text
+from tunnels.relay.frames import CONNECT_PATH, HEADER_BYTES, FrameKind, Refused, TurnPlease, encode_text
 from tunnels.relay.liveness import Liveness
 from tunnels.relay.outbox import Outbox
 from tunnels.transports.pinned_tls import client_ssl
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.relay.client import RelayEvent
     from tunnels.relay.frames import (
+        Claimed,
         Dialled,
         FromGateway,
         IsIn,
         Online,
+        Plated,
         Receipt,
         TopicsKept,
         Turn,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
     Socket = aiohttp.ClientWebSocketResponse[Any]
 
-_Answer = TypeVar("_Answer", bound="Online | Turn | Dialled | TopicsKept | IsIn | Receipt")
+_Answer = TypeVar("_Answer", bound="Online | Turn | Dialled | TopicsKept | IsIn | Plated | Claimed | Receipt")
 
 _NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _ENDS: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
@@ -132,9 +134,9 @@ class BeaconConnection:
         self.used_at = self._loop.time()
         self._wake.set()
 
-    def send_message(self, endpoint_id: EndpointId, body: bytes) -> bool:
-        """The same for a sealed message; False if it is too large."""
-        fits = self._outbox.add_message(endpoint_id, body)
+    def send_message(self, endpoint_id: EndpointId, body: bytes, kind: FrameKind = FrameKind.MESSAGE) -> bool:
+        """The same for a sealed message, or mail; False if it is too large."""
+        fits = self._outbox.add_message(endpoint_id, body, kind)
         self.used_at = self._loop.time()
         self._wake.set()
         return fits

@@ -15,7 +15,7 @@ from tunnels.addresses import BeaconUrl, RelayAddress
 from tunnels.errors import Unreachable
 from tunnels.identity import EndpointId
 from tunnels.relay import frames
-from tunnels.relay.client import DatagramsReceived, EndpointAbsent, MessageReceived
+from tunnels.relay.client import DatagramsReceived, EndpointAbsent, MailReceived, MessageReceived
 from tunnels.relay.status import RelayState, RelayStatus
 from tunnels.transports.beacon_connections import BeaconConnections
 
@@ -55,6 +55,7 @@ class RelayTransport:
         self._connections = BeaconConnections(
             secret_key, on_event=self._received, on_state=on_state, spawn=spawn, proxy=proxy, version=version
         )
+        self._mail: dict[bytes, Callable[[EndpointId, bytes], None]] = {}  # ours to bound: one for each code
         self._written_as: OrderedDict[EndpointId, RelayAddress] = OrderedDict()  # the last way we wrote to it
 
     # --- which beacons --------------------------------------------------------------------------------------
@@ -191,6 +192,39 @@ class RelayTransport:
             )
         return connection
 
+    # --- meeting by spoken codes ----------------------------------------------------------------------------------
+
+    async def put_nameplate(self, token: bytes, beacon: BeaconUrl | None = None) -> frames.Plated:
+        """Wait to be found under a number. Unreachable as in `who`."""
+        return await self._asked(beacon).ask(frames.Nameplate(token=token), frames.Plated)
+
+    async def claim_nameplate(
+        self, number: int, *, take: bool, beacon: BeaconUrl | None = None
+    ) -> frames.Claimed:
+        """Who waits under a number, and no longer if we `take` it. Unreachable as in `who`."""
+        return await self._asked(beacon).ask(frames.Claim(number=number, take=take), frames.Claimed)
+
+    def release_nameplate(self, number: int, beacon: BeaconUrl) -> None:
+        """Wait under a number no more."""
+        connection = self._connections.get(beacon, may_connect=False)
+        if connection is not None:
+            connection.say(frames.Release(number=number))
+
+    def expect_mail(self, token: bytes, heard: Callable[[EndpointId, bytes], None]) -> None:
+        """Give `heard` what comes for this token, with its sender's id, until `heard_enough`."""
+        self._mail[token] = heard
+
+    def heard_enough(self, token: bytes) -> None:
+        """Drop what comes for this token."""
+        self._mail.pop(token, None)
+
+    def send_mail(self, endpoint_id: EndpointId, token: bytes, said: bytes, beacon: BeaconUrl) -> bool:
+        """Say something to whom we met; False as in `send`, or if it is too large."""
+        connection = self._connections.get(beacon)
+        return connection is not None and connection.send_message(
+            endpoint_id, token + said, frames.FrameKind.MAIL
+        )
+
     # --- what comes -------------------------------------------------------------------------------------------
 
     def _received(self, connection: BeaconConnection, event: RelayEvent) -> None:
@@ -201,6 +235,10 @@ class RelayTransport:
             case MessageReceived(sender, body):
                 connection.used_at = asyncio.get_running_loop().time()
                 self._on_message(sender, body, connection.url)
+            case MailReceived(sender, body):
+                heard = self._mail.get(body[: limits.NAMEPLATE_TOKEN])
+                if heard is not None:
+                    heard(sender, body[limits.NAMEPLATE_TOKEN :])
             case EndpointAbsent(endpoint_id):
                 self._on_absent(self._address_of(endpoint_id, connection))
             case _:  # an answer, which whoever asked gets

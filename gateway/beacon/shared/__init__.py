@@ -7,6 +7,7 @@ the stores. What must be atomic is a script that Redis runs.
 
 from __future__ import annotations
 
+import random
 import secrets
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ async def open_shared(
         from gateway.beacon.shared.accounts import RedisAccounts
         from gateway.beacon.shared.bus import RedisBus
         from gateway.beacon.shared.database import RedisDatabase
+        from gateway.beacon.shared.nameplates import RedisNameplates
         from gateway.beacon.shared.presence import RedisPresence
         from gateway.beacon.shared.records import RedisRecords
         from gateway.beacon.shared.topics import RedisTopics
@@ -61,6 +63,7 @@ async def open_shared(
         RedisAccounts(database, clock),
         presence,
         bus,
+        RedisNameplates(database, random.random),
         ready=database.check,
         close=close,
         topics=RedisTopics(database),

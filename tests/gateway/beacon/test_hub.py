@@ -16,13 +16,14 @@ from tunnels.limits import RELAY_FRAME, RELAY_MESSAGE
 from tunnels.relay.frames import FrameKind, decode, encode
 
 A, B, C = (key(n).endpoint_id for n in (1, 2, 3))
-SENT = [FrameKind.DATA, FrameKind.PATH, FrameKind.MESSAGE]
+SENT = [FrameKind.DATA, FrameKind.PATH, FrameKind.MESSAGE, FrameKind.MAIL]
 
 
 def hub_with(*ids: object, **settings: int) -> tuple[Hub, list[Session]]:
     hub = Hub(RelaySettings(**settings))
     sessions = [Session(i, f"192.0.2.{n}", 0.0) for n, i in enumerate(ids)]
     for session in sessions:
+        session.takes_mail = True
         hub.join(session)
     return hub, sessions
 
@@ -33,6 +34,15 @@ def test_a_frame_goes_to_its_receiver_with_the_senders_id_and_its_body_as_it_was
     outcome = hub.receive(a, encode(kind, B, b"sealed"), 0.0)
     assert outcome == Deliver(b, encode(kind, A, b"sealed"))
     assert hub.counters.frames[kind.name.lower()] == 1
+
+
+def test_a_gateway_that_does_not_know_mail_gets_none_and_its_sender_is_told() -> None:
+    hub, (a, b) = hub_with(A, B)
+    b.takes_mail = False
+    outcome = hub.receive(a, encode(FrameKind.MAIL, B, b"sealed"), 0.0)
+    assert outcome == Deliver(a, encode(FrameKind.ABSENT, B, bytes([FrameKind.MAIL])))
+    assert hub.deliver(B, encode(FrameKind.MAIL, A, b"from another node")) is None
+    assert isinstance(hub.receive(a, encode(FrameKind.MESSAGE, B, b"sealed"), 0.0), Deliver)
 
 
 def test_no_sender_can_write_anothers_id_into_a_frame() -> None:
@@ -79,11 +89,22 @@ def test_junk_is_refused_or_passed_on_and_nothing_else_happens(data: bytes) -> N
         encode(FrameKind.DATA, B, b""),
         encode(FrameKind.ABSENT, B, b"\x01"),
         b"\x00" + B.key + b"x",
-        b"\x05" + B.key + b"x",
+        b"\x06" + B.key + b"x",
         encode(FrameKind.DATA, B, bytes(RELAY_FRAME + 1)),
         encode(FrameKind.MESSAGE, B, bytes(RELAY_MESSAGE + 1)),
+        encode(FrameKind.MAIL, B, bytes(RELAY_MESSAGE + 1)),
     ],
-    ids=["empty", "kind", "no body", "absent", "kind 0", "kind 5", "large data", "large message"],
+    ids=[
+        "empty",
+        "kind",
+        "no body",
+        "absent",
+        "kind 0",
+        "kind 6",
+        "large data",
+        "large message",
+        "large mail",
+    ],
 )
 def test_what_a_gateway_never_sends_is_a_violation(frame: bytes) -> None:
     hub, (a, _) = hub_with(A, B)

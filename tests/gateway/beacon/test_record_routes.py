@@ -166,4 +166,4 @@ def broken_stores() -> Stores:
     async def close() -> None:
         """Nothing is open."""
 
-    return Stores(broken, broken, None, None, ready=broken.check, close=close)
+    return Stores(broken, broken, None, None, broken, ready=broken.check, close=close)

@@ -12,6 +12,7 @@ from gateway.beacon.embedded import open_embedded
 from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.server import wall_clock
 from gateway.beacon.settings import RelaySettings
+from gateway.limits import BEACON_CLAIM_BURST, BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from tests.lab.relay_clients import RelayClient
 from tests.lab.resolver_keys import key
 from tunnels.addresses import BeaconUrl
@@ -28,6 +29,63 @@ async def until(condition, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - whatever the condition is about
             await asyncio.sleep(0.01)
+
+
+# --- meeting by spoken codes ------------------------------------------------------------------------------------
+
+
+async def test_two_meet_at_a_number_and_talk_by_mail(world) -> None:
+    server = await world.beacon()
+    a, b, c = [await world.client(server, number) for number in (1, 2, 3)]
+    assert a.welcome.nameplates
+    token = bytes(range(16))
+    await a.say(frames.Nameplate(token=token))
+    plated = await a.hear()
+    assert plated.seconds == BEACON_NAMEPLATE_SECONDS
+    await b.say(frames.Claim(number=plated.number, take=False))
+    assert await b.hear() == frames.Claimed(found=True, tag=frames.tag_of(token))
+    await b.say(frames.Claim(number=plated.number, take=True))
+    assert await b.hear() == frames.Claimed(found=True, id=str(a.endpoint_id), token=token)
+    await c.say(frames.Claim(number=plated.number, take=True))
+    assert await c.hear() == frames.Claimed(found=False)
+    await b.send(FrameKind.MAIL, a.endpoint_id, token + b"hello")
+    assert await a.receive() == (FrameKind.MAIL, b.endpoint_id, token + b"hello")
+
+
+async def test_a_number_is_given_back_by_who_has_it(world) -> None:
+    server = await world.beacon()
+    a, b = await world.client(server, 1), await world.client(server, 2)
+    await a.say(frames.Nameplate(token=bytes(16)))
+    number = (await a.hear()).number
+    for client, found in ((b, True), (a, False)):
+        await client.say(frames.Release(number=number))
+        await client.say(frames.Claim(number=number, take=False))
+        assert (await client.hear()).found is found
+
+
+async def test_numbers_of_one_gateway_are_few_and_looks_for_those_of_others_too(world) -> None:
+    server = await world.beacon()
+    a = await world.client(server, 1)
+    for _ in range(BEACON_NAMEPLATES_PER_ENDPOINT):
+        await a.say(frames.Nameplate(token=bytes(16)))
+        assert isinstance(await a.hear(), frames.Plated)
+    await a.say(frames.Nameplate(token=bytes(16)))
+    assert (await a.hear()).code == "busy"
+    for number in range(1, BEACON_CLAIM_BURST + 1):
+        await a.say(frames.Claim(number=number, take=True))
+        assert isinstance(await a.hear(), frames.Claimed)
+    await a.say(frames.Claim(number=1, take=True))
+    refused = await a.hear()
+    assert (refused.code, "wait a minute" in refused.reason) == ("rate", True)
+
+
+@pytest.mark.parametrize(
+    "said", ['{"type":"claim","number":0,"take":true}', '{"type":"nameplate","token":"AA=="}']
+)
+async def test_numbers_and_tokens_that_cannot_be_end_the_connection(world, said: str) -> None:
+    client = await world.client(await world.beacon(), 1)
+    await client.socket.send_str(said)
+    assert await client.closed() == 1008
 
 
 # --- what works -----------------------------------------------------------------------------------------------

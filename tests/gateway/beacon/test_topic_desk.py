@@ -130,7 +130,14 @@ async def test_a_fleet_that_does_not_answer_leaves_those_of_this_node(world) -> 
     plain = await open_embedded(None, clock=wall_clock)
     world.finally_(plain.close)
     stores = Stores(
-        plain.records, plain.accounts, None, None, ready=plain.ready, close=plain.close, topics=shared
+        plain.records,
+        plain.accounts,
+        None,
+        None,
+        nameplates=plain.nameplates,
+        ready=plain.ready,
+        close=plain.close,
+        topics=shared,
     )
     server = await world.beacon(stores)
     a, b = await world.client(server, 1), await world.client(server, 2)

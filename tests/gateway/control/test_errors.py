@@ -7,6 +7,8 @@ import pytest
 from gateway.control.errors import ErrorReply, error_of, reply_of
 from gateway.dialing import DialError, Failure
 from gateway.errors import ConfigurationError, GatewayError, NotRunning, StateError, UsageError
+from gateway.invites.errors import ERRORS as INVITE_ERRORS
+from gateway.invites.errors import InviteError
 
 
 @pytest.mark.parametrize("kind", [GatewayError, UsageError, ConfigurationError, StateError, NotRunning])
@@ -16,6 +18,15 @@ def test_an_error_keeps_its_kind_and_its_text(kind: type[GatewayError]) -> None:
     assert type(back) is kind
     assert str(back) == "what: why; remedy"
     assert 400 <= status < 600
+
+
+@pytest.mark.parametrize("kind", INVITE_ERRORS)
+def test_each_reason_not_to_take_an_invite_has_its_own_word_and_exit_code(kind: type[InviteError]) -> None:
+    status, reply = reply_of(kind("what: why; remedy"))
+    assert (status, reply.code) == (409, kind.code)
+    assert type(error_of(reply)) is kind
+    same = [other for other in INVITE_ERRORS if kind.code == other.code or kind.exit_code == other.exit_code]
+    assert same == [kind]
 
 
 @pytest.mark.parametrize("failure", Failure)

@@ -28,6 +28,25 @@ def service(*allow: str, public: bool = False) -> Service:
     return Service("web", IpTarget("127.0.0.1", 8000, 8000), 80, 80, allow=allow, public=public)
 
 
+class Granted:
+    """Carol may use web by an invite."""
+
+    def granted(self, caller, name):
+        return (caller, name) == (CAROL, "web")
+
+
+def test_an_invite_lets_its_taker_use_what_it_names_and_nobody_else() -> None:
+    book = Book(alice=ALICE)
+    access = may_use(service(), CAROL, book, Granted())
+    assert (access.allowed, access.reason) == (True, "by an invite")
+    assert not may_use(service(), CAROL, book).allowed
+    assert not may_use(service(), ALICE, book, Granted()).allowed
+    assert may_use(service("alice"), ALICE, book, Granted()).allowed
+    other = Service("ssh", IpTarget("127.0.0.1", 22, 22), 22, 22)
+    assert may_use(other, CAROL, book, Granted()).refusal.status is Status.NO_SERVICE
+    assert not may_use(None, CAROL, book, Granted()).allowed
+
+
 @pytest.mark.parametrize(
     ("offer", "caller", "allowed"),
     [

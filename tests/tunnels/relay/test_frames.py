@@ -25,6 +25,7 @@ ID_TEXT = str(ID)
         (FrameKind.PATH, b"", "02" + ID.key.hex()),
         (FrameKind.MESSAGE, b"\0", "03" + ID.key.hex() + "00"),
         (FrameKind.ABSENT, b"\1", "04" + ID.key.hex() + "01"),
+        (FrameKind.MAIL, b"abc", "05" + ID.key.hex() + "616263"),
     ],
 )
 def test_a_frame_is_its_kind_an_id_and_a_body(kind: FrameKind, body: bytes, text: str) -> None:
@@ -38,7 +39,7 @@ def test_a_frame_that_is_too_short_is_a_violation(size: int) -> None:
         decode(encode(FrameKind.DATA, ID, b"")[:size])
 
 
-@pytest.mark.parametrize("kind", [0, 5, 0x7B, 255])
+@pytest.mark.parametrize("kind", [0, 6, 0x7B, 255])
 def test_an_unknown_kind_is_a_violation(kind: int) -> None:
     with pytest.raises(ProtocolViolation):
         decode(bytes([kind]) + ID.key + b"x")
