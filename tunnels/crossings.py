@@ -19,7 +19,7 @@ from tunnels.crossing import limits
 from tunnels.crossing.budget import Budget
 from tunnels.crossing.course import Attest, Course, Cramped, Do, Doubt, Release, Tell, View
 from tunnels.crossing.description import Description, Pair
-from tunnels.crossing.strategy import OWN, Ask, AskTcp, ConnectTcp, Shot
+from tunnels.crossing.strategy import OWN, Ask, AskTcp, ConnectTcp, Cost, Shot
 from tunnels.errors import ProtocolViolation, TunnelError, Unreachable
 from tunnels.nat import attested, stun
 from tunnels.own_network import OwnNetwork
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from ipaddress import IPv4Address, IPv6Address
 
+    from tunnels.addresses import PathAddress
     from tunnels.crossing.history import History
     from tunnels.dialer import Spawn
     from tunnels.driver import TunnelDriver
@@ -110,7 +111,7 @@ class Crossings:
         self._clock = clock
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
-        self._budget = Budget()
+        self._budget = Budget(self._measured)
         self._random = SystemRandom()
         self._connections: dict[TunnelDriver, _Connection] = {}
         self._questions: dict[bytes, _Question] = {}
@@ -214,7 +215,11 @@ class Crossings:
         if self._network.is_seen_elsewhere(observed):
             why = "the peer sees us where no server does"
             driver.paths.trace.add(now, "our network is measured again", why)
-            self._network.doubt(now)
+            self._doubt(now)
+
+    def _doubt(self, now: float) -> None:
+        """Have our network measured anew, once our router has room for that."""
+        self._network.doubt(now, rest=self._budget.wait(Cost(blind=limits.NETWORK_FLOWS), now))
 
     def told(self, driver: TunnelDriver, cross: Cross) -> None:
         """The peer says how an attempt stands at its end."""
@@ -275,6 +280,11 @@ class Crossings:
         return blake2b(str(endpoint_id).encode(), key=self._challenges, digest_size=size).digest()
 
     # --- our network ------------------------------------------------------------------------------------
+
+    def _measured(self) -> tuple[float, int]:
+        """When our network was measured last, and the mappings that this made."""
+        check = self._transport.network_check
+        return check.flows_at, check.flows
 
     @property
     def own(self) -> Description:
@@ -349,7 +359,7 @@ class Crossings:
                 case Cramped():
                     is_cramped = True
                 case Doubt():
-                    self._network.doubt(now)
+                    self._doubt(now)
         if connection.timer is not None:
             connection.timer.cancel()
             connection.timer = None
@@ -384,7 +394,8 @@ class Crossings:
             return
         match action:
             case Shot():
-                knock = connection.driver.paths.exchange.knock()
+                to: PathAddress = action.to if number == OWN else SocketAddress(number, action.to)
+                knock = connection.driver.paths.exchange.knock(to, time.monotonic())
                 if knock:
                     self._send(number, knock, action.to, action.ttl)
             case Ask():

@@ -189,6 +189,9 @@ that come at once are served as contacts are."""
 MAX_OUTSTANDING_PINGS: Final = 512
 """Pings remembered for their pongs: `PING_LOST_AFTER` at `PINGS_PER_SECOND`."""
 
+MAX_OUTSTANDING_KNOCKS: Final = 1024
+"""Knocks remembered for their pongs, of one connection: two seconds of the most that are sent, longer than a round trip."""
+
 SUSPECT_PING_EVERY: Final = 0.5
 """Seconds between pings of all paths while QUIC hears nothing and somebody waits: how long a healed path stays
 unnoticed at most."""
@@ -572,17 +575,18 @@ PROBE_GIVE_UP: Final = 3.0
 """Seconds without any answer at which UDP counts as blocked, as in Tailscale's netcheck."""
 
 PROBE_DATAGRAMS: Final = 40
-"""Datagrams that a measurement sends in one family at most. Without losses it sends 27 or fewer, as some STUN servers answer
-30 at once and ten a second."""
+"""Datagrams that a measurement sends in one family at most. Without losses it sends 23 or fewer, as some STUN servers answer
+30 at once and ten a second; our router has to remember 16 flows for it, 14 where it is symmetric, and three of the trace."""
 
 HAIRPIN_TTL: Final = 6
 """Routers that a datagram to our own outside address may pass: up to a provider's NAT, and not to anybody else whose
 address a server that lies gave us."""
 
-TRACE_WAVE: Final = 5
+TRACE_WAVE: Final = 4
 TRACE_MOST: Final = 8
-"""Routers on the way to a STUN server that are asked for at once, and in all: a provider's NAT is among the first few. Each
-costs a socket and at most two datagrams, of which only those reach the server that pass more routers than there are."""
+"""Routers on the way to a STUN server that are asked for at first, and in all: a provider's NAT is among the first few, and most
+homes have none. Each costs a socket, room for one more flow in our router, and at most two datagrams, of which only those reach
+the server that pass more routers than there are."""
 
 TRACE_WAIT: Final = 0.2
 """Seconds that a router near us takes to say that it let a datagram die, at most; all waves together take four of them."""

@@ -64,6 +64,9 @@ class NetworkCheck:
         self._waiting = asyncio.Lock()
         self._lifetimes: dict[int, Lifetime] = {}
         """Of this network, by IP version; empty until somebody wants to know."""
+        self.flows = 0
+        """How many our router had to remember for the last measurement over IPv4, at `flows_at`."""
+        self.flows_at = -inf
 
     def network_changed(self) -> None:
         """What was measured is of another network."""
@@ -153,6 +156,7 @@ class NetworkCheck:
         trace = Trace(next(iter(bursts[4].servers), None), chance=os.urandom)
         await asyncio.gather(self._run(bursts[4], nat64), self._run(bursts[6], None), self._run(trace, nat64))
         now = time.monotonic()
+        self.flows, self.flows_at = bursts[4].flows + trace.flows, now
         return NetworkReport(
             ipv4=self._family(bursts[4], 4, trace),
             ipv6=self._family(bursts[6], 6),

@@ -37,7 +37,9 @@ class OwnNetwork:
         self._loop = asyncio.get_running_loop()
         self._report: NetworkReport | None = None
         self._is_small = False
-        """Whether the router was seen to run out of room for mappings."""
+        """Whether the router was seen to run out of room for mappings, since we are here."""
+        self._small: dict[bytes, None] = {}
+        """Labels of networks where that was seen, the latest last."""
         self._was_contradicted = False
         """Whether a peer saw us where no server does, since we are in this network."""
         self._is_measuring = False
@@ -62,14 +64,20 @@ class OwnNetwork:
         is_mapped = (
             mapping is not None and mapping.external is not None and mapping.verdict is Verdict.VERIFIED
         )
+        label = self._here
         return describe(
             self._report,
             is_mapped=is_mapped,
-            network=b"" if self._report is None else self._label(self._report),
-            is_small=self._is_small,
+            network=label,
+            is_small=self._is_small or label in self._small,
             challenge=challenge,
             attester=servers[0] if servers and self._transport.home_id is not None else None,
         )
+
+    @property
+    def _here(self) -> bytes:
+        """The label of this network; empty while nothing is known of it."""
+        return b"" if self._report is None else self._label(self._report)
 
     def _label(self, report: NetworkReport) -> bytes:
         """The same whenever we are here, and nothing that others could make anything of."""
@@ -86,8 +94,13 @@ class OwnNetwork:
         self.measure_soon()
 
     def cramped(self) -> None:
-        """The router has no room for more: small attempts only, while we are here."""
+        """The router has no room for more: small attempts only, while we are here and whenever we are again."""
         self._is_small = True
+        if label := self._here:
+            self._small.pop(label, None)
+            self._small[label] = None
+            if len(self._small) > limits.SMALL_NETWORKS:
+                del self._small[next(iter(self._small))]
         self._on_change()
 
     def is_seen_elsewhere(self, observed: Iterable[Address]) -> bool:
@@ -97,11 +110,11 @@ class OwnNetwork:
         self._was_contradicted = is_contradicted(self._report, list(observed))
         return self._was_contradicted
 
-    def doubt(self, now: float) -> None:
-        """Measure anew as soon as what is known is a while old."""
+    def doubt(self, now: float, *, rest: float = 0.0) -> None:
+        """Measure anew as soon as what is known is a while old, and after these seconds at the earliest."""
         if self._timer is None and not self._closed:
             age = inf if self._report is None else now - self._report.measured_at
-            wait = max(0.0, limits.NETWORK_CREDIBLE - age)
+            wait = max(rest, limits.NETWORK_CREDIBLE - age)
             self._timer = self._loop.call_later(wait, self._measure_anew)
 
     def _measure_anew(self) -> None:

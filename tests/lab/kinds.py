@@ -146,6 +146,21 @@ MORE_KINDS: Final = _by_name(
         _simulated(replace(SYMMETRIC_RANDOM, room=ROOM)),
     ),
     Kind(
+        "symmetric-random-small-evicting",
+        "symmetric-random, with room for 100 flows: the idlest goes",
+        _simulated(replace(SYMMETRIC_RANDOM, room=ROOM, evicts=True)),
+    ),
+    Kind(
+        "symmetric-sequential-small",
+        "symmetric-sequential, with room for 100 flows: new ones are refused",
+        _simulated(replace(SYMMETRIC_SEQUENTIAL, room=ROOM)),
+    ),
+    Kind(
+        "symmetric-sequential-small-evicting",
+        "symmetric-sequential, with room for 100 flows: the idlest goes",
+        _simulated(replace(SYMMETRIC_SEQUENTIAL, room=ROOM, evicts=True)),
+    ),
+    Kind(
         "hairpinning",
         "port-restricted, its machines reach each other by their outside addresses",
         _simulated(replace(PORT_RESTRICTED, hairpins=True)),

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +159,7 @@ class World:
             extra_sockets=self.extras,
             send_one=lambda datagram, to, ttl=None: self.sent.append(Sent(0, datagram, to, ttl)),
             gatherer=SimpleNamespace(servers=(SERVER,)),
-            network_check=SimpleNamespace(report=self._measure),
+            network_check=SimpleNamespace(report=self._measure, flows=0, flows_at=-inf),
             mapping=lambda _: None,
             home_id=HOME_KEY.endpoint_id,
             outside_home=None,
@@ -414,6 +415,20 @@ async def test_a_network_that_is_doubted_is_measured_again_once_the_report_is_a_
     for _ in range(5):
         do(peer, Doubt())
     world.clock.run(limits.NETWORK_CREDIBLE - 1)
+    await asyncio.gather(*world.tasks)
+    assert world.measured == 1
+    world.clock.run(2)
+    await asyncio.gather(*world.tasks)
+    assert world.measured == 2
+
+
+async def test_our_network_is_measured_again_only_where_our_router_has_room_for_it(world):
+    await world.is_in(SEQUENTIAL)
+    world.clock.run(limits.NETWORK_CREDIBLE)
+    check = world.transport.network_check
+    check.flows, check.flows_at = limits.CROSSING_BLIND, world.clock.now
+    do(Mallory(world), Doubt())
+    world.clock.run(limits.CROSSING_MAPPING_SECONDS - 1)
     await asyncio.gather(*world.tasks)
     assert world.measured == 1
     world.clock.run(2)

@@ -99,6 +99,13 @@ async def test_both_kinds_of_sockets_are_told_of(checked):
     assert checked.gathered.refreshed == 1
 
 
+async def test_it_tells_how_many_flows_our_router_had_to_remember_for_it(checked):
+    assert checked.check.flows == 0
+    report = await checked.check.report()
+    assert checked.check.flows_at == report.measured_at
+    assert checked.check.flows == 14 + limits.TRACE_WAVE - 1
+
+
 async def test_the_routers_on_the_way_tell_how_many_nats_there_are(checked):
     assert (await checked.check.report()).ipv4.behavior.levels == Levels(1)
     checked.way = [IPv4Address("192.168.1.1"), IPv4Address("100.64.0.1"), IPv4Address("62.1.1.1")]

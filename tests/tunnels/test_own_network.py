@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tunnels.addresses import Address
+from tunnels.crossing import limits
 from tunnels.crossing.description import NetworkClass
 from tunnels.errors import Unreachable
 from tunnels.nat.behavior import Behavior, Filtering, Mapping
@@ -135,6 +136,22 @@ async def test_a_router_without_room_is_remembered_while_we_are_there(host):
     assert not host.network.describe().is_small
 
 
+async def test_a_network_whose_router_had_no_room_is_known_again_and_so_are_some_others(host):
+    for number in range(limits.SMALL_NETWORKS + 1):
+        host.report = report_of(replace(CONE, external_ips=(IP + number,)))
+        host.network.changed()
+        await host.settle()
+        assert not host.network.describe().is_small
+        host.network.cramped()
+    found = []
+    for number in range(limits.SMALL_NETWORKS + 1):
+        host.report = report_of(replace(CONE, external_ips=(IP + number,)))
+        host.network.changed()
+        await host.settle()
+        found.append(host.network.describe().is_small)
+    assert found == [False] + [True] * limits.SMALL_NETWORKS, "the one that was seen longest ago is forgotten"
+
+
 async def test_a_peer_that_sees_us_elsewhere_is_believed_once_in_each_network(host):
     elsewhere = [Address(IP, 4000)]
     assert not host.network.is_seen_elsewhere(elsewhere)  # nothing was measured
@@ -152,6 +169,15 @@ async def test_a_doubted_network_is_measured_once_however_many_doubt_it(host):
     for _ in range(5):
         host.network.doubt(1e9)  # what is known is old
     await asyncio.sleep(0.01)
+    await host.settle()
+    assert host.measured == 1
+
+
+async def test_a_doubted_network_is_not_measured_before_there_is_room_for_that(host):
+    host.network.doubt(1e9, rest=0.05)
+    await asyncio.sleep(0.01)
+    assert host.measured == 0
+    await asyncio.sleep(0.06)
     await host.settle()
     assert host.measured == 1
 

@@ -51,7 +51,7 @@ class Terms:
     at_once: int = 0
     """More knocks, at the very beginning."""
     step: int | None = None
-    """Sockets to open before it is seen whether the router has room for more; None: all of them."""
+    """Sockets to open, beyond the first ones, before it is seen whether the router has room for more; None: there are no more."""
     is_early: bool = False
     """Whether knocks may begin while sockets are still being opened: worth it where they are many."""
 
@@ -172,8 +172,8 @@ class Waiting(Attempt):
         self._pacer: Pacer | None = None
         self._next = 1
         self._opened = 0
-        self._most = terms.sockets
-        self._may_open = terms.sockets if terms.step is None else min(limits.SMALL_SOCKETS, terms.sockets)
+        self._may_open = min(blind_of(terms), terms.sockets if setting.room is None else setting.room)
+        self._most = self._may_open if terms.step is None else terms.sockets
         self._again: deque[_Open] = deque()
         """In the order in which they are due."""
         self._opens_at = self._ends_at = inf
@@ -280,11 +280,12 @@ class Waiting(Attempt):
             self._may_open = min(self._may_open + self._terms.step, self._most)
 
     def _give_up(self, count: int, *, are_oldest: bool) -> None:
-        """Those that there was no room for are not used again, so that our router forgets the others of them, too."""
+        """Those that there was no room for are not used again, nor as many before them: others in the home need some, too."""
         self.is_cramped = True
         self._canary = None
         sockets = sorted(opener.socket for opener in self._again)
-        given_up = set(sockets[:count] if are_oldest else sockets[-count:])
+        left = max(len(sockets) - 2 * count, limits.SMALL_SOCKETS)
+        given_up = set(sockets[:-left] if are_oldest else sockets[left:])
         self._again = deque(opener for opener in self._again if opener.socket not in given_up)
 
     def _opener_due(self) -> float:
@@ -330,7 +331,9 @@ class Knocking(Attempt):
         """The next one last."""
         self._made = 0
         self._look_at = limits.KNOCKS_LOOK
-        looks = _looks_of_knocks(terms)
+        self._unseen_most = 0
+        """How many may have been made before the look that is under way says something."""
+        looks = looks_of_knocks(terms)
         self._canary = Canary(setting.servers[0], 1, looks) if setting.servers and looks else None
 
     def begin(self, now: float) -> None:
@@ -368,7 +371,7 @@ class Knocking(Attempt):
             return
         if self.ready is None:
             self._say_where(now)
-        if self._pacer is not None and self._places:
+        if self._pacer is not None and self._places and self._may_knock:
             self._knock(self._pacer.take(now))
             if not self._places:
                 self._ends_at = min(self._ends_at, now + linger(self.setting))
@@ -378,8 +381,13 @@ class Knocking(Attempt):
             self.is_over, self.due = True, inf
             return
         asks = min(self._asks_until, self._sampling.due) if self.ready is None else inf
-        knocks = self._pacer.due if self._pacer is not None and self._places else inf
+        knocks = self._pacer.due if self._pacer is not None and self._places and self._may_knock else inf
         self.due = min(self._ends_at, asks, knocks, inf if self._canary is None else self._canary.due)
+
+    @property
+    def _may_knock(self) -> bool:
+        """Not where it is due to be seen whether there is room for more, and that is not known of those before."""
+        return self._canary is None or not self._canary.is_looking or self._made < self._unseen_most
 
     def _watch(self, canary: Canary, now: float) -> None:
         """Many routers remember each place that we knock at: once ours is full, leave it in peace."""
@@ -393,6 +401,7 @@ class Knocking(Attempt):
             self._ends_at = min(self._ends_at, now + linger(self.setting))
         elif self._made >= self._look_at and not canary.is_blind:
             self._look_at += self._look_at
+            self._unseen_most = unseen_most(self._made)
             self.do(*canary.look(now))
 
     def _say_where(self, now: float) -> None:
@@ -412,8 +421,15 @@ class Knocking(Attempt):
 
 
 def rounds(terms: Terms) -> int:
-    """How often each opener is sent at most."""
+    """How often each opener is sent at most: again only if all may take as long as a NAT remembers it."""
+    if terms.seconds < limits.NAT_FORGETS / 2:
+        return 1
     return 1 + int(terms.seconds // limits.GUESS_OPENERS_EVERY)
+
+
+def blind_of(terms: Terms) -> int:
+    """Sockets that are opened before it is seen whether there is room."""
+    return terms.sockets if terms.step is None else min(limits.SMALL_SOCKETS, terms.sockets)
 
 
 def most_sockets(terms: Terms, *, keeps_parity: bool) -> int:
@@ -428,9 +444,14 @@ def looks_of(terms: Terms) -> int:
     return 1 + ceil(max(0, terms.sockets - limits.SMALL_SOCKETS) / terms.step)
 
 
-def _looks_of_knocks(terms: Terms) -> int:
-    """The same, at the other end."""
-    return limits.KNOCKS_LOOKS if terms.step is not None else 0
+def unseen_most(made: int) -> int:
+    """How many mappings there may be before it is known whether our router had room for those that there are."""
+    return made + max(limits.KNOCKS_LOOK, made // 2)
+
+
+def looks_of_knocks(terms: Terms) -> int:
+    """The same, at the other end: after so many knocks, twice as many, and so on."""
+    return (terms.knocks // limits.KNOCKS_LOOK).bit_length()
 
 
 def _keeps_parity(network: Description) -> bool:
@@ -447,7 +468,7 @@ def cost_of(pair: Pair, terms: Terms) -> Cost:
     )
     if not is_ours_to_wait(pair):
         at_once = ceil(terms.per_second * limits.CROSSING_MAPPING_SECONDS) + terms.at_once + terms.burst
-        looks = _looks_of_knocks(terms)
+        looks = looks_of_knocks(terms)
         return Cost(
             datagrams=terms.knocks + ASKED * limits.SAMPLING_SENDS + Canary.questions(looks),
             sockets=Canary.sockets(looks),
@@ -460,6 +481,7 @@ def cost_of(pair: Pair, terms: Terms) -> Cost:
         datagrams=terms.sockets * rounds(terms) + Canary.questions(looks),
         sockets=most_sockets(terms, keeps_parity=_keeps_parity(pair.mine)) + Canary.sockets(looks),
         mappings=terms.sockets + Canary.sockets(looks),
+        blind=blind_of(terms),
         seconds=seconds,
         guesses=True,
     )

@@ -74,6 +74,11 @@ class Canary:
         return bool(self._asked)
 
     @property
+    def is_looking(self) -> bool:
+        """Whether answers are waited for that tell whether there is room."""
+        return self.is_asking and bool(self._homes)
+
+    @property
     def is_blind(self) -> bool:
         """Whether the server does not answer even where there is room, or all looks are done."""
         return not self.is_asking and not (self._fresh and any(old in self._homes for old in self._old))

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels.crossing import limits
-from tunnels.crossing.birthday import linger
+from tunnels.crossing.birthday import linger, unseen_most
 from tunnels.crossing.canary import Canary
 from tunnels.crossing.strategy import Attempt, Cost, Pacer, Setting, Shot
 
@@ -29,7 +29,9 @@ class Combining(Attempt):
         """The next one last."""
         self._made = 0
         self._mappings = mappings
-        self._look_at = limits.COMBINATIONS_LOOK
+        self._look_at = limits.KNOCKS_LOOK
+        self._unseen_most = 0
+        """How many may have been made before the look that is under way says something."""
         self._pacer: Pacer | None = None
         self._ends_at = inf
         looks = looks_of(mappings)
@@ -42,11 +44,13 @@ class Combining(Attempt):
             self.do(*self._canary.begin(now))
         self.handle_timer(now)
 
-    def start(self, plan: Iterable[Shot], now: float) -> None:
-        """From now on, in that order."""
-        self._plan = list(plan)[::-1]
-        self._pacer = Pacer(limits.COMBINATIONS_PER_SECOND, limits.COMBINATIONS_BURST, now)
-        self._ends_at = now + len(self._plan) / limits.COMBINATIONS_PER_SECOND + linger(self.setting)
+    def start(self, plan: Iterable[Shot], now: float, *, to_come: int = 0) -> None:
+        """From now on, in that order, or after what is left of an earlier plan; so many more are waited for."""
+        self._plan = list(plan)[::-1] + self._plan
+        if self._pacer is None:
+            self._pacer = Pacer(limits.COMBINATIONS_FIRST_PER_SECOND, limits.COMBINATIONS_BURST, now)
+        left = len(self._plan) + to_come
+        self._ends_at = now + left / limits.COMBINATIONS_PER_SECOND + linger(self.setting)
         self.handle_timer(now)
 
     def seen(self, socket: int, server: Address, address: Address, now: float) -> None:
@@ -62,17 +66,26 @@ class Combining(Attempt):
         if now >= self._ends_at:
             self.is_over, self.due = True, inf
             return
-        if self._pacer is not None and self._plan:
+        if self._pacer is not None and self._plan and self._may_try:
+            was_first = self._made < limits.COMBINATIONS_FIRST
             for _ in range(min(self._pacer.take(now), len(self._plan))):
                 self.do(self._plan.pop())
                 self._made += 1
+            if was_first and self._made >= limits.COMBINATIONS_FIRST:
+                gap = 1 / limits.COMBINATIONS_PER_SECOND
+                self._pacer = Pacer(limits.COMBINATIONS_PER_SECOND, limits.COMBINATIONS_BURST, now + gap)
         if self._canary is not None:
             self._watch(self._canary, now)
         self.due = min(
             self._ends_at,
-            self._pacer.due if self._pacer is not None and self._plan else inf,
+            self._pacer.due if self._pacer is not None and self._plan and self._may_try else inf,
             self._canary.due if self._canary is not None else inf,
         )
+
+    @property
+    def _may_try(self) -> bool:
+        """Not where it is due to be seen whether there is room for more, and that is not known of those before."""
+        return self._canary is None or not self._canary.is_looking or self._made < self._unseen_most
 
     def _watch(self, canary: Canary, now: float) -> None:
         """Once our router is full, leave it in peace; what was sent may still arrive."""
@@ -85,13 +98,15 @@ class Combining(Attempt):
             self._canary = None
             self._ends_at = min(self._ends_at, now + linger(self.setting))
         elif self._look_at <= self._made <= self._mappings and not canary.is_blind:
-            self._look_at += limits.COMBINATIONS_LOOK
+            self._look_at += min(self._look_at, limits.COMBINATIONS_LOOK)
+            self._unseen_most = unseen_most(self._made)
             self.do(*canary.look(now))
 
 
 def looks_of(mappings: int) -> int:
-    """How often it is seen whether there is room, for so many mappings."""
-    return mappings // limits.COMBINATIONS_LOOK
+    """How often it is seen whether there is room, for so many mappings: soon at first, then each time for as many as there are."""
+    few = min(mappings, limits.COMBINATIONS_LOOK) // limits.KNOCKS_LOOK
+    return few.bit_length() + max(0, mappings - limits.COMBINATIONS_LOOK) // limits.COMBINATIONS_LOOK
 
 
 def cost_of(sockets: int, datagrams: int, mappings: int, *, prepares: float = 0.0) -> Cost:

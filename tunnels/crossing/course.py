@@ -32,7 +32,7 @@ from msgspec import Meta
 from tunnels import limits as tunnel_limits
 from tunnels.bucket import Bucket
 from tunnels.crossing import limits
-from tunnels.crossing.description import Pair
+from tunnels.crossing.description import NetworkClass, Pair
 from tunnels.crossing.ladder import ladder, taken_for
 from tunnels.crossing.proofs import OwnProof, PeerProof
 from tunnels.crossing.registry import LATER, STRATEGIES
@@ -323,8 +323,11 @@ class Course:
     def attested(self, attestation: bytes, now: float) -> None:
         """Our outside ip is attested for the peer."""
         self._own_proof.attested(attestation, now)
-        if self._run is not None:
-            self._tell(self._run, now)
+        run = self._run
+        if run is not None:
+            self._collect(run, now)
+            if self._run is run:
+                self._tell(run, now)
         self._plan()
 
     def handle_timer(self, now: float) -> None:
@@ -340,6 +343,8 @@ class Course:
                 self._end_run(now, worked=False)
         if now >= self._own_proof.due:
             self._ask_attestation(now)
+            if self._run is not None:
+                self._collect(self._run, now)
         if self._run is None and now >= self._doubt_at:
             self._doubt(now)
         if self._run is None and now >= self._next_at:
@@ -354,12 +359,15 @@ class Course:
     # --- up the ladder ----------------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
-        """From the lowest rung. What needs no attempt is under way already, and gets its time if it may succeed."""
+        """From the lowest rung. What needs no attempt is under way already, and gets its time if it may succeed.
+
+        So does what is not known of the two networks yet: an attempt on a guess would keep the right one waiting."""
         rungs = ladder(self._view.pair, self._history, self._strategies)
         self._rungs = self._worth(rungs)
         hopeful = any(not rung.needs_attempt and rung.is_direct for rung in rungs)
         patience = limits.CROSS_PATIENCE + limits.CROSS_PATIENCE_TRIPS * self._view.round_trip
-        self._next_at = now + patience if hopeful else now
+        is_known = NetworkClass.UNKNOWN not in self._view.pair.classes
+        self._next_at = now + patience if hopeful or not is_known else now
         self._refusals = 0
         if not hopeful and not self._rungs:
             self._note(now, "no direct path is tried", _why_none(self._view.pair))
@@ -448,6 +456,7 @@ class Course:
                 is_client=self._is_client,
                 local_port=lambda socket: self._local_port(number, socket),
                 times=self._times[strategy.code],
+                room=lease.room,
             )
         )
         if attempt is None:  # pings do it
@@ -503,10 +512,11 @@ class Course:
         for action in run.attempt.take():
             if not self._may_use(run, action.socket):
                 continue
-            if isinstance(action, Shot | ConnectTcp) and not self._may_send(run, action.to, now):
+            if isinstance(action, Shot | ConnectTcp) and not self._may_send(run, action, now):
                 continue
             if isinstance(action, Ask) and not (
-                action.server in self._view.servers and run.lease.may_send(action.server, now)
+                action.server in self._view.servers
+                and run.lease.may_send(action.server, now, socket=action.socket)
             ):
                 continue
             run.has_shot |= isinstance(action, Shot)
@@ -517,10 +527,14 @@ class Course:
             self._deeds.append(Cramped())
         if run.attempt.is_over:
             self._end_run(now, worked=False)
-        elif run.attempt.ready != run.told and run.version < limits.READY_CHANGES:
+        elif run.attempt.ready != run.told and run.version < limits.READY_CHANGES and not self._is_early(run):
             run.told = run.attempt.ready
             run.version += 1
             self._tell(run, now)
+
+    def _is_early(self, run: _Run) -> bool:
+        """Whether the peer had better wait: it sends us more than a few only where we are attested to be."""
+        return run.lease.cost.guesses and self._own_proof.is_awaited
 
     def _may_use(self, run: _Run, socket: int) -> bool:
         if socket != OWN and socket not in run.sockets:
@@ -534,16 +548,17 @@ class Course:
         told = (*self._view.pair.theirs.behavior.external_ips, *(to.ip for to in self._view.targets))
         return tuple(dict.fromkeys(told))[: tunnel_limits.MAX_CANDIDATES]
 
-    def _may_send(self, run: _Run, to: Address, now: float) -> bool:
+    def _may_send(self, run: _Run, action: Shot | ConnectTcp, now: float) -> bool:
+        to, socket = action.to, action.socket
         if not is_sane(to, with_loopback=False):
             return False
         if to.ip in self._peer_proof:
-            return run.lease.may_send(to, now)
+            return run.lease.may_send(to, now, socket=socket)
         if (
             is_private(to)  # somebody of our own network, as likely as not
             or run.unproven >= limits.CROSS_UNPROVEN
             or len(run.strangers | {to.ip}) > limits.CROSS_UNPROVEN_IPS
-            or not run.lease.may_send(to, now, is_proven=False)
+            or not run.lease.may_send(to, now, socket=socket, is_proven=False)
         ):
             return False
         run.unproven += 1

@@ -74,7 +74,13 @@ two networks fails as long as they are what they are, and a change of ours begin
 
 CROSS_DOUBTS: Final = (15.0, 60.0, 300.0, 900.0)
 """Seconds without a direct path, though data flows, after which what is known of our network is doubted, and between the next
-times; the last one stays. The ladder was gone up once by then, as a rule; measuring takes two dozen mappings."""
+times; the last one stays. The ladder was gone up once by then, as a rule; measuring takes mappings."""
+
+NETWORK_FLOWS: Final = 16
+"""Mappings that measuring the network takes: it waits until our router has room for so many beside those of attempts."""
+
+SMALL_NETWORKS: Final = 16
+"""Networks that are remembered to have a router with little room, while the gateway runs: nobody is in more of them in turn."""
 
 NETWORK_CREDIBLE: Final = 60.0
 """Seconds for which what was measured of our network is believed all the same."""
@@ -100,10 +106,14 @@ CROSS_ASKED: Final = 4096
 SAMPLING_SENDS: Final = 3
 """How often a STUN server is asked where one of a strategy's sockets is seen, `STUN_RESEND` apart."""
 
-CROSSING_PER_SECOND: Final = 500
-CROSSING_BURST: Final = 100
-"""Datagrams of attempts in a second, whoever they are for, and at once: two megabits. A provider's router that sees more
-new flows than that from one home takes it for a flood, and cuts off the home."""
+SAMPLING_WAIT: Final = 0.8
+"""Seconds after the last time that the answer is waited for: with those before, a second, as long as any round trip."""
+
+CROSSING_PER_SECOND: Final = 600
+CROSSING_BURST: Final = 256
+"""Datagrams of attempts in a second, whoever they are for, and at once: less than a megabit, and 30 KB. A provider's router that
+sees more new flows than that from one home may take it for a flood, and cut off the home; as many as this at once are what
+hyperdht opens for each peer behind such a NAT."""
 
 CROSSING_DESTINATION_PER_SECOND: Final = 100
 CROSSING_DESTINATION_BURST: Final = 5000
@@ -118,7 +128,14 @@ for hours, with however many peers, send whoever they name 36 bytes a second."""
 CROSSING_DESTINATIONS: Final = 256
 """Ips whose share is counted; to others nothing is sent meanwhile, so that nobody's count is forgotten early."""
 
-CROSSING_MAPPINGS: Final = 5000
+CROSSING_BLIND: Final = 56
+CROSSING_BLIND_LEAST: Final = 24
+"""Mappings that attempts, and measurements of the network, make while nobody knows whether our router has room for them, within as
+many seconds as it keeps them; and how many there have to be left for an attempt to begin that would take more. That there is no
+room shows when it is full, and then everybody in the home waits until it forgets some, as nothing makes it forget ours: so
+in a router with room for a hundred, 35 are left to others, and nine are for the tunnels' own socket."""
+
+CROSSING_MAPPINGS: Final = 6400
 CROSSING_MAPPING_SECONDS: Final = 30.0
 """Entries that attempts make in the table of our own NAT within as many seconds as it keeps them (Linux: 30 s until an
 answer comes): one of the largest attempts, and some small ones beside it. Most home routers have room for more; where one
@@ -130,8 +147,11 @@ CROSSING_SOCKETS: Final = 640
 CROSSING_ATTEMPTS: Final = 32
 """Attempts at once, with as many peers."""
 
-CROSSING_GUESS_REST: Final = 20.0
-"""Seconds between the end of an attempt that guesses ports and the next one, whoever it is with; one is made at a time."""
+CROSSING_GUESS_REST_PER_SECOND: Final = 230
+CROSSING_GUESS_REST_LEAST: Final = 1.0
+"""How many datagrams of an attempt that guesses ports make a second of rest between its end and the next one, whoever that is
+with, and the least of it in seconds; one is made at a time. Whoever asks for them without end gets no more than 167 datagrams
+in a second out of us; the largest attempts rest for 27 s, hyperdht for 20 s after each, and after small ones it is soon tried again."""
 
 CROSSING_GRACE: Final = 5.0
 """Seconds beyond what it said it takes, after which an attempt that nobody ended counts as ended."""
@@ -218,6 +238,12 @@ MEETING_SOCKETS: Final = 32
 """Sockets that are opened to have one of them at a port that was told before: others' mappings may be half as many more
 or less than expected, which is three standard deviations at a hundred a second and a quarter of a second."""
 
+MEETING_FEW: Final = 12
+MEETING_OTHERS: Final = 4
+"""As many where others' mappings are expected to be no more than this: up to eleven may come between, which more than four
+do in one case of a hundred if they come by chance. With pings to where servers see the peer, a dozen knocks are less than
+what flood guards let pass."""
+
 MEETING_ROUNDS: Final = 3
 MEETING_SECONDS: Final = 6.0
 """Rounds of an attempt in which both ends' ports are predicted, and seconds that it takes at most."""
@@ -262,17 +288,16 @@ GUESS_ENOUGH: Final = 4.6
 GUESS_LINGER: Final = 1.0
 """Seconds after the last knock until it is in vain to wait, besides a round trip."""
 
-SPRAY_SOCKETS: Final = 80
-SPRAY_STEP: Final = 20
-"""Sockets that wait for knocks, and how many are opened, beyond the first forty, before it is seen whether the router has room
-for more: one with room for a hundred mappings goes on working."""
+SPRAY_SOCKETS: Final = CROSSING_BLIND
+"""Sockets that wait for knocks: as many as any router bears. Right after our network was measured it is forty."""
 
-SPRAY_KNOCKS: Final = 3840
-SPRAY_PER_SECOND: Final = 400
+SPRAY_KNOCKS: Final = 6000
+SPRAY_PER_SECOND: Final = 560
 SPRAY_BURST: Final = 8
-SPRAY_SECONDS: Final = 9.6
-"""Knocks at random ports, at once where the clock comes late: of 64512 one in eight hundred is open, so half of all attempts take 555 or fewer, and one in
-a hundred fails. That is 1.4 s, and half a megabit for ten; routers that count each of them have room for 4096, as a rule."""
+SPRAY_SECONDS: Final = 10.8
+"""Knocks at random ports, at once where the clock comes late: of 64512 one in 1152 is open, so half of all attempts take 800 or
+fewer, and one in two hundred fails. That is 1.4 s, and 0.7 megabits; with forty sockets it is 2.0 s, and one in forty fails. As
+many as may go to one ip."""
 
 SLOW_SOCKETS: Final = 512
 SLOW_STEP: Final = 64
@@ -288,23 +313,23 @@ SMALL_SOCKETS: Final = 40
 """Sockets that wait where a router was seen to have little room, or nobody can say whether it has."""
 
 KNOCKS_LOOK: Final = 32
-KNOCKS_LOOKS: Final = 7
-"""Knocks after which it is seen whether our own router has room for more, then after twice as many each time, and how often:
-some count each place that is knocked at, and remember it for half a minute; the last time is the 2048th."""
+"""Knocks, or combinations, after which it is seen whether our own router has room for more, then after twice as many each time: some
+count each place that is knocked at, and remember it for half a minute. Until it is known of those, no more than as many again
+are made, or half as many."""
 
 CANARY_WAIT: Final = 0.5
 """Seconds after which a router that let a question out before, and does not now, counts as full: it was asked three times."""
 
-BLOCK_SOCKETS: Final = 64
+BLOCK_SOCKETS: Final = CROSSING_BLIND
 BLOCK_SHARE: Final = 8
 """Sockets that wait in a block of ports, and of how many ports one of them is at most: a provider's customer has 500 to
 4000 in all, and others in the home need theirs."""
 
-BLOCK_KNOCKS: Final = 280
+BLOCK_KNOCKS: Final = 400
 BLOCK_AT_ONCE: Final = 3
 """Knocks at the ports of a block, and how many of them at once: with pings to where servers see the peer it is no more than 20
-in any second, which is what some routers allow. With 64 sockets in 1024 ports half of all attempts take 11 or fewer; in 4096
-one in eighty fails."""
+in any second, which is what some routers allow. With 56 sockets in 1024 ports half of all attempts take 13 or fewer, with forty 18;
+in 4096 one in two hundred fails, or one in fifty."""
 
 PAIR_COMBINATIONS: Final = 2048
 PAIR_SOCKETS: Final = 32
@@ -314,21 +339,26 @@ sockets they share. For two blocks of 1024 four are expected to meet: one attemp
 PAIR_EXPECTED: Final = 4.0
 """Combinations that shall meet: in smaller blocks fewer do."""
 
-COMBINATIONS_PER_SECOND: Final = 400
+COMBINATIONS_PER_SECOND: Final = 560
 COMBINATIONS_BURST: Final = 8
-"""How fast combinations are tried, and at once where the clock comes late: below what a budget has for all attempts."""
+"""How fast combinations are tried, and at once where the clock comes late: a little below what a budget has for all attempts."""
+
+COMBINATIONS_FIRST: Final = 224
+COMBINATIONS_FIRST_PER_SECOND: Final = 2000
+"""The first ones, and how fast these are tried: a little below what a budget has at once."""
 
 COMBINATIONS_LOOK: Final = 512
-"""Combinations after which it is seen whether our router has room for more: half of a provider's block."""
+"""Combinations after which it is seen whether our router has room for more, once there are as many: half of a provider's block."""
 
-PREDICT_BLOCK_RUNS: Final = 10
-PREDICT_BLOCK_RUN: Final = 16
-"""Runs of ports that the side with ports in order opens, and ports of each: at once, between two questions to a STUN
-server that show whether a stranger got one of them. The other side tries each from as many sockets as it needs."""
+PREDICT_BLOCK_RUNS: Final = 4
+PREDICT_BLOCK_RUN: Final = 10
+"""Runs of ports that the side with ports in order opens at most, and ports of each: at once, between two questions to a STUN
+server that show whether a stranger got one of them. With these questions they are no more than any router bears
+(`CROSSING_BLIND`); right after our network was measured it is three runs."""
 
-PREDICT_BLOCK_SOCKETS: Final = 64
-"""Sockets that it needs at most: with half of the runs spoilt, and ports to spare."""
+PREDICT_BLOCK_SOCKETS: Final = 240
+"""Sockets from which the other side tries each of these ports, at most: enough for two runs."""
 
 PREDICT_BLOCK_COMBINATIONS: Final = 4900
-"""Combinations of a socket and one of these ports at most, in 12 s: in a block of 1024 one attempt in a hundred fails, in
+"""Combinations of a socket and one of these ports at most, in 9 s: in a block of 1024 one attempt in a hundred fails, in
 one of 4096 three in ten do."""

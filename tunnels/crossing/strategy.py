@@ -86,6 +86,8 @@ class Cost:
     """Besides the tunnels' own."""
     mappings: int = 0
     """Entries that it makes in the tables of our own NAT."""
+    blind: int = 0
+    """How many of them it would make before it sees whether there is room for them; it gets by with fewer."""
     seconds: float = 0.0
     guesses: bool = False
     """Whether most of the datagrams go to ports that nobody named: one such attempt at a time in a process."""
@@ -109,6 +111,8 @@ class Setting:
     """The port on this machine that a socket of the attempt is bound to."""
     times: int = 0
     """How often this strategy was tried on this connection before."""
+    room: int | None = None
+    """Mappings that may be made before it is seen whether our router has room for them; None: as many as `Cost.blind` says."""
 
     @property
     def peer_ips(self) -> tuple[IPv4Address | IPv6Address, ...]:
@@ -282,6 +286,7 @@ class Sampling:
         """Where each server saw each socket."""
         self._asked: dict[tuple[int, Address], int] = {}
         self.due = inf
+        """When to ask again; infinite when nothing is waited for any more."""
 
     def ask(self, socket: int, server: Address, now: float) -> Ask:
         """The question, to be done at once."""
@@ -294,11 +299,14 @@ class Sampling:
         if now < self.due:
             return []
         found = []
+        is_last = True
         for (socket, server), times in self._asked.items():
             if (socket, server) not in self.answers and times < limits.SAMPLING_SENDS:
                 self._asked[(socket, server)] = times + 1
                 found.append(Ask(socket, server))
-        self.due = now + tunnel_limits.STUN_RESEND if found else inf
+                is_last &= times + 1 == limits.SAMPLING_SENDS
+        wait = limits.SAMPLING_WAIT if is_last else tunnel_limits.STUN_RESEND
+        self.due = now + wait if found else inf
         return found
 
     def seen(self, socket: int, server: Address, address: Address) -> None:

@@ -2,8 +2,9 @@
 
 First one socket asks each server, and another, which nobody but the first server ever hears of, that one alone. Then
 the first server answers that other socket from places it never sent to (RFC 5780; with the proof of
-`tunnels.nat.reflector`), while more sockets ask two servers each. After a pause a few more sockets do: what changed
+`tunnels.nat.reflector`), while more sockets ask one server or two. After a pause a few more sockets do: what changed
 meanwhile others did. Servers of one address are asked as far as that goes; what only two addresses can show stays unknown.
+No more is asked than has to be: each question from another socket, or to another server, takes room in our router.
 
 Sends to the servers it was given, and to nobody else, but for hairpinning: that goes to where two servers see us, and
 no farther than to the provider's NAT.
@@ -37,9 +38,10 @@ _QUIET: Final = 0
 """The socket that sends to one server only."""
 _LOUD: Final = 1
 """The socket that asks every server."""
-_FIRST: Final = range(2, 6)
+_PAIRED: Final = range(2, 4)
+_FIRST: Final = range(4, 6)
 _AGAIN: Final = range(6, 8)
-"""The sockets that show how ports are chosen, before and after the pause."""
+"""The sockets that show how ports are chosen, before and after the pause; those that are paired ask a server of another ip, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,11 @@ class Burst:
     # --- what came of it ----------------------------------------------------------------------------------
 
     @property
+    def flows(self) -> int:
+        """How many our router has to remember for it."""
+        return len({(asked.socket, asked.server) for asked in self._questions.values() if asked.sent})
+
+    @property
     def has_two_addresses(self) -> bool:
         """Whether the first server answers from a second address, which shows filtering."""
         return self._other is not None
@@ -275,6 +282,7 @@ class Burst:
             self._phase = _Phase.BURST
             self._again_at = now + max(limits.PROBE_PAUSE, 2.5 * self._wait)
             self._ask_elsewhere()
+            self._sample(_PAIRED, servers=2)
             self._sample(_FIRST)
         elif self._phase is _Phase.BURST and now >= self._again_at and not self._waits_for_elsewhere:
             self._phase = _Phase.AGAIN
@@ -343,7 +351,7 @@ class Burst:
         near = Address(first.ip, other.port)
         self._ask(_Kind.FROM_OTHER_PORT, _QUIET, first, from_=near, change=Change.PORT)
 
-    def _sample(self, sockets: Iterable[int]) -> None:
+    def _sample(self, sockets: Iterable[int], servers: int = 1) -> None:
         heard = [question.server for question in self._questions.values() if question.is_answered]
         one = heard[0]
         pair = [
@@ -351,7 +359,7 @@ class Burst:
             *[server for server in (self._other, *heard) if server is not None and server.ip != one.ip][:1],
         ]
         for socket in sockets:
-            for server in pair:
+            for server in pair[:servers]:
                 self._ask(_Kind.SIGHT, socket, server)
 
     def _ask_afterwards(self) -> None:

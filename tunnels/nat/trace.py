@@ -89,6 +89,11 @@ class Trace:
         return None if self._is_over else -inf if self._due else self._ends_at
 
     @property
+    def flows(self) -> int:
+        """How many our router has to remember for it: what dies there leaves nothing."""
+        return max(0, len(self._requests) - 1)
+
+    @property
     def hops(self) -> tuple[IPv4Address | IPv6Address | None, ...]:
         """The routers on the way as far as one answered, the nearest first, None for each that did not; then the server, if reached."""
         if self._reached < inf:
@@ -121,4 +126,4 @@ class Trace:
         if enough < inf or not self._hops or asked >= limits.TRACE_MOST:
             self._is_over = True
         else:
-            self._ask(range(asked + 1, min(asked + limits.TRACE_WAVE, limits.TRACE_MOST) + 1), now)
+            self._ask(range(asked + 1, limits.TRACE_MOST + 1), now)

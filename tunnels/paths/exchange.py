@@ -13,7 +13,7 @@ from tunnels.paths.path import Path, PathState
 from tunnels.paths.probing import Outstanding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from tunnels.addresses import PathAddress
     from tunnels.destinations import Destinations
@@ -25,6 +25,7 @@ class Exchange:
 
     __slots__ = (
         "_chance",
+        "_knocks",
         "_outstanding",
         "_pings",
         "_pongs",
@@ -46,6 +47,8 @@ class Exchange:
         """What all connections have together for such pings, to each ip."""
         self._chance = chance
         self._outstanding = Outstanding()
+        self._knocks: dict[bytes, tuple[PathAddress, float]] = {}
+        """By transaction id, oldest first: where they went, and when."""
         self._pings = Bucket(limits.PINGS_PER_SECOND)
         self._pongs = Bucket(limits.PONGS_PER_SECOND)
         self._queue: list[tuple[bytes, PathAddress]] = []
@@ -85,11 +88,33 @@ class Exchange:
             return True
         return self.destinations.take(to.ip, now)
 
-    def knock(self) -> bytes:
-        """A ping whose pong nobody waits for: who gets it learns where it came from, and asks us there. Empty if not open."""
+    def knock(self, to: PathAddress | None = None, now: float = 0.0) -> bytes:
+        """A ping where there is no path yet: who gets it learns where it came from, and asks us there. Empty if not open.
+
+        Its pong makes a path, if it is known where it is sent `to`."""
         if self.sealer is None or not self.peer_connection_id:
             return b""
-        return self.sealer.seal(Ping(self._chance(TRANSACTION_ID_BYTES)), self.peer_connection_id)
+        transaction_id = self._chance(TRANSACTION_ID_BYTES)
+        if to is not None:
+            if len(self._knocks) >= limits.MAX_OUTSTANDING_KNOCKS:
+                del self._knocks[next(iter(self._knocks))]
+            self._knocks[transaction_id] = (to, now)
+        return self.sealer.seal(Ping(transaction_id), self.peer_connection_id)
+
+    def knock_of(self, pong: Pong, now: float) -> tuple[PathAddress, float] | None:
+        """Where the knock went that a pong answers, and when; None for one that we know nothing of, or not any more."""
+        knock = self._knocks.pop(pong.transaction_id, None)
+        return knock if knock is not None and now - knock[1] < limits.PING_LOST_AFTER else None
+
+    def forget_knocks(self, sockets: Collection[int]) -> None:
+        """Of these extra sockets, which are closed."""
+        gone = [
+            transaction_id
+            for transaction_id, (to, _) in self._knocks.items()
+            if isinstance(to, SocketAddress) and to.socket in sockets
+        ]
+        for transaction_id in gone:
+            del self._knocks[transaction_id]
 
     def may_answer(self, now: float) -> bool:
         """Whether one more ping or offer of the peer's is answered."""

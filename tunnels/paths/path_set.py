@@ -292,6 +292,7 @@ class PathSet:
         for address in self.addresses:
             if isinstance(address, SocketAddress) and address.socket in sockets:
                 self._table.remove(address)
+        self.exchange.forget_knocks(sockets)
         self._last_heard = None
 
     def failed(self, address: PathAddress, now: float) -> None:
@@ -432,7 +433,7 @@ class PathSet:
             self._distrust(now, "the peer hears nothing of what goes by it")
 
     def _ponged(self, pong: Pong, sequence: int, now: float) -> None:
-        found = self.exchange.ping_of(pong)
+        found = self.exchange.ping_of(pong) or self._knocked(pong, now)
         if found is None:
             return
         path, sent_at = found
@@ -454,6 +455,20 @@ class PathSet:
         self._change(self._selector.answered(self._table, self._table.selected, now), now)
         if path is self._table.selected and path.is_trusted(now):
             self._suspicion.proved(sequence)
+
+    def _knocked(self, pong: Pong, now: float) -> tuple[Path, float] | None:
+        """The path that a knock of ours went by, if that is what the pong answers: it got there, and so would a ping."""
+        knock = self.exchange.knock_of(pong, now)
+        if knock is None or not self.allows(knock[0]):
+            return None
+        address, sent_at = knock
+        path = self._table.get(address) or self._adopt(address, now)
+        if path is None:
+            return None
+        if path.sent_at < sent_at:  # that was its first ping
+            path.open(sent_at)
+            path.ping_sent(sent_at)
+        return path, sent_at
 
     def _offered(self, offer: Offer, sequence: int, now: float) -> None:
         before, was_described = self._offers.theirs, self._offers.their_description

@@ -28,18 +28,19 @@ from tunnels.crossing.birthday import (
     draw,
     guess_any,
     is_ours_to_wait,
+    looks_of_knocks,
     ports_of,
     rounds,
     sane_ips,
 )
 from tunnels.crossing.canary import Canary
 from tunnels.crossing.description import Description, Pair
-from tunnels.crossing.strategy import OWN, Ask, Attempt, Ready, Setting, Shot
+from tunnels.crossing.strategy import OWN, Action, Ask, Attempt, Ready, Setting, Shot
 from tunnels.errors import ProtocolViolation
 from tunnels.nat.behavior import Behavior
 from tunnels.paths.candidates import OTHERS_PORTS
 
-TERMS = Terms(sockets=40, knocks=50, per_second=100, seconds=11.0, burst=4, at_once=3)
+TERMS = Terms(sockets=40, knocks=50, per_second=100, seconds=18.0, burst=4, at_once=3)
 WAITING = pair_of(Home(RANDOM, LEFT), Home(CONE, RIGHT))
 TOLD = Address.parse(f"{RIGHT}:5000")
 FRESH = Address.parse(f"{RIGHT}:6000")
@@ -71,6 +72,10 @@ def run(attempt: Attempt, until: float) -> list[tuple[float, Shot | Ask]]:
 
 def shots(done: list[tuple[float, Shot | Ask]]) -> list[Shot]:
     return [action for _, action in done if isinstance(action, Shot)]
+
+
+def own_asks(actions: list[Action]) -> list[Action]:
+    return [action for action in actions if isinstance(action, Ask) and action.socket == OWN]
 
 
 # --- chances and ports --------------------------------------------------------------------------------------
@@ -196,6 +201,16 @@ def test_only_sockets_of_one_parity_are_opened_where_it_is_kept():
     assert same.ready == Opened(0).encode()
 
 
+def test_no_more_wait_than_there_is_room_for_as_far_as_is_known():
+    attempt = Waiting(replace(setting(WAITING, TOLD), room=25), TERMS)
+    attempt.begin(0.0)
+    assert len({shot.socket for shot in shots(run(attempt, 99.0))}) == 25
+    assert attempt.ready == Opened().encode()
+    assert cost_of(WAITING, TERMS).blind == TERMS.sockets
+    assert cost_of(WAITING, replace(TERMS, sockets=200, step=64)).blind == limits.SMALL_SOCKETS
+    assert cost_of(WAITING.swapped, TERMS).blind == 0
+
+
 def test_without_stun_servers_no_more_are_opened_than_any_router_bears():
     terms = replace(TERMS, sockets=200, step=64)
     attempt = waiting(terms, servers=())
@@ -219,7 +234,7 @@ def test_nor_where_they_are_silent():
 def test_it_says_where_it_is_seen_as_soon_as_it_knows():
     attempt = knocking()
     attempt.begin(0.0)
-    assert attempt.take() == [Ask(OWN, SERVERS[0]), Ask(OWN, SERVERS[1])]
+    assert own_asks(attempt.take()) == [Ask(OWN, SERVERS[0]), Ask(OWN, SERVERS[1])]
     assert attempt.ready is None
     attempt.seen(OWN, SERVERS[1], FRESH, 0.05)
     assert attempt.ready == Ready.at([FRESH]).encode()
@@ -229,9 +244,9 @@ def test_it_says_where_it_is_seen_as_soon_as_it_knows():
 def test_it_says_that_it_does_not_know(servers):
     attempt = knocking(servers=servers)
     attempt.begin(0.0)
-    asked = run(attempt, limits.GUESS_PLACE_WAIT)
+    asked = [action for _, action in run(attempt, limits.GUESS_PLACE_WAIT)]
     assert attempt.ready == Ready().encode()
-    assert len(asked) == (6 if servers else 0)
+    assert len(own_asks(asked)) == (6 if servers else 0)
 
 
 def test_it_knocks_at_once_and_then_at_its_rate_and_no_more_than_said():
@@ -259,7 +274,7 @@ def test_it_sees_again_and_again_whether_its_own_router_has_room_and_leaves_a_fu
     attempt = knocking(terms)
     attempt.begin(0.0)
     first = [action for action in attempt.take() if isinstance(action, Ask) and action.socket != OWN]
-    assert len(first) == limits.KNOCKS_LOOKS
+    assert len(first) == looks_of_knocks(terms) == 6
     for ask in first:
         attempt.seen(ask.socket, ask.server, Address(FRESH.ip, 1000 + ask.socket), 0.05)
     attempt.peer_ready(Opened().encode(), 0.1)
@@ -275,7 +290,20 @@ def test_it_sees_again_and_again_whether_its_own_router_has_room_and_leaves_a_fu
     assert attempt.is_cramped
     assert 200 < made < 256 + limits.CANARY_WAIT * 100 + 10
     cost = cost_of(WAITING.swapped, terms)
-    assert cost.sockets == Canary.sockets(limits.KNOCKS_LOOKS)
+    assert cost.sockets == Canary.sockets(6)
+
+
+def test_it_waits_for_what_a_look_says_before_it_knocks_as_often_again():
+    terms = replace(TERMS, knocks=2000, per_second=1000, seconds=20)
+    attempt = knocking(terms)
+    attempt.begin(0.0)
+    for ask in attempt.take():
+        attempt.seen(ask.socket, ask.server, Address(FRESH.ip, 1000 + ask.socket), 0.05)
+    attempt.peer_ready(Opened().encode(), 0.1)
+    until_judged = 0.1 + limits.KNOCKS_LOOK / terms.per_second + limits.CANARY_WAIT
+    knocks = len(shots(run(attempt, until_judged - 0.05)))
+    assert knocks <= 2 * limits.KNOCKS_LOOK + terms.burst
+    assert len(shots(run(attempt, until_judged + 0.1))) > 0, "nobody answers: that says nothing"
 
 
 def test_a_late_clock_makes_no_flood():

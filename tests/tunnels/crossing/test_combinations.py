@@ -9,6 +9,7 @@ import pytest
 from tests.lab.crossings import SERVERS, Home
 from tests.lab.tries import LEFT, RIGHT, block, pair_of
 from tunnels.addresses import Address
+from tunnels.bucket import Bucket
 from tunnels.crossing import limits
 from tunnels.crossing.canary import Canary
 from tunnels.crossing.combinations import Combining, cost_of, looks_of
@@ -55,15 +56,37 @@ def attempt_with(servers: tuple[Address, ...] = SERVERS) -> Combining:
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_all_are_tried_in_order_at_the_rate(answers):
+def test_all_are_tried_in_order_at_the_rate_the_first_ones_faster(answers):
     server = Server(answers=answers)
     attempt = attempt_with()
     server.run(attempt)
     assert [shot for _, shot in server.shots] == PLAN
     times = [at for at, _ in server.shots]
-    assert times[-1] == pytest.approx(COUNT / limits.COMBINATIONS_PER_SECOND, abs=0.05)
+    first = limits.COMBINATIONS_FIRST
+    quick = first / limits.COMBINATIONS_FIRST_PER_SECOND
+    assert times[first - 1] == pytest.approx(quick, abs=0.02)
+    assert times[-1] == pytest.approx(quick + (COUNT - first) / limits.COMBINATIONS_PER_SECOND, abs=0.05)
     assert server.asks <= cost_of(8, COUNT, COUNT).datagrams - COUNT
     assert not attempt.is_cramped
+
+
+def test_what_they_do_is_within_what_a_budget_allows():
+    server = Server()
+    server.run(attempt_with())
+    bucket = Bucket(limits.CROSSING_PER_SECOND, limits.CROSSING_BURST)
+    assert all(bucket.take(at) for at, _ in server.shots)
+
+
+def test_more_is_tried_after_what_is_planned():
+    attempt = attempt_with(())
+    attempt.begin(0.0)
+    attempt.start(PLAN[:300], 0.0)
+    attempt.start(PLAN[300:], 0.1)
+    found = attempt.take()
+    while not attempt.is_over:
+        attempt.handle_timer(attempt.due)
+        found += attempt.take()
+    assert found == PLAN
 
 
 def test_without_servers_all_are_tried_as_well():
@@ -84,6 +107,16 @@ def test_it_stops_when_the_router_is_full():
     )
 
 
+@pytest.mark.parametrize("room", [100, 150])
+def test_a_router_with_little_room_is_hardly_asked_for_more(room):
+    server = Server(room=room)
+    attempt = attempt_with()
+    server.run(attempt)
+    assert attempt.is_cramped
+    looked_at = 128 if room == 100 else 256
+    assert len(server.shots) <= 1.5 * (looked_at + limits.COMBINATIONS_BURST) + limits.COMBINATIONS_BURST
+
+
 def test_a_late_clock_makes_no_burst():
     attempt = attempt_with(())
     attempt.begin(0.0)
@@ -96,7 +129,9 @@ def test_a_late_clock_makes_no_burst():
 def test_looks_are_counted_in_what_it_costs():
     cost = cost_of(8, 3 * 2048, 2048, prepares=0.5)
     looks = looks_of(2048)
-    assert looks == 4
+    assert looks == 8
     assert cost.mappings == 2048 + Canary.sockets(looks)
     assert cost.sockets == 8 + Canary.sockets(looks)
-    assert cost.seconds == pytest.approx(0.5 + 3 * 2048 / 400 + limits.GUESS_LINGER)
+    assert cost.seconds == pytest.approx(
+        0.5 + 3 * 2048 / limits.COMBINATIONS_PER_SECOND + limits.GUESS_LINGER
+    )

@@ -387,6 +387,21 @@ def test_pings_get_their_time_before_anything_else_is_tried():
     assert strategy.attempts
 
 
+def test_the_peer_gets_its_time_to_say_what_its_network_is():
+    """An attempt on a guess would keep the right one waiting."""
+    strategy = Fake()
+    wire = Wire(strategy)
+    known = wire.client.view
+    wire.client.view = replace(known, pair=Pair(HOME, Description()))
+    wire.start()
+    wire.run(limits.CROSS_PATIENCE)
+    assert not strategy.attempts
+    wire.client.view = known
+    wire.look()
+    wire.run(0.1)
+    assert strategy.attempts
+
+
 def test_where_nothing_crosses_that_is_told_and_nothing_is_tried():
     wire = Wire()
     wire.start()

@@ -118,6 +118,17 @@ def test_a_question_that_nobody_answers_is_given_up():
     assert not sampling.is_complete
 
 
+def test_the_answer_to_the_last_question_is_waited_for():
+    """A round trip to a server may be longer than all three questions take."""
+    sampling = Sampling()
+    sampling.ask(1, SERVER, 0.0)
+    for number in range(1, limits.SAMPLING_SENDS):
+        sampling.again(number * tunnel_limits.STUN_RESEND)
+    assert sampling.due == (limits.SAMPLING_SENDS - 1) * tunnel_limits.STUN_RESEND + limits.SAMPLING_WAIT
+    sampling.seen(1, SERVER, PLACE)
+    assert sampling.due == inf
+
+
 def test_the_first_answer_counts_and_only_to_what_was_asked():
     sampling = Sampling()
     sampling.ask(1, SERVER, 0.0)

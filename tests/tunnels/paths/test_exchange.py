@@ -7,6 +7,7 @@ from random import Random
 
 from tests.lab.paths import IDS, at
 from tunnels import limits
+from tunnels.addresses import SocketAddress
 from tunnels.paths.candidates import Candidate, CandidateKind
 from tunnels.paths.checks import Ping, Pong, Sealer
 from tunnels.paths.exchange import Exchange, Strangers
@@ -55,6 +56,33 @@ def test_a_ping_opens_its_path_and_its_pong_is_told_apart():
     assert alice.ping_of(Pong(ping.transaction_id)) == (path, NOW)
     assert alice.ping_of(Pong(ping.transaction_id)) is None
     assert alice.ping_of(Pong(bytes(12))) is None
+
+
+def test_a_knock_is_known_by_its_pong_once_and_for_a_while_if_it_is_told_where_it_goes():
+    alice, bob = exchange(), exchange(is_client=False)
+    there = SocketAddress(3, at("192.0.2.1"))
+
+    def pong_to(knock: bytes) -> Pong:
+        ping, _ = bob.sealer.open(knock)
+        return Pong(ping.transaction_id)
+
+    pong = pong_to(alice.knock(there, NOW))
+    assert alice.ping_of(pong) is None
+    assert alice.knock_of(pong, NOW + 1) == (there, NOW)
+    assert alice.knock_of(pong, NOW + 1) is None
+    assert alice.knock_of(pong_to(alice.knock(there, NOW)), NOW + limits.PING_LOST_AFTER) is None
+    assert alice.knock_of(pong_to(alice.knock()), NOW) is None
+
+
+def test_knocks_of_closed_sockets_and_the_oldest_ones_are_forgotten():
+    alice, bob = exchange(), exchange(is_client=False)
+    knocks = [
+        alice.knock(SocketAddress(number % 2, at("192.0.2.1")), NOW)
+        for number in range(limits.MAX_OUTSTANDING_KNOCKS + 2)
+    ]
+    pongs = [Pong(bob.sealer.open(knock)[0].transaction_id) for knock in knocks[:4]]
+    alice.forget_knocks({1})
+    assert [alice.knock_of(pong, NOW) is not None for pong in pongs] == [False, False, True, False]
 
 
 def test_pings_and_pongs_are_bounded_and_a_ping_too_many_is_put_off():

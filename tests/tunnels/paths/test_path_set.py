@@ -119,6 +119,32 @@ def test_an_offer_comes_through_a_relay_that_loses_half():
     assert pair.bob.paths.peer_candidates == own
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3, 3.0])
+def test_a_knock_that_is_answered_makes_a_path_a_round_trip_later_that_stays(seconds):
+    pair = Pair(by_relay(delay=0.08)).handshake().run(seconds)
+    link = direct(delay=0.04)
+    pair.links.append(link)
+    there, here = link.addresses["bob"], link.addresses["alice"]
+    pair.carry("alice", pair.alice.paths.exchange.knock(there, pair.now), there)
+    pair.run(0.09)
+    assert pair.alice.paths.confirmed == there
+    assert pair.bob.paths.confirmed != here, "it has to ask first"
+    pair.run(60)
+    assert pair.alice.switches.count(there) == pair.bob.switches.count(here) == 1
+    assert (pair.alice.switches[-1], pair.bob.switches[-1]) == (there, here)
+
+
+def test_a_knock_that_the_policy_does_not_allow_any_more_makes_none():
+    pair = Pair(by_relay(delay=0.2)).handshake().run(3)
+    link = direct(delay=0.05)
+    pair.links.append(link)
+    there = link.addresses["bob"]
+    pair.carry("alice", pair.alice.paths.exchange.knock(there, pair.now), there)
+    pair.alice.paths.set_policy(PathPolicy.RELAY_ONLY, pair.now)
+    pair.run(1)
+    assert not pair.alice.paths.has(there)
+
+
 def test_data_never_goes_by_a_path_before_its_own_ping_was_answered():
     way = direct(dead={"bob"})  # Alice reaches Bob there, and never hears of it but by the relay
     pair = Pair(by_relay(), way).handshake().run(1)

@@ -1,6 +1,6 @@
 """Knocks at the ports of a block, against sockets that wait behind a provider's NAT that gives its customer no others. Sans-IO.
 
-As a spray, but with 64 sockets in 1024 ports one knock in sixteen is expected to get in, so fifteen in a second are fast.
+As a spray, but with 56 sockets in 1024 ports one knock in eighteen is expected to get in, so fifteen in a second are fast.
 The block is what a few mappings were seen in: if as many knocks as should be enough were in vain, half a block on either
 side is knocked at, too.
 """

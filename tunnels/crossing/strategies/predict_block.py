@@ -1,8 +1,13 @@
 """One side has its ports in order and tells them, the other tries them from random ports of its block. Sans-IO.
 
 The *telling* side opens ports in runs, each towards another port of the block: all at once, so that nobody comes between, and
-between two questions to a STUN server, which show it if somebody did. Each of these ports lets one port of the block in. A
-combination of the other side leaves from that one with 1/P, whatever is done, so it takes 4.6·P of them for 99 %.
+between two questions to a STUN server, which show it if somebody did. Each of these ports lets one port of the block in. They are
+few, as no router is to be filled by them: the other side tries each from as many sockets as it needs. A
+combination of the other side leaves from that one with 1/P, whatever is done, so it takes 4.6·P of them for 99 %, and 0.69·P
+for half of all attempts: each is a mapping that nobody can foretell, opened towards a port at which one of P is awaited.
+
+So it is how fast a router may be asked for new mappings that says how long it takes. The other side begins as soon as the first
+run is known, with as many at once as a budget allows.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PredictBlock:
-    """Two seconds for half of all attempts in a block of 1024."""
+    """Half of all attempts in a block of 1024 take one and a half seconds."""
 
     name: str = "predicted ports and a block"
     code: int = 14
@@ -56,10 +61,12 @@ class PredictBlock:
         if not _is_ours_to_tell(pair):
             return cost_of(limits.PREDICT_BLOCK_SOCKETS, count, count, prepares=_PREPARES)
         runs, ports = limits.PREDICT_BLOCK_RUNS, limits.PREDICT_BLOCK_RUNS * limits.PREDICT_BLOCK_RUN
+        mappings = ports + 2 * runs
         return Cost(
             datagrams=_ROUNDS * ports + 2 * runs * limits.SAMPLING_SENDS,
             sockets=2 * runs,
-            mappings=ports + 2 * runs,
+            mappings=mappings,
+            blind=mappings,
             seconds=cost_of(0, count, 0, prepares=_PREPARES).seconds,
             guesses=True,
         )
@@ -164,6 +171,12 @@ def run_between(before: Address, after: Address, delta: int, count: int) -> Run 
 # --- the two sides ------------------------------------------------------------------------------------------
 
 
+def _runs_within(room: int | None) -> int:
+    """How many there is room for, as far as is known; all of them if nothing is known."""
+    runs = limits.PREDICT_BLOCK_RUNS
+    return runs if room is None else min(runs, room // (limits.PREDICT_BLOCK_RUN + 2))
+
+
 class _Telling(Attempt):
     """Each run has a socket of its own, and another one for the question after it."""
 
@@ -175,9 +188,13 @@ class _Telling(Attempt):
         self._runs: list[list[Shot]] = []
         self._again_at: list[float] = []
         """When each run is to be opened once more."""
+        self._has_told = False
+        """Of all runs."""
+        self._has_peer = False
+        self._takes = _PREPARES + combinations(setting.pair) / limits.COMBINATIONS_PER_SECOND
 
     def begin(self, now: float) -> None:
-        """Open the runs, one after the other."""
+        """Open the first run; the others follow when the peer says that it is there."""
         ips, ports = sane_ips(self.setting), _block(self.setting.pair)
         if not ips or not self.setting.servers or not ports:
             self.is_over = True
@@ -185,14 +202,12 @@ class _Telling(Attempt):
         size = limits.PREDICT_BLOCK_RUN
         ttl = self.setting.opener_ttl
         towards = draw(ports, limits.PREDICT_BLOCK_RUNS * size, self.setting.random)
-        for number in range(limits.PREDICT_BLOCK_RUNS):
+        for number in range(_runs_within(self.setting.room)):
             ip = ips[number % len(ips)]
             chosen = towards[number * size : (number + 1) * size] or towards[:size]
             self._runs.append([Shot(2 * number + 1, Address(ip, port), ttl) for port in chosen])
         self._next_at = now
-        self._gives_up_at = now + _PREPARES
-        count = combinations(self.setting.pair)
-        self._ends_at = self._gives_up_at + count / limits.COMBINATIONS_PER_SECOND + linger(self.setting)
+        self._ends_at = now + linger(self.setting) + self._takes
         self.handle_timer(now)
 
     def seen(self, socket: int, server: Address, address: Address, now: float) -> None:
@@ -201,8 +216,15 @@ class _Telling(Attempt):
         self.handle_timer(now)
 
     def peer_ready(self, payload: bytes, now: float) -> None:
-        """The peer says nothing that matters."""
+        """The peer is there, and attested to be if it ever will be: more may be sent to it than the first run."""
         Ready.decode(payload)
+        if self._has_peer or self.is_over:
+            return
+        self._has_peer = True
+        self._next_at = now
+        self._gives_up_at = now + _PREPARES
+        self._ends_at = now + linger(self.setting) + self._takes
+        self.handle_timer(now)
 
     def handle_timer(self, now: float) -> None:
         """Open what is due."""
@@ -211,8 +233,8 @@ class _Telling(Attempt):
         while self._next < len(self._runs) and self._next_at <= now:
             self._open(self._runs[self._next], now)
             self._next += 1
-            self._next_at = max(self._next_at, now - _GAP) + _GAP
-        if self.ready is None:
+            self._next_at = max(self._next_at, now - _GAP) + _GAP if self._has_peer else inf
+        if not self._has_told:
             self.do(*self._sampling.again(now))
             self._tell(now)
         for number, at in enumerate(self._again_at):
@@ -230,8 +252,9 @@ class _Telling(Attempt):
         self._again_at.append(now + limits.GUESS_OPENERS_EVERY)
 
     def _tell(self, now: float) -> None:
-        """Once all answers are there, or should be."""
-        if self._next < len(self._runs) or (now < self._gives_up_at and not self._sampling.is_complete):
+        """Of the first run as soon as it is known, so that the peer begins; then of all, once all answers are there or should be."""
+        is_all = self._next == len(self._runs) and (now >= self._gives_up_at or self._sampling.is_complete)
+        if self.ready is not None and not is_all:
             return
         server, answers = self.setting.servers[0], self._sampling.answers
         delta = self.setting.pair.mine.behavior.allocation.delta or 1
@@ -244,14 +267,14 @@ class _Telling(Attempt):
         told = tuple(run for run in found if run is not None)
         if told:
             self.ready = Told(told).encode()
-        else:
-            self.is_over = True
+        self._has_told = is_all
+        self.is_over = is_all and not told
 
     def _set_due(self) -> None:
         if self.is_over:
             self.due = inf
             return
-        asks = min(self._sampling.due, self._gives_up_at) if self.ready is None else inf
+        asks = min(self._sampling.due, self._gives_up_at) if not self._has_told else inf
         opens = self._next_at if self._next < len(self._runs) else inf
         self.due = min(self._ends_at, asks, opens, *self._again_at)
 
@@ -264,11 +287,12 @@ _PREPARES: Final = limits.PREDICT_BLOCK_RUNS * _GAP + limits.CANARY_WAIT
 
 
 class _Trying(Combining):
-    """Each of the ports from the first socket, then from the second, and so on."""
+    """Each of the ports from the first socket, then from the second, and so on; begins with those of the first run."""
 
     def __init__(self, setting: Setting) -> None:
-        self._count = combinations(setting.pair)
-        super().__init__(setting, limits.PREDICT_BLOCK_SOCKETS, self._count)
+        self._left = combinations(setting.pair)
+        self._planned: set[Address] = set()
+        super().__init__(setting, limits.PREDICT_BLOCK_SOCKETS, self._left)
 
     def begin(self, now: float) -> None:
         """There is nothing to prepare."""
@@ -276,14 +300,19 @@ class _Trying(Combining):
         self.ready = Ready().encode()
 
     def peer_ready(self, payload: bytes, now: float) -> None:
-        """The ports are open."""
+        """Ports are open, of the first run or of all."""
         runs = Told.decode(payload).runs
-        if self._pacer is not None or self.is_over:
+        if self.is_over:
             return
         known = set(sane_ips(self.setting))
-        places = dict.fromkeys(place for run in runs for place in run.places() if place.ip in known)
+        named = dict.fromkeys(place for run in runs for place in run.places() if place.ip in known)
+        places = [place for place in named if place not in self._planned]
+        self._planned.update(places)
         sockets = range(1, limits.PREDICT_BLOCK_SOCKETS + 1)
-        self.start([Shot(socket, place) for socket in sockets for place in places][: self._count], now)
+        plan = [Shot(socket, place) for socket in sockets for place in places][: self._left]
+        self._left -= len(plan)
+        if plan:
+            self.start(plan, now, to_come=self._left)  # a relay may hold up what follows
 
 
 STRATEGY: Final = PredictBlock()

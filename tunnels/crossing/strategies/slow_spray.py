@@ -2,7 +2,8 @@
 
 Some routers block who sends more than twenty unasked datagrams in a second; here it is fifteen, for a minute. So more
 sockets have to wait for them: up to 512, some at a time, and each time it is asked whether the router still makes new
-mappings and keeps the old ones. If not, no more are opened, and those that there was no room for are given up.
+mappings and keeps the old ones. If not, no more are opened, and those that there was no room for are given up, and
+as many again; what is tried in that network from then on takes little.
 """
 
 from __future__ import annotations

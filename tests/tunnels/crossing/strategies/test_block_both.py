@@ -9,6 +9,8 @@ import pytest
 from tests.lab.crossings import Home
 from tests.lab.tries import CONE, LEFT, RIGHT, block, pair_of, tries
 from tunnels.crossing import limits
+from tunnels.crossing.canary import Canary
+from tunnels.crossing.combinations import looks_of
 from tunnels.crossing.strategies.block_both import STRATEGY
 from tunnels.nat.behavior import Mapping
 
@@ -20,7 +22,7 @@ def test_two_blocks_of_a_thousand_meet_within_a_few_seconds(first):
     assert done.median < 4
     assert max(outcome.seconds for outcome in done.outcomes) <= 16.5
     busiest = max(max(outcome.busiest) for outcome in done.outcomes)
-    assert busiest <= limits.COMBINATIONS_PER_SECOND + limits.COMBINATIONS_BURST
+    assert busiest <= limits.COMBINATIONS_FIRST + limits.COMBINATIONS_PER_SECOND
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,8 @@ def test_a_router_without_room_is_left_in_peace():
 def test_what_it_says_of_itself():
     pair = pair_of(Home(block(1024), LEFT), Home(block(1024), RIGHT))
     assert STRATEGY.success(pair) > 0.99
-    assert STRATEGY.cost(pair).datagrams <= 3 * limits.PAIR_COMBINATIONS + 100
+    questions = Canary.questions(looks_of(2 * limits.PAIR_COMBINATIONS))
+    assert STRATEGY.cost(pair).datagrams == 3 * limits.PAIR_COMBINATIONS + questions
     assert STRATEGY.cost(pair).seconds < 17
     assert STRATEGY.success(pair_of(Home(block(4096), LEFT), Home(block(4096), RIGHT))) == pytest.approx(
         0.632, abs=0.01

@@ -9,12 +9,12 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.lab.crossings import SERVERS, Home
+from tests.lab.crossings import SERVERS, Home, setting_of
 from tests.lab.tries import CONE, IN_ORDER, LEFT, RANDOM, RIGHT, block, pair_of, tries
 from tunnels.addresses import Address
 from tunnels.crossing import limits
 from tunnels.crossing.strategies.predict_block import STRATEGY, Run, Told, run_between
-from tunnels.crossing.strategy import Setting, Shot
+from tunnels.crossing.strategy import Ask, Ready, Setting, Shot
 from tunnels.errors import ProtocolViolation
 from tunnels.nat.behavior import Mapping
 
@@ -24,7 +24,7 @@ def test_half_of_all_take_a_few_seconds():
     assert done.success >= 0.93
     assert done.median < 4
     busiest = max(max(outcome.busiest) for outcome in done.outcomes)
-    assert busiest <= limits.COMBINATIONS_PER_SECOND + limits.COMBINATIONS_BURST
+    assert busiest <= limits.COMBINATIONS_FIRST + limits.COMBINATIONS_PER_SECOND
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,33 @@ def test_a_large_block_has_a_lesser_chance():
     pair = pair_of(Home(IN_ORDER, LEFT), Home(block(4096), RIGHT))
     assert STRATEGY.success(pair) == pytest.approx(0.698, abs=0.001)
     assert STRATEGY.cost(pair).seconds < 15
-    assert STRATEGY.cost(pair.swapped).mappings < limits.PREDICT_BLOCK_COMBINATIONS + 30
+    assert STRATEGY.cost(pair.swapped).mappings < limits.PREDICT_BLOCK_COMBINATIONS + 40
+
+
+@pytest.mark.parametrize(("room", "runs"), [(None, 4), (56, 4), (39, 3), (24, 2)])
+def test_no_more_ports_are_opened_than_there_is_room_for_as_far_as_is_known(room, runs):
+    pair = pair_of(Home(IN_ORDER, LEFT), Home(block(1024), RIGHT))
+    side = STRATEGY.attempt(replace(setting_of(pair, (at(5000, RIGHT),)), room=room))
+    side.begin(0.0)
+    side.peer_ready(Ready().encode(), 0.0)
+    while side.due < 5:
+        side.handle_timer(side.due)
+    actions = side.take()
+    openers = [action for action in actions if isinstance(action, Shot)]
+    assert len(openers) == runs * limits.PREDICT_BLOCK_RUN
+    made = len(openers) + len({action.socket for action in actions if isinstance(action, Ask)})
+    cost = STRATEGY.cost(pair)
+    assert made <= (limits.CROSSING_BLIND if room is None else room)
+    assert cost.blind == cost.mappings <= limits.SMALL_NETWORK_MAPPINGS, "even where there was none"
+
+
+@pytest.mark.parametrize("evicts", [False, True])
+def test_a_router_with_room_for_a_hundred_is_not_filled(evicts):
+    small = replace(IN_ORDER, room=limits.CROSSING_BLIND, evicts=evicts)
+    done = tries(STRATEGY, Home(block(1024), LEFT), Home(small, RIGHT), 15)
+    assert done.success >= 0.85
+    assert max(outcome.refused[1] for outcome in done.outcomes) == 0
+    assert max(outcome.mappings[1] for outcome in done.outcomes) <= limits.CROSSING_BLIND - 8
 
 
 def test_it_is_for_steps_that_are_known():
@@ -92,10 +118,33 @@ def trying(*payloads: bytes) -> list[Shot]:
     return shots
 
 
+def test_the_first_run_is_told_as_soon_as_it_is_known_and_tried_until_the_others_come():
+    done = tries(STRATEGY, Home(IN_ORDER, LEFT), Home(block(1024), RIGHT), 20, skew=0.0, relay_delay=0.01)
+    assert min(outcome.seconds for outcome in done.outcomes) < 0.4, "before all runs are open"
+    assert max(outcome.said[0] for outcome in done.outcomes) == 2
+    size = limits.PREDICT_BLOCK_RUN
+    one, *others = (
+        Run(IPv4Address(RIGHT).packed, 2000 + 100 * n, 1, size) for n in range(limits.PREDICT_BLOCK_RUNS)
+    )
+    assert len(trying(Told((one,)).encode())) == size * limits.PREDICT_BLOCK_SOCKETS
+    assert len(trying(Told((one,)).encode(), Told((one, *others)).encode())) == 4711
+
+    pair = pair_of(Home(block(1024), LEFT), Home(IN_ORDER, RIGHT))
+    late = STRATEGY.attempt(Setting(pair, (at(5000, RIGHT),), SERVERS, 0.1, Random(1), is_client=True))
+    late.begin(0.0)
+    late.peer_ready(Told((one,)).encode(), 0.0)
+    while late.due < 9:
+        late.handle_timer(late.due)
+    late.take()
+    late.peer_ready(Told((one, *others)).encode(), 9.0)
+    assert late.take(), "a relay may hold up what is told"
+
+
 def test_what_is_told_leads_to_the_peers_ips_only():
-    stray = Run(IPv4Address("198.51.100.99").packed, 2000, 1, 16)
-    runs = tuple(Run(IPv4Address(RIGHT).packed, 1000 + 100 * n, 50, 16) for n in range(9))
-    shots = trying(Told((stray, *runs)).encode(), Told((stray,) * 10).encode())
+    most, size = limits.PREDICT_BLOCK_RUNS, limits.PREDICT_BLOCK_RUN
+    stray = Run(IPv4Address("198.51.100.99").packed, 2000, 1, size)
+    runs = tuple(Run(IPv4Address(RIGHT).packed, 1000 + 300 * n, 50, size) for n in range(most - 1))
+    shots = trying(Told((stray, *runs)).encode(), Told((stray,) * most).encode())
     assert {str(shot.to.ip) for shot in shots} == {RIGHT}
     assert min(shot.to.port for shot in shots) >= limits.GUESS_LOWEST
     assert 1900 not in {shot.to.port for shot in shots}

@@ -78,11 +78,12 @@ def with_noise_told(home: Home, noise: float | None) -> Home:
         "both kept",
     ],
 )
-def test_where_nobody_else_sends_it_succeeds_always_soon_and_unnoticed(left, right):
+def test_where_nobody_else_sends_it_succeeds_always_soon_and_hardly_noticed(left, right):
     found = outcomes(Home(left, LEFT), Home(right, RIGHT), loss=0.02)
     assert share(found) == 1.0
-    assert middle(found) <= 0.4
-    assert {outcome.unsolicited for outcome in found} == {(0, 0)}
+    assert middle(found) <= 0.3
+    assert max(max(outcome.unsolicited) for outcome in found) < limits.MEETING_FEW
+    assert max(max(outcome.mappings) for outcome in found) <= limits.MEETING_FEW + 3
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,10 @@ def test_a_nat_behind_many_routers_is_reached_in_another_round(levels):
     assert middle(found) <= 1.0
 
 
-def test_a_neighbour_notices_nothing_either():
+def test_a_neighbour_hardly_notices_it_either():
     found = outcomes(Home(GUARDED, LEFT), Home(GUARDED, RIGHT), 10, hops=4)
     assert share(found) == 1.0
-    assert {outcome.unsolicited for outcome in found} == {(0, 0)}
+    assert max(max(outcome.unsolicited) for outcome in found) < limits.MEETING_FEW
 
 
 def test_where_ports_are_random_it_ends_by_itself():
@@ -163,8 +164,8 @@ def test_the_busier_the_less_likely():
 # --- one side, by hand --------------------------------------------------------------------------------------
 
 
-def attempt(**how):
-    found = STRATEGY.attempt(setting_of(PAIR, (TARGET,), **how))
+def attempt(pair: Pair = PAIR, **how):
+    found = STRATEGY.attempt(setting_of(pair, (TARGET,), **how))
     found.begin(0.0)
     return found
 
@@ -173,19 +174,88 @@ def ready(port: int, number: int = 1, *, is_open: bool = False, ip: IPv4Address 
     return Ready.at([Address(ip, port)], round=number, is_open=is_open).encode()
 
 
+def there_is_room(side, now: float) -> None:
+    """The look that the second round begins with says so."""
+    fresh = 4 + limits.MEETING_FEW
+    side.seen(1, SERVERS[0], Address(OURS, 30000), now)
+    side.seen(fresh, SERVERS[0], Address(OURS, 30000 + fresh), now)
+
+
 def said(side) -> tuple[int, int, bool]:
     word = Ready.decode(side.ready)
     return word.round, word.addresses()[0].port, word.is_open
 
 
 HALF = limits.MEETING_SOCKETS // 2
+FEW = limits.MEETING_FEW
+BUSY = Pair(with_noise_told(Home(IN_ORDER, LEFT), 100.0).description, PAIR.theirs)
+OTHERS = 20
+"""That come in the 0.2 s from the first question to the peer's word."""
 
 
-def test_a_port_is_told_opened_and_knocked_from():
+def test_where_few_others_send_a_few_knock_at_once_if_the_peer_is_open():
     side = attempt()
     assert side.take() == [Ask(1, SERVERS[0])]
     side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
-    assert said(side) == (1, 30001 + HALF, False)
+    assert said(side) == (1, 30001 + FEW, False)
+    side.peer_ready(ready(5000, is_open=True), 0.2)
+    assert side.take() == [
+        Ask(2, SERVERS[0]),
+        *(Shot(socket, Address(THEIRS, 5000)) for socket in range(3, 3 + FEW)),
+        Ask(3 + FEW, SERVERS[0]),
+    ]
+    assert said(side) == (1, 30001 + FEW, True)
+    # Two of others between the first two questions: it is the last but two that goes on.
+    side.seen(2, SERVERS[0], Address(OURS, 30003), 0.24)
+    side.seen(3 + FEW, SERVERS[0], Address(OURS, 30004 + FEW), 0.24)
+    side.handle_timer(0.24)
+    assert side.take() == [Shot(FEW, Address(THEIRS, 5000))]
+
+
+def test_and_only_open_their_nat_until_it_is():
+    side = attempt()
+    side.take()
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
+    side.peer_ready(ready(5000), 0.2)
+    shots = [action for action in side.take() if isinstance(action, Shot)]
+    assert {shot.ttl for shot in shots} == {limits.OPENER_TTLS_SEEN[0]}
+    assert said(side)[2], "the peer need not wait either"
+    for _ in range(2):
+        side.peer_ready(ready(5000, is_open=True), 0.22)
+    assert side.take() == [Shot(shot.socket, shot.to) for shot in shots]
+
+
+def test_with_what_follows_few_knocks_in_vain_are_as_many_as_a_guard_lets_pass():
+    side = attempt()
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
+    side.peer_ready(ready(5000, is_open=True), 0.2)
+    side.seen(2, SERVERS[0], Address(OURS, 30001), 0.24)
+    side.seen(3 + FEW, SERVERS[0], Address(OURS, 30004 + FEW), 0.24)
+    found = side.take()
+    while side.due < 0.2 + 1:
+        side.handle_timer(side.due)
+        found += side.take()
+    assert (
+        FEW < sum(isinstance(action, Shot) and action.ttl is None for action in found) <= limits.PREDICT_SAFE
+    )
+
+
+def test_in_later_rounds_only_who_is_where_it_told_knocks():
+    side = attempt()
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
+    side.peer_ready(ready(5000), 0.2)
+    side.peer_ready(ready(6000, 2, is_open=True), 0.3)
+    there_is_room(side, 0.34)
+    last = [action for action in side.take() if isinstance(action, Shot) and action.to.port == 6000]
+    assert len(last) == limits.MEETING_FEW
+    assert {shot.ttl for shot in last} == {limits.OPENER_TTLS_SEEN[0]}
+
+
+def test_a_port_is_told_opened_and_knocked_from():
+    side = attempt(BUSY)
+    assert side.take() == [Ask(1, SERVERS[0])]
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
+    assert said(side) == (1, 30001 + HALF + OTHERS, False)
     side.peer_ready(ready(5000), 0.2)
     actions = side.take()
     first, *openers, last = actions
@@ -195,22 +265,23 @@ def test_a_port_is_told_opened_and_knocked_from():
         for socket in range(3, 3 + limits.MEETING_SOCKETS)
     ]
     assert last == Ask(3 + limits.MEETING_SOCKETS, SERVERS[0])
-    # Three of others between the first two questions, none in the burst.
-    side.seen(first.socket, SERVERS[0], Address(OURS, 30004), 0.24)
-    side.seen(last.socket, SERVERS[0], Address(OURS, 30005 + limits.MEETING_SOCKETS), 0.24)
-    assert said(side) == (1, 30001 + HALF, True)
+    # Three more of others than expected between the first two questions, none in the burst.
+    side.seen(first.socket, SERVERS[0], Address(OURS, 30004 + OTHERS), 0.24)
+    side.seen(last.socket, SERVERS[0], Address(OURS, 30005 + OTHERS + limits.MEETING_SOCKETS), 0.24)
+    assert said(side) == (1, 30001 + HALF + OTHERS, True)
     assert side.take() == []
     side.peer_ready(ready(5000, is_open=True), 0.25)
     assert side.take() == [Shot(3 + (30001 + HALF - 30005), Address(THEIRS, 5000))]
 
 
 def test_others_in_the_burst_leave_a_few_sockets_in_doubt():
-    side = attempt()
+    side = attempt(BUSY)
     side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
     side.peer_ready(ready(5000, is_open=True), 0.2)
     side.take()
-    side.seen(2, SERVERS[0], Address(OURS, 30001), 0.24)
-    side.seen(3 + limits.MEETING_SOCKETS, SERVERS[0], Address(OURS, 30004 + limits.MEETING_SOCKETS), 0.24)
+    side.seen(2, SERVERS[0], Address(OURS, 30001 + OTHERS), 0.24)
+    last = 30004 + OTHERS + limits.MEETING_SOCKETS
+    side.seen(3 + limits.MEETING_SOCKETS, SERVERS[0], Address(OURS, last), 0.24)
     side.handle_timer(0.24)
     exact = 3 + (30001 + HALF - 30002)
     assert [shot.socket for shot in side.take()] == [exact - 2, exact - 1, exact]
@@ -222,14 +293,18 @@ def test_others_in_the_burst_leave_a_few_sockets_in_doubt():
     ids=["a little", "a lot", "too many in the burst"],
 )
 def test_who_missed_begins_anew_from_where_the_ports_are_now(others, between):
-    side = attempt()
+    side = attempt(BUSY)
     side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
     side.peer_ready(ready(5000), 0.2)
     side.take()
-    first = 30001 + others
+    first = 30001 + OTHERS + others
     side.seen(2, SERVERS[0], Address(OURS, first), 0.24)
     last = first + 1 + limits.MEETING_SOCKETS + between
     side.seen(3 + limits.MEETING_SOCKETS, SERVERS[0], Address(OURS, last), 0.24)
+    fresh = 4 + limits.MEETING_SOCKETS
+    assert side.take() == [Ask(fresh, SERVERS[0]), Ask(1, SERVERS[0])]
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.28)
+    side.seen(fresh, SERVERS[0], Address(OURS, last + 1), 0.28)
     number, port, is_open = said(side)
     assert (number, is_open) == (2, False)
     assert port > last + HALF
@@ -244,18 +319,84 @@ def test_a_peer_that_missed_is_followed():
     side.peer_ready(ready(5000), 0.2)
     side.take()
     side.peer_ready(ready(6000, 2), 0.3)
+    there_is_room(side, 0.34)
     assert said(side)[0] == 2
     assert {action.to.port for action in side.take() if isinstance(action, Shot)} == {6000}
 
 
+def second_round(**how):
+    """One side at the beginning of it, and the socket that asks whether there is room."""
+    side = attempt(**how)
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.04)
+    side.peer_ready(ready(5000), 0.2)
+    side.take()
+    side.peer_ready(ready(6000, 2), 0.3)
+    fresh = 4 + limits.MEETING_FEW
+    assert side.take() == [Ask(fresh, SERVERS[0]), Ask(1, SERVERS[0])]
+    return side, fresh
+
+
+def on(side, until: float) -> list:
+    found = []
+    while side.due <= until:
+        side.handle_timer(side.due)
+        found += side.take()
+    return found
+
+
+def test_a_router_that_refuses_more_is_left_in_peace():
+    side, _ = second_round()
+    side.seen(1, SERVERS[0], Address(OURS, 30000), 0.34)
+    assert not any(isinstance(action, Shot) for action in on(side, 0.3 + limits.CANARY_WAIT))
+    assert side.is_cramped
+    assert side.is_over
+
+
+def test_a_router_that_forgets_what_is_old_is_left_in_peace():
+    side, fresh = second_round()
+    side.seen(fresh, SERVERS[0], Address(OURS, 30020), 0.34)
+    assert side.take() == []
+    side.seen(1, SERVERS[0], Address(OURS, 30021), 0.34)
+    assert side.is_cramped
+    assert side.is_over
+    assert side.take() == []
+
+
+def test_a_server_that_does_not_answer_says_nothing_of_room():
+    side, fresh = second_round()
+    on(side, 0.31 + limits.CANARY_WAIT)
+    assert not side.is_cramped
+    assert not side.is_over
+    side.seen(fresh, SERVERS[0], Address(OURS, 30020), 0.9)
+    assert said(side)[0] == 2
+
+
+@pytest.mark.parametrize("noise", [0.0, 100.0])
+@pytest.mark.parametrize("evicts", [False, True])
+def test_a_full_router_is_seen_before_much_more_is_made(noise, evicts):
+    """Where nobody is met, all rounds are gone through; ours has room for the first, and at most for our own flow besides."""
+    blind = STRATEGY.cost(Pair(Home(IN_ORDER, LEFT, noise=noise).description, PAIR.theirs)).blind
+    wrong = Home(Rules(BY_PORT, ports=Ports.RANDOM), RIGHT, told=Home(IN_ORDER, RIGHT).description)
+    small = with_noise_told(Home(replace(IN_ORDER, room=blind + (not evicts), evicts=evicts), LEFT), noise)
+    attempts = []
+    found = [
+        cross(STRATEGY, small, wrong, seed=seed, begun=lambda left, _: attempts.append(left))
+        for seed in range(20)
+    ]
+    assert blind <= limits.CROSSING_BLIND - 17, "right after our network was measured"
+    assert all(attempt.is_cramped for attempt in attempts)
+    assert max(outcome.mappings[0] + outcome.refused[0] for outcome in found) <= blind + 6
+
+
 def test_ports_go_on_from_the_lowest_after_the_highest():
-    side = attempt()
+    side = attempt(BUSY)
     side.seen(1, SERVERS[0], Address(OURS, 65535), 0.04)
-    assert said(side) == (1, 1024 + HALF, False)
+    assert said(side) == (1, 1024 + HALF + OTHERS, False)
     side.peer_ready(ready(5000, is_open=True), 0.2)
     side.take()
-    side.seen(2, SERVERS[0], Address(OURS, 1024), 0.24)
-    side.seen(3 + limits.MEETING_SOCKETS, SERVERS[0], Address(OURS, 1025 + limits.MEETING_SOCKETS), 0.24)
+    side.seen(2, SERVERS[0], Address(OURS, 1024 + OTHERS), 0.24)
+    last = 1025 + OTHERS + limits.MEETING_SOCKETS
+    side.seen(3 + limits.MEETING_SOCKETS, SERVERS[0], Address(OURS, last), 0.24)
     assert said(side)[2]
 
 
