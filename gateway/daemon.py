@@ -293,6 +293,7 @@ class Daemon:
             find_kept=self._kept.find,
             on_learned=self._record_learned,
             with_local_relays=lambda: any(beacon.is_local for beacon in self._config.beacons.urls),
+            interfaces=lambda: self._local_network.interfaces() if self._local_network is not None else (),
         )
         stack.push_async_callback(self._records.close)
         self._zones = KnownZones(
@@ -685,8 +686,9 @@ class Daemon:
         )
 
     def _addresses_on_networks(self) -> tuple[Address, ...]:
-        """The same without those that lead whoever uses them to his own machine."""
-        return tuple(address for address in self._own_addresses() if not address.ip.is_loopback)
+        """The same without those that lead whoever uses them to his own machine, and with those that lead nowhere else."""
+        near = self._local_network.addresses() if self._local_network is not None else ()
+        return (*(address for address in self._own_addresses() if not address.ip.is_loopback), *near)
 
     def _listeners(self) -> tuple[api.ListenerReport, ...]:
         def place(address: tuple[str, int]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The local network, joined to the gateway: where we are on it, and who of those there is remembered.
 
-How things are said there is `resolver.discovery.lan`, and what we say of ourselves `publishing`. Nothing is said where our tunnels do not listen, nor on the networks of containers
-and of other overlays, nor by a gateway that is to be reached by relays only.
+How things are said there is `resolver.discovery.lan`, and what we say of ourselves `publishing`. Nothing is said where our
+tunnels do not listen, nor on the networks of containers and of other overlays, nor by a gateway that keeps its addresses to itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gateway.own_record import own_record
 from resolver.discovery.lan import LanSource
 from resolver.discovery.lan_links import LanLink
 from resolver.signed_packets import LOCAL
+from tunnels.addresses import Address
 from tunnels.transports.interfaces import local_networks
 from tunnels.transports.network import NetworkWatch
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from gateway.config.settings import LanSettings
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import Address
     from tunnels.identity import EndpointId, SecretKey
     from tunnels.transports.interfaces import InterfaceNetwork
 
@@ -108,6 +108,24 @@ class LocalNetwork:
             self._spawn(self.source.withdraw(), "leave the local network")
         if bool(self._links()) != self.source.is_somewhere:
             self._network_changed()
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Where we are on networks on which we have link-local addresses and no others, without the zone.
+
+        Only who hears us there can use them, with the name of its own interface as the zone.
+        """
+        return tuple(
+            Address(ip, socket.port)
+            for link in self._links()
+            if all(ip.is_link_local for ip in link.ips)
+            for ip in link.ips
+            for socket in self._bound()
+            if socket.ip.version == ip.version and (socket.ip.is_unspecified or socket.ip == ip)
+        )
+
+    def interfaces(self) -> tuple[str, ...]:
+        """Those that lead to local networks."""
+        return tuple(link.name for link in self._links())
 
     def report(self) -> LocalNetworkReport:
         """How it is now."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from resolver.discovery.base import Scope
@@ -19,18 +20,19 @@ from resolver.limits import (
     CONCURRENT_SEARCHES,
     DISCOVERY_SECONDS,
     EXPLAINED_SEARCHES,
+    LAN_LINKS,
     RECORD_FRESH_SECONDS,
 )
 from resolver.records import EndpointRecord
-from tunnels.addresses import RelayAddress
+from tunnels.addresses import Address, RelayAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 
     from resolver.discovery.base import RecordSource
     from resolver.record_cache import CachedRecord, KeptPacket, RecordCache
     from resolver.signed_packets import SignedPacket
-    from tunnels.addresses import Address, BeaconUrl, PathAddress
+    from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.identity import EndpointId
 
 
@@ -94,6 +96,7 @@ class ResolverClient:
         find_kept: Callable[[EndpointId], Awaitable[KeptPacket | None]] | None = None,
         on_learned: Callable[[CachedRecord], None] = lambda _: None,
         with_local_relays: Callable[[], bool] = lambda: False,
+        interfaces: Callable[[], Sequence[str]] = lambda: (),
         seconds: float = DISCOVERY_SECONDS,
     ) -> None:
         """`clock` gives unix seconds; `seconds` is how long a source may take.
@@ -102,6 +105,7 @@ class ResolverClient:
         the public record that must be fetched from disk.
         `on_learned` is told of each record that is newer than what was known. Relays on loopback and the like are used
         `with_local_relays`, that is where we have such a beacon ourselves; else a record would point us at our own machine.
+        `interfaces` lead to our local networks: an IPv6 link-local address of a local record is looked for on each.
         """
         self._sources = tuple(sources)
         self._cache = cache
@@ -111,6 +115,7 @@ class ResolverClient:
         self._find_kept = find_kept or _keep_nothing
         self._on_learned = on_learned
         self._with_local_relays = with_local_relays
+        self._interfaces = interfaces
         self._seconds = seconds
         self._searches: dict[EndpointId, _Search] = {}
         self._findings: dict[EndpointId, dict[str, SourceFinding]] = {}
@@ -144,9 +149,19 @@ class ResolverClient:
         relayed = (RelayAddress(beacon, endpoint_id) for beacon in self.relays_of(endpoint_id))
         records = self._cache.all(endpoint_id, now) or (cached,)
         last = [each for each in records[1:] if each.scope is Scope.GIVEN]
-        told = (address for each in records if each not in last for address in each.record.addresses)
+        told = (address for each in records if each not in last for address in self._addresses_in(each))
         older = (address for each in last for address in each.record.addresses)
         return tuple(dict.fromkeys((*typed, *told, *relayed, *older)))
+
+    def _addresses_in(self, cached: CachedRecord) -> Iterator[Address]:
+        """The record's addresses as they can be sent to from here."""
+        for address in cached.record.addresses:
+            ip = address.ip
+            if cached.scope is Scope.LOCAL and isinstance(ip, IPv6Address) and ip.is_link_local:
+                for interface in self._interfaces()[:LAN_LINKS]:
+                    yield Address.of(f"{IPv6Address(int(ip))}%{interface}", address.port)
+            else:
+                yield address
 
     def known(self, endpoint_id: EndpointId) -> CachedRecord | None:
         """The newest record that is known here, without asking anybody."""

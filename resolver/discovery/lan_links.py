@@ -22,6 +22,11 @@ class LanLink:
     ipv6: tuple[tuple[IPv6Address, IPv6Network], ...] = ()
     """The same, with link-local addresses."""
 
+    @property
+    def ips(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """All our addresses there."""
+        return (*(ip for ip, _ in self.ipv4), *(ip for ip, _ in self.ipv6))
+
 
 def is_on(links: Iterable[LanLink], ip: IPv4Address | IPv6Address) -> bool:
     """Whether who sends from there is on one of these networks, and reached without a router."""

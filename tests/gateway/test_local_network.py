@@ -58,10 +58,29 @@ def test_an_interface_that_went_away_meanwhile_is_none():
     assert links_of([gone], bound("0.0.0.0")) == ()
 
 
+def test_link_local_addresses_are_told_where_there_are_no_others(monkeypatch):
+    found: list[InterfaceNetwork] = []
+    monkeypatch.setattr("gateway.local_network.local_networks", lambda: found)
+    room = Room("::")
+    for texts, told in (
+        (("fe80::5/64",), ["[fe80::5]:7777"]),
+        (("fe80::5/64", "fd00::5/64"), []),
+        (("fe80::5/64", "169.254.7.7/16"), ["[fe80::5]:7777"]),
+        (("169.254.7.7/16",), []),
+        ((), []),
+    ):
+        found[:] = networks(*texts)
+        assert list(map(str, room.network.addresses())) == told
+    found[:] = networks("fe80::5/64", "169.254.7.7/16")
+    assert set(map(str, Room("::", "0.0.0.0").network.addresses())) == {"[fe80::5]:7777", "169.254.7.7:7777"}
+    assert Room("127.0.0.1").network.addresses() == ()
+    assert room.network.interfaces() == (LOOPBACK,)
+
+
 class Room:
     """A gateway's local network that has no way to speak."""
 
-    def __init__(self) -> None:
+    def __init__(self, *hosts: str) -> None:
         self.tasks = Tasks()
         self.learned: list[SignedPacket] = []
         self.changes = 0
@@ -69,7 +88,7 @@ class Room:
         self.network = LocalNetwork(
             LanSettings(mdns=False, fallback=False),
             key(1),
-            bound=lambda: bound("127.0.0.1"),
+            bound=lambda: bound(*(hosts or ("127.0.0.1",))),
             may_tell=lambda: self.may_tell,
             is_hidden=lambda: False,
             is_contact=lambda endpoint_id: endpoint_id == key(7).endpoint_id,

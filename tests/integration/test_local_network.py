@@ -55,6 +55,21 @@ def test_two_gateways_find_each_other_by_id_alone(versions, filtered, tmp_path, 
         figure(seconds, aim=0.5)
 
 
+@pytest.mark.parametrize("filtered", [(), (5353,), (7398,)], ids=["both ways", "without mDNS", "mDNS only"])
+def test_where_nobody_assigns_addresses_link_local_ones_do(filtered, tmp_path, figure):
+    with a_lan(6, assigns=False) as lan, two_gateways(lan, tmp_path, *filtered) as (alice, bob):
+        addresses = alice.namespace.run("ip", "-o", "addr", "show", "dev", "eth0").stdout
+        assert addresses.count("inet") == addresses.count("inet6 fe80:") == 1
+        page, seconds = fetch(bob, f"web.{alice.id}.overlay")
+        assert page == Source.HELLO
+        assert seconds < FOUND_WITHIN
+        figure(seconds, aim=0.5)
+        assert "%eth0]" in bob.run("ping", alice.id).stdout
+        assert not [each for each in alice.json("ticket")["addresses"] if "fe80" in each], (
+            "they mean nothing there"
+        )
+
+
 def lan_of(gateway: GatewayProcess) -> dict[str, Any]:
     return gateway.json("status")["local_network"]
 

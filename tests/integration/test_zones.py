@@ -15,7 +15,9 @@ from dnslib import RCODE, DNSRecord
 from resolver.records import EndpointRecord
 from resolver.signed_packets import SignedPacket
 from tests.integration.test_browse import curl
+from tests.lab.dht import NpmNodes, npm_packages
 from tests.lab.gateways import GatewayProcess, running, wait_until
+from tests.lab.lans import a_lan, gateway_on
 from tests.lab.pkarr_relay import PkarrRelay
 from tests.lab.resolver_dns import query_bytes, rows
 from tests.lab.web import web_server
@@ -240,3 +242,56 @@ def undone(alice: GatewayProcess, place: Path) -> None:
     done = alice.run("zone", "set", "big", "TXT", "x" * 200, "y" * (length - 200))
     assert " 0 left; " in done.stderr
     assert alice.json("zone", "show")["used_bytes"] > used
+
+
+@pytest.mark.needs("root", "ip", "dig")
+def test_a_zone_is_seen_on_the_local_network_with_each_change(tmp_path: Path) -> None:
+    with a_lan() as lan:
+        machines = [lan.machine(), lan.machine()]
+        with running(
+            gateway_on(machines[0], tmp_path / "alice", "alice"),
+            gateway_on(machines[1], tmp_path / "bob", "bob"),
+        ) as (alice, bob):
+            bob.run("contacts", "add", "alice", alice.id)
+            for words in ("one", "two"):
+                alice.run("zone", "set", "note", "TXT", words)
+                wait_until(
+                    lambda words=words: (
+                        [words] in [each["value"] for each in bob.json("whois", "alice")["zone"]]
+                    ),
+                    what=f"bob sees {words}",
+                )
+                answer = machines[1].run(
+                    *("dig", f"@{bob.listens('dns').rpartition(':')[0]}", "-p", str(bob.port("dns"))),
+                    *("+short", "note.alice.overlay", "TXT"),
+                )
+                assert answer.stdout.strip() == f'"{words}"'
+            assert bob.json("whois", "alice")["source"] == "local network"
+
+
+@pytest.mark.needs("node", "npm")
+async def test_a_zone_is_seen_by_the_dht_alone(tmp_path: Path) -> None:
+    await asyncio.to_thread(npm_packages)
+    async with NpmNodes(10) as npm:
+        places = ", ".join(f'"127.0.0.1:{port}"' for port in npm.ports[:2])
+        config = f"[dht]\nprivate = true\nbootstrap = [{places}]\n"
+        alice, bob = (
+            GatewayProcess(tmp_path / name, "--dht", "on", nickname=name, config=config)
+            for name in ("alice", "bob")
+        )
+        try:
+            await asyncio.to_thread(alice.start)
+            await asyncio.to_thread(alice.run, "zone", "set", "note", "TXT", "by the DHT")
+            await asyncio.to_thread(bob.start)
+            key = EndpointId.parse(alice.id).key.hex()
+            async with asyncio.timeout(40):
+                wanted = ["note." + alice.id, "TXT"]
+                while wanted not in (await npm.do("resolve", key=key) or {"answers": ()})["answers"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            seen = await asyncio.to_thread(bob.json, "whois", alice.id)
+            assert (seen["source"], [each["value"] for each in seen["zone"]]) == ("dht", [["by the DHT"]])
+            for each in (alice, bob):
+                await asyncio.to_thread(each.stop)
+        finally:
+            for each in (alice, bob):
+                await asyncio.to_thread(each.kill)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from resolver.signed_packets import SignedPacket
+    from tests.lab.netns import Namespace
     from tunnels.identity import EndpointId
 
 PATIENCE = 20.0
@@ -44,17 +45,19 @@ def npm_packages() -> Path:
 class NpmNodes:
     """`async with NpmNodes(10) as nodes`: their ports, and what they are told to do."""
 
-    def __init__(self, count: int, *, join: int = 0) -> None:
-        """`join` is the port of a node of a DHT that is there."""
+    def __init__(self, count: int, *, join: int = 0, namespace: Namespace | None = None) -> None:
+        """`join` is the port of a node of a DHT that is there; they are on the loopback of `namespace`, or of ours."""
         self._arguments = str(count), str(join)
+        self._namespace = namespace
 
     async def __aenter__(self) -> Self:
         place = await asyncio.to_thread(npm_packages)
         node = shutil.which("node")
         assert node is not None
         script = await asyncio.to_thread(_SCRIPT.read_text)
+        command = [node, "--input-type=module", "-e", script, "--", *self._arguments]
         self._process = await asyncio.create_subprocess_exec(
-            *(node, "--input-type=module", "-e", script, "--", *self._arguments),
+            *(command if self._namespace is None else self._namespace.command(*command)),
             cwd=place,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -45,7 +45,9 @@ class LanMachine(Namespace):
 class Lan:
     """A bridge; `versions` are the IP versions that its machines have."""
 
-    def __init__(self, *versions: int) -> None:
+    def __init__(self, *versions: int, assigns: bool = True) -> None:
+        """Where nobody `assigns` addresses, machines have those that they give themselves: IPv6 link-local ones."""
+        self._assigns = assigns
         self._tag = new_tag()
         self._versions = versions or (4, 6)
         self._numbers = itertools.count(1)
@@ -84,9 +86,9 @@ class Lan:
         self.core.ip(f"link add {port} type veth peer name {name} netns {machine.name}")
         self.core.ip(f"link set {port} master lan up")
         addresses = []
-        if 4 in self._versions:
+        if 4 in self._versions and self._assigns:
             addresses.append(f"addr add {machine.address}/24 dev {name}")
-        if 6 in self._versions:
+        if 6 in self._versions and self._assigns:
             addresses.append(f"addr add {machine.address6}/64 dev {name}")
         machine.ip(*addresses, f"link set {name} up")
 
@@ -95,10 +97,10 @@ class Lan:
 
 
 @contextmanager
-def a_lan(*versions: int) -> Iterator[Lan]:
+def a_lan(*versions: int, assigns: bool = True) -> Iterator[Lan]:
     """One with machines that have these IP versions, both if none is said; removed in the end."""
     remove_leftovers()
-    lan = Lan(*versions)
+    lan = Lan(*versions, assigns=assigns)
     try:
         lan.create()
         yield lan
@@ -107,9 +109,9 @@ def a_lan(*versions: int) -> Iterator[Lan]:
             lan.remove()
 
 
-def gateway_on(machine: Namespace, home: Path, nickname: str, **options: Any) -> GatewayProcess:
+def gateway_on(machine: Namespace, home: Path, nickname: str, *flags: str, **options: Any) -> GatewayProcess:
     """A gateway as people have it: nothing is configured."""
-    return GatewayProcess(home, nickname=nickname, namespace=machine, bind=(), **options)
+    return GatewayProcess(home, *flags, nickname=nickname, namespace=machine, bind=(), **options)
 
 
 def offer_web(gateway: GatewayProcess, port: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from tunnels.addresses import BeaconUrl
 from tunnels.quic.certificates import make_certificate
 
 if TYPE_CHECKING:
+    from tests.lab.netns import Namespace
     from tunnels.identity import SecretKey
 
 
@@ -31,8 +33,10 @@ def pem_context(secret_key: SecretKey) -> ssl.SSLContext:
 class PkarrRelay:
     """`async with PkarrRelay() as relay`: `relay.url`, what is kept in `relay.payloads`, what was asked in `relay.log`."""
 
-    def __init__(self, secret_key: SecretKey | None = None) -> None:
+    def __init__(self, secret_key: SecretKey | None = None, *, namespace: Namespace | None = None) -> None:
+        """It listens on the loopback address of `namespace`, or of the one that the test is in."""
         self._secret_key = secret_key
+        self._namespace = namespace
         self.payloads: dict[str, bytes] = {}
         self.log: list[tuple[str, str]] = []
         self.heads: list[bytes] = []
@@ -49,7 +53,9 @@ class PkarrRelay:
         await self._runner.setup()
         key = self._secret_key
         context = None if key is None else await asyncio.to_thread(pem_context, key)
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        listener = socket.socket() if self._namespace is None else self._namespace.socket(socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", 0))
+        await web.SockSite(self._runner, listener, ssl_context=context).start()
         port = self._runner.addresses[0][1]
         self.url = (
             BeaconUrl("http", "127.0.0.1", port)

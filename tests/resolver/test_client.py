@@ -30,6 +30,7 @@ def client(
     seconds: float = 5,
     kept: tuple[SignedPacket, ...] = (),
     on_learned: Callable[[CachedRecord], None] = lambda _: None,
+    interfaces: tuple[str, ...] = (),
 ) -> ResolverClient:
     return ResolverClient(
         sources,
@@ -38,6 +39,7 @@ def client(
         clock=lambda: NOW,
         kept=lambda endpoint_id: tuple(map(given, kept)),
         on_learned=on_learned,
+        interfaces=lambda: interfaces,
         seconds=seconds,
     )
 
@@ -83,6 +85,31 @@ async def test_typed_addresses_come_first_and_nobody_is_waited_for() -> None:
     slow.release.set()
     await resolver.refresh(ALICE)
     assert await resolver.addresses_of(ALICE) == (HERE, THERE)
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        (Scope.LOCAL, ["[fe80::1%eth0]:7777", "[fe80::1%wlan0]:7777", "192.0.2.1:7777", "169.254.1.1:7777"]),
+        (Scope.PUBLIC, ["[fe80::1]:7777", "192.0.2.1:7777", "169.254.1.1:7777"]),
+    ],
+)
+async def test_a_link_local_address_that_was_heard_is_looked_for_on_each_local_network(
+    scope: Scope, expected: list[str]
+) -> None:
+    resolver = client(interfaces=("eth0", "wlan0"))
+    told = packet(addresses=("[fe80::1]:7777", "192.0.2.1:7777", "169.254.1.1:7777"))
+    resolver.learn(told, "somebody", scope=scope)
+    assert list(map(str, await resolver.addresses_of(ALICE))) == expected
+
+
+async def test_a_zone_that_others_name_is_not_believed_and_interfaces_are_bounded() -> None:
+    names = tuple(f"eth{number}" for number in range(limits.LAN_LINKS + 1))
+    resolver = client(interfaces=names)
+    resolver.learn(packet(addresses=("[fe80::1%lo]:7777",)), "local network", scope=Scope.LOCAL)
+    assert list(map(str, await resolver.addresses_of(ALICE))) == [
+        f"[fe80::1%{name}]:7777" for name in names[: limits.LAN_LINKS]
+    ]
 
 
 async def test_an_address_known_twice_is_given_once() -> None:

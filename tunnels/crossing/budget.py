@@ -156,7 +156,19 @@ class _Allow(Protocol):
 class Lease:
     """What one attempt was granted. It ends when it is told, or by itself some time after it should have."""
 
-    __slots__ = ("_allow", "_ended", "_flows", "_is_over", "cost", "made", "opened", "room", "sent", "sent_at", "until")
+    __slots__ = (
+        "_allow",
+        "_ended",
+        "_flows",
+        "_is_over",
+        "cost",
+        "made",
+        "opened",
+        "room",
+        "sent",
+        "sent_at",
+        "until",
+    )
 
     def __init__(
         self,
