@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import StateError, UsageError
-from resolver.contacts import AddressBook, Contact
+from resolver.contacts import AddressBook, Contact, check_groups
 from resolver.discovery.base import Scope
 from resolver.errors import InvalidState, ResolverError
 from resolver.names import check_petname
@@ -28,9 +28,18 @@ Result = TypeVar("Result")
 class ContactBook:
     """Contacts from both origins in one `AddressBook`; a change is saved before it counts."""
 
-    def __init__(self, home: Home, configured: Mapping[str, ContactSettings]) -> None:
-        """Read the saved contacts; StateError when the file is damaged."""
+    def __init__(
+        self,
+        home: Home,
+        configured: Mapping[str, ContactSettings],
+        introduced: Callable[[EndpointId, EndpointId], bool] = lambda *_: False,
+    ) -> None:
+        """Read the saved contacts; StateError when the file is damaged.
+
+        `introduced` tells whether the first, a contact, has introduced the second.
+        """
         self._home = home
+        self._introduced = introduced
         self._lock = asyncio.Lock()
         try:
             self._saved = AddressBook.from_json(home.load_state(_STATE, dict, _empty), trusted=True)
@@ -63,6 +72,15 @@ class ContactBook:
     def is_contact(self, endpoint_id: EndpointId) -> bool:
         """Whether the endpoint is in the address book."""
         return self.book.find_id(endpoint_id) is not None
+
+    def groups_of(self, endpoint_id: EndpointId) -> frozenset[str]:
+        """The groups that an endpoint is in; none if it is no contact."""
+        contact = self.book.find_id(endpoint_id)
+        return frozenset(contact.groups) if contact is not None else frozenset()
+
+    def is_introduced(self, introducer: EndpointId, endpoint_id: EndpointId) -> bool:
+        """Whether a contact has the endpoint in its circle, and both let it be told."""
+        return self._introduced(introducer, endpoint_id)
 
     def path_policy(self, endpoint_id: EndpointId, default: str) -> PathPolicy:
         """Which paths may be used to an endpoint: what its contact says, else the default."""
@@ -105,7 +123,10 @@ class ContactBook:
             name = check_petname(petname)
             known = saved.find_id(settings.id)
             packet = known.packet if known is not None else None
-            book.add(Contact(name, settings.id, settings.addresses, packet, path=settings.path))
+            groups = check_groups(settings.groups)
+            book.add(
+                Contact(name, settings.id, settings.addresses, packet, path=settings.path, groups=groups)
+            )
         for contact in saved:
             by_name, by_id = book.find(contact.petname), book.find_id(contact.endpoint_id)
             if by_name is not None and by_name.endpoint_id != contact.endpoint_id:

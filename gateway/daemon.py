@@ -31,9 +31,11 @@ from gateway.dht import Dht
 from gateway.directory import Directory
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.expose.acceptor import Acceptor
+from gateway.expose.access import introducers
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
 from gateway.held_vouchers import HeldVouchers
+from gateway.introductions import Introductions
 from gateway.inviting import Inviting
 from gateway.kept_history import KeptHistory
 from gateway.kept_records import KeptRecords
@@ -63,6 +65,7 @@ from gateway.topics.sources import DhtTopics
 from resolver.client import ResolverClient
 from resolver.discovery.base import Scope
 from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
+from resolver.discovery.circles import CirclesSource
 from resolver.discovery.dht import DhtSource
 from resolver.discovery.lan import LanSource
 from resolver.discovery.static import ContactsSource
@@ -177,7 +180,11 @@ class Daemon:
         stack.push_async_callback(self._supervisor.close)
         self._state = await asyncio.to_thread(KeptState, home, self._spawn)
         stack.push_async_callback(self._state.close)
-        self._contacts = await asyncio.to_thread(ContactBook, home, config.contacts)
+        self._introductions = await self._make_introductions()
+        stack.push_async_callback(self._introductions.close)
+        self._contacts = await asyncio.to_thread(
+            ContactBook, home, config.contacts, self._introductions.is_introduced
+        )
         self._exposed = await asyncio.to_thread(ExposedServices, home, config.services)
         self._inviting = await asyncio.to_thread(
             Inviting,
@@ -200,6 +207,7 @@ class Daemon:
             grants=self._inviting.issued,
             redeem=self._inviting.issued.redeem,
         )
+        self._acceptor.circle = self._introductions
         stack.callback(self._acceptor.close)
         await self._start_records(stack)
         self._lending = await self._start_lending(stack)
@@ -238,6 +246,7 @@ class Daemon:
         await self._start_control(stack)
         self._spawn(self._publisher.run(), "publish our record")
         self._inviting.start()
+        self._introductions.start()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopped.set)
@@ -359,6 +368,31 @@ class Daemon:
             and self._lending is None
         )
 
+    async def _make_introductions(self) -> Introductions:
+        return await asyncio.to_thread(
+            Introductions,
+            self._home,
+            self._config.social,
+            ask=lambda *words: self._dialer.ask_circle(*words),
+            introducers=lambda: introducers(self._exposed.book, self._contacts),
+            connected=lambda: self._endpoint.connected(),
+            is_contact=lambda endpoint_id: self._contacts.is_contact(endpoint_id),
+            own_packet=self._public_packet,
+            on_change=self._circle_changed,
+            spawn=self._spawn,
+            clock=time_now,
+            chance=random.random,
+        )
+
+    def _circle_changed(self) -> None:
+        """A contact introduces others than before."""
+        self._acceptor.recheck()
+
+    def _public_packet(self) -> SignedPacket | None:
+        """What anybody may have of us."""
+        made = self._published_record(Scope.PUBLIC)
+        return None if isinstance(made, str) else made[1]
+
     async def _start_lending(self, stack: contextlib.AsyncExitStack) -> Lending | None:
         """Before the tunnels, so that they end first: peers are told goodbye by way of our own relay, too."""
         settings = self._config.lend
@@ -384,6 +418,7 @@ class Daemon:
             ContactsSource(lambda: self._contacts.book),
             *([self._local_network.source] if self._local_network is not None else []),
             *beacons,
+            CirclesSource(self._introductions.packet_of, self._introductions.ask_again),
             HomesSource(self._relays_of, lambda: tuple(each.beacon for each in beacons), self._beacon_http),
             *self._dht.sources,
         )
@@ -532,6 +567,7 @@ class Daemon:
                 policy_of=self._path_policy,
                 is_known=self._contacts.is_contact,
                 home_changed=self._home_changed,
+                opened=self._introductions.opened,
             )
             endpoint.start()
             return endpoint
@@ -665,6 +701,7 @@ class Daemon:
             publisher=self._publisher,
             published_record=self._published_record,
             topics=self._topics,
+            introductions=self._introductions,
             own_zone=self._own_zone,
         )
 
@@ -677,6 +714,7 @@ class Daemon:
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         if self._lending is not None:
             self._lending.recheck()
+        self._introductions.contacts_changed()
         self._directory.own_services_changed()
 
     def _own_addresses(self) -> tuple[Address, ...]:
@@ -751,6 +789,8 @@ class Daemon:
                     self._proxy.configure(self._proxy_settings())
             if any(key.startswith(("contacts.", "tunnels.path_policy")) for key in changed):
                 self.facade.apply_path_policies()
+            if any(key.startswith("social.") for key in changed):
+                self._introductions.configure(new.social)
             if any(key.startswith("beacons.") for key in changed):
                 self._records.set_sources(self._record_sources())
                 self._set_beacons()

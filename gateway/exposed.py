@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.errors import ConfigurationError, UsageError
+from gateway.expose.access import CONTACTS_OF
 from gateway.expose.services import Service, ServiceBook
 from resolver.records import PublicService
 
@@ -66,14 +67,16 @@ class ExposedServices:
         return await self._change(lambda book: book.remove(name.lower()))
 
     async def revoke(self, who: str) -> None:
-        """Take one entry out of the `allow` of every service a command exposed; StateError, and nothing has changed."""
+        """Take an endpoint, and whom it introduces, out of the `allow` of every service a command exposed.
+
+        StateError, and nothing has changed.
+        """
 
         def act(book: ServiceBook) -> None:
             for service in list(book):
-                if who in service.allow:
-                    book.replace(
-                        replace(service, allow=tuple(entry for entry in service.allow if entry != who))
-                    )
+                allow = tuple(entry for entry in service.allow if entry not in (who, f"{CONTACTS_OF}{who}"))
+                if allow != service.allow:
+                    book.replace(replace(service, allow=allow))
 
         await self._change(act)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.exposed import ExposedServices
     from gateway.held_vouchers import HeldVouchers
     from gateway.home import Home
+    from gateway.introductions import Introductions
     from gateway.inviting import Inviting
     from gateway.lending import Lending
     from gateway.local_network import LocalNetwork
@@ -94,6 +95,8 @@ class Parts:
     """None where it is off."""
     topics: Topics | None = None
     dht: Dht | None = None
+    introductions: Introductions | None = None
+    """Contacts of contacts."""
     own_zone: OwnZone | None = None
     """Our zone and profile."""
 

@@ -67,9 +67,12 @@ def take(book: AddressBook, fixed: AddressBook, contact: Contact, *, replace: bo
 
 
 def _refreshed(book: AddressBook, old: Contact, new: Contact) -> Taken:
-    """The same contact: addresses are added to those it has, and a choice of paths is taken."""
+    """The same contact: addresses and groups are added to those it has, and a choice of paths is taken."""
     merged = replace(
-        old, addresses=tuple(dict.fromkeys((*new.addresses, *old.addresses))), path=new.path or old.path
+        old,
+        addresses=tuple(dict.fromkeys((*new.addresses, *old.addresses))),
+        path=new.path or old.path,
+        groups=tuple(sorted({*old.groups, *new.groups})),
     )
     if merged == old:
         return Taken(old, "same")
@@ -77,9 +80,14 @@ def _refreshed(book: AddressBook, old: Contact, new: Contact) -> Taken:
         book.set_addresses(old.petname, merged.addresses)
     if merged.path != old.path:
         book.set_path(old.petname, merged.path)
+    if merged.groups != old.groups:
+        book.set_groups(old.petname, merged.groups)
     if merged.addresses != old.addresses:
         return Taken(merged, "changed", undo=(("contacts", "rm", old.petname), *_again(old)))
-    return Taken(merged, "changed", undo=(_path(old),))
+    undo = [
+        ("contacts", "group", "rm", group, old.petname) for group in merged.groups if group not in old.groups
+    ]
+    return Taken(merged, "changed", undo=(*undo, *((_path(old),) if merged.path != old.path else ())))
 
 
 def _added(book: AddressBook, contact: Contact) -> Contact:
@@ -93,7 +101,8 @@ def _again(contact: Contact) -> list[Words]:
     """The commands that bring a contact back."""
     addresses = tuple(word for address in contact.addresses for word in ("--address", str(address)))
     added = ("contacts", "add", contact.petname, str(contact.endpoint_id), *addresses)
-    return [added, _path(contact)] if contact.path else [added]
+    groups = [("contacts", "group", "add", group, contact.petname) for group in contact.groups]
+    return [added, *([_path(contact)] if contact.path else []), *groups]
 
 
 def _path(contact: Contact) -> Words:

@@ -8,9 +8,9 @@ SPLICE_WRITE_BUFFER: Final = 64 * 1024
 SOCKET_PATH_BYTES: Final = 100
 """Longest path of the control socket: sun_path holds 104 bytes on macOS and 108 on Linux, with a zero at the end."""
 
-STATE_FILE_BYTES: Final = 48 * 1024 * 1024
-"""Largest state file that is read: a full address book fits, a ticket and all addresses with each; anything larger was not
-written by us."""
+STATE_FILE_BYTES: Final = 64 * 1024 * 1024
+"""Largest state file that is read: a full address book fits, a ticket, all addresses and all groups with each; anything larger
+was not written by us."""
 
 CONFIG_FILE_BYTES: Final = 1024 * 1024
 """Largest configuration file: thousands of services fit, and a device or a log given by mistake is told early."""
@@ -93,11 +93,15 @@ LOG_CLOSE_SECONDS: Final = 2.0
 CONTROL_CONNECTIONS: Final = 64
 """Connections to the control socket at once: a person, some scripts, some followed logs."""
 
-CONTROL_BODY_BYTES: Final = 64 * 1024
-"""Largest request: a service with a thousand allowed ids."""
+CONTROL_BODY_BYTES: Final = 96 * 1024
+"""Largest request: a service with a thousand allowed ids, and `contacts-of:` before each."""
 
-IMPORT_CONTACTS: Final = 64
-"""Contacts in one request of an import, which makes as many as it takes: with sixteen addresses each they fit into one body."""
+IMPORT_CONTACTS: Final = 48
+"""Contacts in one request of an import, which makes as many as it takes: with sixteen addresses and groups each they fit into
+one body."""
+
+GROUP_CONTACTS: Final = 256
+"""Contacts in one command about a group: more than anybody types, and they fit into one body."""
 
 CONTROL_BODY_SECONDS: Final = 5.0
 """How long the body of a request may take: it comes from this machine."""
@@ -566,6 +570,36 @@ DHT_STATE_BYTES: Final = 256 * 1024
 
 DHT_SAVE_SECONDS: Final = 1800.0
 """How often they are written, besides at the end: what a gateway that was killed begins with is half an hour old."""
+
+# --- Contacts of contacts -----------------------------------------------------------------------------------------------
+
+CIRCLE_EVERY_SECONDS: Final = 3600.0
+"""From one question about a contact's circle to the next, give or take a quarter; a circle counts for a day."""
+
+CIRCLE_GAP_SECONDS: Final = 5.0
+"""Least time between two questions to one contact, whatever changes meanwhile."""
+
+CIRCLE_ANEW_SECONDS: Final = 60.0
+"""Age of a circle from which its contact is asked again when somebody is looked for."""
+
+CIRCLE_ROUND_SECONDS: Final = 60.0
+"""Longest time between two looks at what is due, and at what is too old to be believed."""
+
+CIRCLES_ASKED_AT_ONCE: Final = 8
+"""Contacts that are asked at one time: each answer may be 300 KB, and 256 signatures to verify, 20 ms in a thread."""
+
+CIRCLES_REMEMBERED: Final = 16_384
+"""Contacts of which it is remembered when they were asked and how often they ask, 300 B each: as many as there may be, so that
+none is asked sooner because it was forgotten; the one used longest ago goes."""
+
+CIRCLE_WAIT_SECONDS: Final = 2.0
+"""How long a search waits for contacts who are asked anew; what they told before is found without them."""
+
+CIRCLE_TALK_SECONDS: Final = 10.0
+"""For a question to arrive, and for a circle to be read by who asked: 300 KB by a slow relay."""
+
+CIRCLE_QUESTIONS: Final = 12.0
+"""Questions of one contact that are answered, a minute and at once; who keeps to CIRCLE_GAP_SECONDS asks no more often."""
 
 # --- Invites ----------------------------------------------------------------------------------------------------------
 

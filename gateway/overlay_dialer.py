@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.collecting import Collecting
 from gateway.dialing import DialError, Failure, OpenedStream
 from gateway.flows.dialed import DialedFlow
 from gateway.flows.keeper import FlowKeeper
@@ -29,7 +30,7 @@ from gateway.stream_header import (
     decode_services,
 )
 from resolver.errors import InvalidName
-from resolver.limits import ALIAS_HOPS
+from resolver.limits import ALIAS_HOPS, CIRCLE_TOLD_BYTES
 from resolver.names import OverlayName
 from tunnels.errors import (
     ProtocolViolation,
@@ -156,18 +157,35 @@ class OverlayDialer:
         label = f"{endpoint_id.short}…"
         await self._prepare(endpoint_id)
         opened = await self._ask(endpoint_id, Request(Kind.LIST_SERVICES), label)
-        collecting = _Collecting(opened.early, SERVICE_LIST_BYTES)
-        opened.transport.set_protocol(collecting)
-        opened.transport.resume_reading()
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                data = await collecting.result
-            return decode_services(data)
+            return decode_services(await self._rest_of(opened, SERVICE_LIST_BYTES))
         except (TimeoutError, HeaderError) as error:
             reason = str(error) or "its list of services did not arrive in time; try again"
             raise DialError(Failure.TARGET_UNREACHABLE, f"{label}: {reason}") from None
         finally:
             opened.transport.abort()
+
+    async def ask_circle(self, endpoint_id: EndpointId, question: bytes) -> bytes:
+        """Ask a contact for its circle (`resolver.circles`): the answer, not read; raises DialError."""
+        label = f"{endpoint_id.short}…"
+        opened = await self._ask(endpoint_id, Request(Kind.CIRCLE), label, question)
+        try:
+            return await self._rest_of(opened, CIRCLE_TOLD_BYTES)
+        except TimeoutError:
+            raise DialError(
+                Failure.TARGET_UNREACHABLE,
+                f"{label}: its circle did not arrive in time; it is asked again later",
+            ) from None
+        finally:
+            opened.transport.abort()
+
+    async def _rest_of(self, opened: OpenedStream, limit: int) -> bytes:
+        """What comes behind an answer until the stream's end; TimeoutError if that takes too long."""
+        collecting = Collecting(opened.early, limit)
+        opened.transport.set_protocol(collecting)
+        opened.transport.resume_reading()
+        async with asyncio.timeout(self._answer_seconds):
+            return await collecting.result
 
     async def redeem(self, endpoint_id: EndpointId, message: bytes) -> bytes:
         """Say something about an invite to its issuer (`gateway.invites.messages`): the answer, without its length.
@@ -244,7 +262,7 @@ class OverlayDialer:
     async def _ask(
         self, endpoint_id: EndpointId, request: Request, label: str, message: bytes = b""
     ) -> OpenedStream:
-        """Open a stream and wait for a good answer to `request`, with `message` behind it.
+        """Open a stream and wait for a good answer to `request`, and to the `message` behind it, with which our side ends.
 
         If the tunnel ends before there is one, as when the peer restarted, the request is made once more on a new
         tunnel: nothing but the request was sent, and a message that may be sent again, so nothing can happen twice.
@@ -262,7 +280,7 @@ class OverlayDialer:
         self, endpoint_id: EndpointId, request: Request, label: str, message: bytes
     ) -> OpenedStream:
         """The same, once; TunnelClosed when the tunnel ended first."""
-        opening = _Opening(request.encode() + message)
+        opening = _Opening(request.encode() + message, ends=bool(message))
         transport = await self._open(endpoint_id, lambda: opening, label)
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -293,9 +311,10 @@ def _tunnel_failure(error: TunnelError, label: str) -> DialError:
 class _Opening(asyncio.Protocol):
     """Sends the request and waits for the answer; then the stream is held still for its next protocol."""
 
-    def __init__(self, said: bytes) -> None:
+    def __init__(self, said: bytes, *, ends: bool) -> None:
+        """`ends`: nothing follows what is said."""
         self.answer: asyncio.Future[Answer | TunnelError] = asyncio.get_running_loop().create_future()
-        self._said = said
+        self._said, self._ends = said, ends
         self._parser = AnswerParser()
 
     @property
@@ -306,6 +325,8 @@ class _Opening(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = as_transport(transport)
         self._transport.write(self._said)
+        if self._ends:
+            self._transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         if self.answer.done():
@@ -330,31 +351,3 @@ class _Opening(asyncio.Protocol):
     def _gone(self, error: TunnelError) -> None:
         if not self.answer.done():
             self.answer.set_result(error)
-
-
-class _Collecting(asyncio.Protocol):
-    """Everything until the stream's end, up to a bound."""
-
-    def __init__(self, early: bytes, limit: int) -> None:
-        self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._data = bytearray(early)
-        self._limit = limit
-
-    def data_received(self, data: bytes) -> None:
-        if len(self._data) <= self._limit:  # one chunk more makes it too large, which the reader will tell
-            self._data += data
-        else:
-            self._done()
-
-    def eof_received(self) -> bool:
-        self._done()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
-            self._data.clear()  # cut short; no list is empty
-        self._done()
-
-    def _done(self) -> None:
-        if not self.result.done():
-            self.result.set_result(bytes(self._data))

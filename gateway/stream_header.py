@@ -14,7 +14,8 @@ Numbers are big-endian. Extensions are what a later minor change may add; they a
 their place for ever, so a version we do not know is answered with Status.WRONG_VERSION, which names ours.
 What follows an `ok` answer depends on the kind: the bytes of the connection, or the datagrams of the flow
 (`gateway.flows.framing`), the list of services as msgpack until the end of the stream, a hello about topics
-(`gateway.topics.hello`), or what is said about an invite (`gateway.invites.messages`).
+(`gateway.topics.hello`), what is said about an invite (`gateway.invites.messages`), or a circle until the end of the
+stream (`resolver.circles`), for which the asker's question stands between its request and its end.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Kind(IntEnum):
     UDP_FLOW = 2
     LIST_SERVICES = 3
     REDEEM = 4
+    CIRCLE = 5
     TOPICS = 6
 
 

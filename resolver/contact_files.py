@@ -3,7 +3,7 @@
 ::
 
     # petname  id  where it may be reached, if that was typed by hand
-    alice  <52 characters>  192.0.2.1:7777  path=no-lan
+    alice  <52 characters>  192.0.2.1:7777  path=no-lan  groups=family,chess
 
 Records are left out: they expire, and whoever has the id finds a newer one.
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
-from resolver.contacts import PathChoice
+from resolver.contacts import PathChoice, check_groups
 from resolver.errors import InvalidContacts, InvalidName
-from resolver.limits import CONTACT_ADDRESSES, CONTACT_FILE_CHARACTERS, CONTACTS
+from resolver.limits import CONTACT_ADDRESSES, CONTACT_FILE_CHARACTERS, CONTACT_GROUPS, CONTACTS
 from resolver.names import check_petname
 from tunnels.addresses import Address
 from tunnels.identity import EndpointId
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 _PATH: Final = "path="
+_GROUPS: Final = "groups="
 
 
 class ListedContact(msgspec.Struct, frozen=True):
@@ -35,6 +36,7 @@ class ListedContact(msgspec.Struct, frozen=True):
     id: str
     addresses: tuple[str, ...] = ()
     path: PathChoice = ""
+    groups: tuple[str, ...] = ()
 
 
 class JsonContacts(msgspec.Struct, frozen=True):
@@ -48,7 +50,8 @@ def contact_lines(contacts: Iterable[ListedContact]) -> Iterator[str]:
     """Contacts as lines that `read_contacts` reads."""
     for contact in contacts:
         path = (f"{_PATH}{contact.path}",) if contact.path else ()
-        yield "  ".join((contact.petname, contact.id, *contact.addresses, *path))
+        groups = (f"{_GROUPS}{','.join(contact.groups)}",) if contact.groups else ()
+        yield "  ".join((contact.petname, contact.id, *contact.addresses, *path, *groups))
 
 
 def read_contacts(text: str) -> tuple[ListedContact, ...]:
@@ -97,26 +100,40 @@ def _read_lines(text: str) -> Iterator[tuple[str, ListedContact]]:
             continue
         if len(words) < 2:
             raise InvalidContacts(f"line {number}: a contact is its petname and its id")
-        path = next((word.removeprefix(_PATH) for word in words[2:] if word.startswith(_PATH)), "")
+        path, groups = _option(_PATH, words), _option(_GROUPS, words)
         if path not in get_args(PathChoice):
             raise InvalidContacts(
                 f"line {number}: path is one of {', '.join(filter(None, get_args(PathChoice)))}"
             )
-        addresses = tuple(word for word in words[2:] if not word.startswith(_PATH))
+        addresses = tuple(word for word in words[2:] if not word.startswith((_PATH, _GROUPS)))
         yield (
             f"line {number}",
             msgspec.convert(
-                {"petname": words[0], "id": words[1], "addresses": addresses, "path": path}, ListedContact
+                {
+                    "petname": words[0],
+                    "id": words[1],
+                    "addresses": addresses,
+                    "path": path,
+                    "groups": tuple(filter(None, groups.split(","))),
+                },
+                ListedContact,
             ),
         )
+
+
+def _option(name: str, words: list[str]) -> str:
+    return next((word.removeprefix(name) for word in words[2:] if word.startswith(name)), "")
 
 
 def _checked(contact: ListedContact) -> ListedContact:
     if len(contact.addresses) > CONTACT_ADDRESSES:
         raise ValueError(f"{len(contact.addresses)} addresses; a contact may have {CONTACT_ADDRESSES}")
+    if len(contact.groups) > CONTACT_GROUPS:
+        raise ValueError(f"{len(contact.groups)} groups; a contact may be in {CONTACT_GROUPS}")
     return ListedContact(
         check_petname(contact.petname),
         str(EndpointId.parse(contact.id)),
         tuple(str(Address.parse(text)) for text in contact.addresses),
         contact.path,
+        check_groups(contact.groups),
     )

@@ -24,7 +24,7 @@ from resolver.errors import (
     LimitReached,
     RecordError,
 )
-from resolver.limits import CONTACT_ADDRESSES, CONTACTS, LABEL_CHARACTERS
+from resolver.limits import CONTACT_ADDRESSES, CONTACT_GROUPS, CONTACTS, LABEL_CHARACTERS
 from resolver.lookalikes import skeleton
 from resolver.names import Petname, check_petname
 from resolver.signed_packets import SignedPacket, newer_of
@@ -32,7 +32,7 @@ from tunnels.addresses import Address
 from tunnels.identity import EndpointId, zbase32_decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _FORMAT: Final = 1
 
@@ -56,14 +56,26 @@ class Contact:
     """Which paths may be used to it."""
     nickname: str = ""
     """What it called itself when it became a contact, or when its petname was last chosen; empty if that is not known."""
+    groups: tuple[str, ...] = ()
+    """The groups it is in, sorted."""
 
     def __post_init__(self) -> None:
         if len(self.addresses) > CONTACT_ADDRESSES:
             raise LimitReached(
                 f"{self.petname} has {len(self.addresses)} addresses; a contact may have {CONTACT_ADDRESSES}"
             )
+        if len(self.groups) > CONTACT_GROUPS:
+            raise LimitReached(
+                f"{self.petname} would be in {len(self.groups)} groups; a contact may be in {CONTACT_GROUPS}: "
+                f"overlay contacts group rm GROUP {self.petname}"
+            )
         if self.packet is not None and self.packet.endpoint_id != self.endpoint_id:
             raise ValueError(f"the record beside {self.petname} speaks of another endpoint")
+
+
+def check_groups(groups: Iterable[str]) -> tuple[str, ...]:
+    """Names of groups as a contact has them; InvalidName for what can be none: they are written as petnames are."""
+    return tuple(sorted({str(check_petname(group)) for group in groups}))
 
 
 class AddressBook:
@@ -180,6 +192,20 @@ class AddressBook:
         self._keep(contact)
         return contact
 
+    def groups(self) -> dict[str, list[Contact]]:
+        """Each group that contacts are in, with these by petname; groups by name."""
+        groups: dict[str, list[Contact]] = {}
+        for contact in self:
+            for group in contact.groups:
+                groups.setdefault(group, []).append(contact)
+        return dict(sorted(groups.items()))
+
+    def set_groups(self, petname: str, groups: Iterable[str]) -> Contact:
+        """Put a contact into these groups and no others; ContactNotFound, InvalidName or LimitReached otherwise."""
+        contact = replace(self.get(petname), groups=check_groups(groups))
+        self._keep(contact)
+        return contact
+
     def learn(self, packet: SignedPacket) -> bool:
         """Keep the packet if it is a contact's and newer than what we have; whether it was kept."""
         contact = self.find_id(packet.endpoint_id)
@@ -226,6 +252,7 @@ class AddressBook:
                     "added_at": contact.added_at,
                     "path": contact.path,
                     "nickname": contact.nickname,
+                    "groups": contact.groups,
                 }
                 for contact in self
             ],
@@ -283,6 +310,7 @@ class _SavedContact(msgspec.Struct, forbid_unknown_fields=True):
     added_at: float = 0.0
     path: PathChoice = ""
     nickname: str = ""
+    groups: tuple[str, ...] = ()
 
 
 class _SavedBook(msgspec.Struct, forbid_unknown_fields=True):
@@ -306,6 +334,7 @@ def _contact(saved: _SavedContact, *, trusted: bool) -> Contact:
         saved.added_at,
         saved.path,
         saved.nickname,
+        check_groups(saved.groups) if saved.groups else (),
     )
 
 

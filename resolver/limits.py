@@ -68,12 +68,34 @@ CONTACTS: Final = 16384
 memory, 50 MB of a full book, and 700 bytes on disk."""
 CONTACT_ADDRESSES: Final = 16
 """Addresses typed by hand for one contact."""
-CONTACT_FILE_CHARACTERS: Final = 16 * 1024 * 1024
-"""A file with contacts: a full book with all addresses there may be takes 15 million."""
+CONTACT_GROUPS: Final = 16
+"""Groups that one contact is in: family, friends, a club or two; each is a word that access looks for."""
+CONTACT_FILE_CHARACTERS: Final = 32 * 1024 * 1024
+"""A file with contacts: a full book with all addresses there may be takes 15 million, and as much again with all groups
+of the longest names."""
 CACHED_RECORDS: Final = 131_072
 """Records of strangers on disk, at most 1.2 KB each, so 160 MB; the one learned longest ago gives way."""
 READY_RECORDS: Final = 4096
 """Endpoints whose records are held in memory, read and ready, about 3 KB each; the least recently used goes first."""
+
+# -- Circles: contacts of contacts --------------------------------------------------------------------------
+
+CIRCLES: Final = 1024
+"""Contacts whose circle is known; the one heard longest ago goes first."""
+CIRCLE_MEMBERS: Final = 256
+"""Endpoints in one circle: a person's acquaintances, and 300 KB of records to send."""
+CIRCLES_MEMBERS: Final = 16_384
+"""Endpoints in all circles together, each with at most one record: under 20 MB."""
+CIRCLE_ASKED_BYTES: Final = 1200
+"""A question about a circle: a record, of at most 1104 bytes, and what is around it."""
+CIRCLE_TOLD_BYTES: Final = CIRCLE_MEMBERS * 1200
+"""A circle as it is told: an id and a record for each member."""
+CIRCLE_SECONDS: Final = 86_400.0
+"""How long a circle counts after it was told: who is not in it any more is out within a day, reachable or not."""
+CONSENTS: Final = 4096
+"""Contacts who agreed to be introduced; the one that said so longest ago goes first."""
+CONSENT_SECONDS: Final = 7 * 86_400.0
+"""How long a consent counts, as long as the record that came with it."""
 
 # -- Virtual addresses ------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ TESTED_ELSEWHERE = {
     "tunnels/crossing/strategies/turn.py": "a row without an attempt; tests/tunnels/crossing/strategies/test_passive.py",
     "gateway/errors.py": "names and sentences only; each is raised in some test",
     "gateway/late_saver.py": "by test_kept_records.py and test_kept_history.py, which save by it",
+    "gateway/collecting.py": "one end of a stream; tests/gateway/test_introductions.py and test_overlay_dialer.py read by it",
     "gateway/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
     "gateway/dialing.py": "the seam between adapters and tunnels; values and protocols only",
     "gateway/beacon/door.py": "strangers with real connections, in tests/gateway/beacon/test_server.py",

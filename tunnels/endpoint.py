@@ -92,17 +92,19 @@ class Endpoint(TunnelOwner):
         policy_of: Callable[[EndpointId], PathPolicy] = lambda _: PathPolicy.AUTO,
         is_known: Callable[[EndpointId], bool] = lambda _: False,
         home_changed: Callable[[], None] = lambda: None,
+        opened: Callable[[EndpointId], None] = lambda _: None,
     ) -> None:
         """`find_addresses` is asked when an endpoint is dialled; `spawn` runs a task and reports its crash.
 
         `policy_of` tells which paths may be used to an endpoint, `is_known` whose beacons may be connected to when it
         was not dialled from here; `home_changed` is called when peers are to find us at another beacon, and when we are
-        at home again.
+        at home again, `opened` when a connection with an endpoint is up.
         """
         self.endpoint_id = secret_key.endpoint_id
         self._secret_key = secret_key
         self._settings = settings
         self._accept_stream = accept_stream
+        self._opened_with = opened
         self._loop = asyncio.get_running_loop()
         self._factory = make_factory(settings.engine)
         self._certificate = make_certificate(secret_key)
@@ -490,6 +492,11 @@ class Endpoint(TunnelOwner):
         surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
         for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
+        self._opened_with(tunnel.remote_id)
+
+    def connected(self) -> tuple[EndpointId, ...]:
+        """The endpoints that a connection is up with."""
+        return tuple(who for who, remote in self._remotes.items() if remote.current is not None)
 
     def tunnel_closed(self, driver: TunnelDriver, error: TunnelError) -> None:
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None

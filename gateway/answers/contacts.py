@@ -9,13 +9,14 @@ import msgspec
 
 from gateway.answers.base import Answers, time_now
 from gateway.control import api
-from gateway.control.contacts import ImportedReport, ImportReport
+from gateway.control.contacts import GroupReport, ImportedReport, ImportReport
 from gateway.errors import ChooseName, UsageError
+from gateway.expose.access import GROUP
 from gateway.importing import take
 from gateway.limits import CONTACTS_AT_ONCE
 from gateway.own_record import TICKET_LIFETIME
 from gateway.urls import join_command
-from resolver.contacts import AddressBook, Contact
+from resolver.contacts import AddressBook, Contact, check_groups
 from resolver.discovery.base import Scope
 from resolver.errors import InvalidName, RecordError, TicketError
 from resolver.lookalikes import shown
@@ -27,7 +28,7 @@ from tunnels.events import TunnelState
 from tunnels.identity import ID_CHARACTERS, EndpointId
 
 if TYPE_CHECKING:
-    from gateway.control.contacts import ImportedContact, ImportRequest
+    from gateway.control.contacts import GroupRequest, ImportedContact, ImportRequest
     from gateway.importing import Taken
     from resolver.signed_packets import SignedPacket
     from tunnels.paths.candidates import PathPolicy
@@ -77,6 +78,7 @@ class ContactAnswers(Answers):
             nickname=nickname,
             nickname_before=contact.nickname if nickname and contact.nickname != nickname else "",
             typed=tuple(map(str, contact.addresses)),
+            groups=contact.groups,
         )
 
     async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
@@ -186,8 +188,9 @@ class ContactAnswers(Answers):
                 tuple(map(Address.parse, one.addresses)),
                 added_at=time_now(),
                 path=one.path,
+                groups=check_groups(one.groups),
             )
-        except ValueError as error:
+        except (ValueError, InvalidName) as error:
             raise UsageError(f"contacts: {one.petname}: {error}") from None
 
     async def remove_contact(self, petname: str) -> api.ContactReport:
@@ -204,6 +207,45 @@ class ContactAnswers(Answers):
         parts.access_changed()
         parts.directory.contact_changed(contact.endpoint_id)
         return report or self._contact(contact)
+
+    async def groups(self) -> tuple[GroupReport, ...]:
+        known = self.parts.contacts.book.groups()
+        named = {
+            entry.removeprefix(GROUP)
+            for service in self.parts.exposed.book
+            for entry in service.allow
+            if entry.startswith(GROUP)
+        }
+        return tuple(map(self._group, sorted({*known, *named})))
+
+    async def change_group(self, request: GroupRequest) -> GroupReport:
+        parts = self.parts
+        try:
+            group = check_petname(request.group)
+        except InvalidName as error:
+            raise UsageError(f"contacts: the name of a group is written as a petname is: {error}") from None
+        for petname in request.petnames:
+            parts.contacts.refuse_configured(petname)
+
+        def act(book: AddressBook) -> list[Contact]:
+            changed = []
+            for contact in dict.fromkeys(map(book.get, request.petnames)):
+                groups = {*contact.groups} - {group} if request.remove else {*contact.groups, group}
+                if groups != {*contact.groups}:
+                    changed.append(book.set_groups(contact.petname, groups))
+            return changed
+
+        changed = await parts.contacts.change(act)
+        parts.access_changed()
+        return self._group(group, tuple(contact.petname for contact in changed))
+
+    def _group(self, group: str, changed: tuple[str, ...] = ()) -> GroupReport:
+        return GroupReport(
+            group=group,
+            members=tuple(one.petname for one in self.parts.contacts.book if group in one.groups),
+            services=tuple(one.name for one in self.parts.exposed.book if f"{GROUP}{group}" in one.allow),
+            changed=changed,
+        )
 
     async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
         parts = self.parts

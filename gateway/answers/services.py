@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from gateway.answers.base import Answers
 from gateway.control import api
 from gateway.errors import UsageError
-from gateway.expose.access import ALL_CONTACTS
+from gateway.expose.access import ALL_CONTACTS, CONTACTS_OF, GROUP
 from gateway.expose.services import Service
 from gateway.own_record import TICKET_LIFETIME
 from gateway.urls import join_command, service_url, use_command
@@ -38,9 +39,13 @@ class ServiceAnswers(Answers):
         return report or self._service(service)
 
     def _allowed(self, who: str) -> str:
-        """An entry of `--allow` as it is kept: an endpoint id, or `contacts`; UsageError for nobody."""
+        """An entry of `--allow` as it is kept, with an endpoint's id for its name; UsageError for nobody."""
         if who == ALL_CONTACTS:
             return who
+        if who.startswith(GROUP):
+            return self._allowed_group(who)
+        if who.startswith(CONTACTS_OF):
+            return self._allowed_circle(who)
         known = self.parts.contacts.id_of(who)
         if known is not None:
             return str(known)
@@ -54,12 +59,60 @@ class ServiceAnswers(Answers):
             f"or first: overlay contacts add {who} ID"
         )
 
+    def _allowed_group(self, who: str) -> str:
+        group = who.removeprefix(GROUP).lower()
+        groups = self.parts.contacts.book.groups()
+        if group not in groups:
+            near = difflib.get_close_matches(group, groups, n=1)
+            hint = f"did you mean {GROUP}{near[0]}?" if near else "see `overlay contacts group ls`"
+            raise UsageError(
+                f"--allow {who}: no contact is in that group; {hint} "
+                f"or first: overlay contacts group add {group or 'GROUP'} NAME"
+            )
+        return f"{GROUP}{group}"
+
+    def _allowed_circle(self, who: str) -> str:
+        name = who.removeprefix(CONTACTS_OF).lower()
+        book = self.parts.contacts.book
+        contact = book.find(name)
+        if contact is None and len(name) == ID_CHARACTERS:
+            contact = next((one for one in book if str(one.endpoint_id) == name), None)
+        if contact is None:
+            raise UsageError(
+                f"--allow {who}: {name or 'nobody'} is no contact, so nobody is introduced; "
+                f"see `overlay contacts ls`, or first: overlay contacts add NAME ID"
+            )
+        return f"{CONTACTS_OF}{contact.endpoint_id}"
+
     def _petname(self, who: str) -> str:
         """An entry of `allow` for people: the petname of an id that has one."""
-        contact = None
-        if len(who) == ID_CHARACTERS:
-            contact = self.parts.contacts.book.find_id(EndpointId.parse(who))
+        if who.startswith(CONTACTS_OF):
+            return f"{CONTACTS_OF}{self._petname(who.removeprefix(CONTACTS_OF))}"
+        endpoint_id = _parsed(who)
+        contact = self.parts.contacts.book.find_id(endpoint_id) if endpoint_id is not None else None
         return who if contact is None else contact.petname
+
+    def _doubt(self, name: str, who: str) -> str:
+        """Why an entry of a service's `allow` stands for nobody (any more); empty if it stands for somebody."""
+        contacts = self.parts.contacts
+        if who.startswith(GROUP):
+            group = who.removeprefix(GROUP)
+            if group in contacts.book.groups():
+                return ""
+            return f"{name} allows {who}, and nobody is in it; put somebody in: overlay contacts group add {group} NAME"
+        circle, who_of = who.startswith(CONTACTS_OF), who.removeprefix(CONTACTS_OF)
+        if who_of == ALL_CONTACTS or (len(who_of) == ID_CHARACTERS and not circle):
+            return ""
+        introducer = _parsed(who_of) or contacts.id_of(who_of)
+        if introducer is None or not contacts.is_contact(introducer):
+            return f"{name} allows {who}, who is no contact (any more)"
+        introductions = self.parts.introductions
+        if circle and introductions is not None and not introductions.has_members(introducer):
+            return (
+                f"{name} allows {self._petname(who)}, and nobody is introduced (yet): {self._name_of(introducer)} needs "
+                "[social] introduce = true, and each of those introducible = true"
+            )
+        return ""
 
     def _service(self, service: Service) -> api.ServiceReport:
         parts = self.parts
@@ -77,11 +130,7 @@ class ServiceAnswers(Answers):
                 f"nobody may use {service.name} yet: overlay invite --service {service.name}, "
                 "or expose it again with --allow NAME, --allow contacts or --public"
             )
-        warnings += [
-            f"{service.name} allows {who}, who is no contact (any more)"
-            for who in service.allow
-            if who != ALL_CONTACTS and len(who) != ID_CHARACTERS and parts.contacts.id_of(who) is None
-        ]
+        warnings += filter(None, (self._doubt(service.name, who) for who in service.allow))
         host = f"{service.name}.{nickname or me}.overlay"
         return api.ServiceReport(
             name=service.name,
@@ -99,3 +148,11 @@ class ServiceAnswers(Answers):
             warnings=tuple(warnings),
             invited=invited,
         )
+
+
+def _parsed(text: str) -> EndpointId | None:
+    """The endpoint whose id this is; None if it is none."""
+    try:
+        return EndpointId.parse(text)
+    except ValueError:
+        return None

@@ -11,6 +11,8 @@ from gateway.cli import importing, naming, output
 from gateway.cli.app import Group, Session, pass_session
 from gateway.config.settings import PathPolicyName
 from gateway.control.api import AddContactRequest, ContactReport, PathPolicyRequest, RenameContactRequest
+from gateway.control.contacts import GroupReport, GroupRequest
+from gateway.errors import UsageError
 from resolver.lookalikes import shown
 
 
@@ -56,6 +58,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
     if as_json:
         output.echo_json(reports)
     elif reports:
+        with_groups = any(report.groups for report in reports)
         with_grants = any(report.granted for report in reports)
         with_paths = any(report.path_policy for report in reports)
         with_nicknames = any(map(_calls_itself, reports))
@@ -65,6 +68,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
                 r.endpoint_id,
                 _state(r),
                 *((r.path_policy,) if with_paths else ()),
+                *((", ".join(r.groups),) if with_groups else ()),
                 *((", ".join(r.granted),) if with_grants else ()),
                 *((_calls_itself(r),) if with_nicknames else ()),
                 ", ".join(r.services),
@@ -77,6 +81,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
             "id",
             "tunnel",
             *(("paths",) if with_paths else ()),
+            *(("groups",) if with_groups else ()),
             *(("may use",) if with_grants else ()),
             *(("calls itself",) if with_nicknames else ()),
             "services",
@@ -98,6 +103,8 @@ def remove_contact(session: Session, *, names: tuple[str, ...], as_json: bool) -
         report = client.remove_contact(name)
         undo = f"{session.command} contacts add {report.petname} {report.endpoint_id}"
         undo += "".join(f" --address {address}" for address in report.addresses)
+        for group in report.groups:
+            undo += f" && {session.command} contacts group add {group} {report.petname}"
         _tell(report, f"{report.petname} is forgotten; undo: {undo}", as_json=as_json)
 
 
@@ -144,16 +151,82 @@ def choose_path(session: Session, *, name: str, policy: str, as_json: bool) -> N
     _tell(report, f"Paths to {report.petname}: {policy}; undo: {undo}", as_json=as_json)
 
 
+@contacts_command.group("group", cls=Group, short_help="Groups of contacts, for --allow group:NAME.")
+def group_command() -> None:
+    """Groups of contacts: `overlay expose … --allow group:NAME` opens a service to all in one."""
+
+
+@group_command.command("add")
+@click.argument("group")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@output.json_option
+@pass_session
+def add_to_group(session: Session, *, group: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Put each contact NAME into GROUP, which is there as soon as somebody is in it."""
+    report = session.client().change_group(GroupRequest(group=group, petnames=names))
+    _tell_change(session, report, "rm", as_json=as_json)
+
+
+@group_command.command("rm")
+@click.argument("group")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@output.json_option
+@pass_session
+def take_from_group(session: Session, *, group: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Take each contact NAME out of GROUP, and end what it may not use any more."""
+    report = session.client().change_group(GroupRequest(group=group, petnames=names, remove=True))
+    _tell_change(session, report, "add", as_json=as_json)
+
+
+@group_command.command("ls")
+@click.argument("group", required=False)
+@output.json_option
+@pass_session
+def list_groups(session: Session, *, group: str | None, as_json: bool) -> None:
+    """List the groups, or GROUP alone, with who is in them and what they may use."""
+    reports = session.client().groups()
+    if group is not None:
+        reports = tuple(report for report in reports if report.group == group.lower())
+        if not reports:
+            raise UsageError(
+                f"contacts group: nobody is in {group}; put somebody in: {session.command} contacts group add {group} NAME"
+            )
+    if as_json:
+        output.echo_json(reports)
+    elif reports:
+        rows = [(r.group, ", ".join(r.members) or "nobody", ", ".join(r.services)) for r in reports]
+        output.table(("group", "contacts", "may use"), rows)
+    else:
+        output.aside(f"No groups yet; `{session.command} contacts group add GROUP NAME` makes one.")
+
+
+def _tell_change(session: Session, report: GroupReport, undo: str, *, as_json: bool) -> None:
+    if as_json:
+        output.echo_json(report)
+        return
+    output.say(f"In {report.group}: {', '.join(report.members) or 'nobody'}.")
+    if report.changed:
+        output.say(f"undo: {session.command} contacts group {undo} {report.group} {' '.join(report.changed)}")
+    else:
+        output.aside("Nothing has changed by that.")
+
+
 @contacts_command.command("export")
 @output.json_option
 @pass_session
 def export_contacts(session: Session, *, as_json: bool) -> None:
-    """Print the contacts as `import` takes them, here or at another gateway: petnames, ids, addresses typed by hand."""
+    """Print the contacts as `import` takes them, here or at another gateway: petnames, ids, groups, addresses typed by hand."""
     from resolver.contact_files import JsonContacts, ListedContact, contact_lines
 
     listed = tuple(
         msgspec.convert(
-            {"petname": r.petname, "id": r.endpoint_id, "addresses": r.typed, "path": r.path_policy},
+            {
+                "petname": r.petname,
+                "id": r.endpoint_id,
+                "addresses": r.typed,
+                "path": r.path_policy,
+                "groups": r.groups,
+            },
             ListedContact,
         )
         for r in session.client().contacts()

@@ -34,7 +34,9 @@ def run(client: ControlClient, file: TextIO, *, replace: bool, preview: bool) ->
     except InvalidContacts as error:
         raise UsageError(f"contacts import: {error}") from None
     contacts = [
-        ImportedContact(petname=one.petname, id=one.id, addresses=one.addresses, path=one.path)
+        ImportedContact(
+            petname=one.petname, id=one.id, addresses=one.addresses, path=one.path, groups=one.groups
+        )
         for one in listed
     ]
     taken: list[ImportedReport] = []

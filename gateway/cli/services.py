@@ -13,6 +13,7 @@ from gateway.config.settings import ServiceSettings
 from gateway.control.api import ExposeRequest
 from gateway.control.invites import InviteRequest
 from gateway.errors import UsageError
+from tunnels.identity import ID_CHARACTERS
 
 if TYPE_CHECKING:
     from gateway.control.api import ServiceReport
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 @click.option("--tcp", is_flag=True, help="Forward TCP; this is the default unless --udp is given.")
 @click.option("--udp", is_flag=True, help="Forward UDP.")
 @click.option(
-    "--allow", multiple=True, metavar="WHO", help="A contact or an endpoint id that may use it (repeatable)."
+    "--allow",
+    multiple=True,
+    metavar="WHO",
+    help="A contact or an endpoint id that may use it, `contacts`, group:NAME, or contacts-of:NAME (repeatable).",
 )
 @click.option("--public", is_flag=True, help="Everybody who knows this endpoint's id may use it.")
 @click.option("--proxy-protocol", is_flag=True, help="Tell the target who calls, by PROXY protocol v2.")
@@ -132,6 +136,11 @@ def _port(report: ServiceReport) -> str:
 def _who(report: ServiceReport) -> str:
     if report.settings.public:
         return "everybody"
-    allowed = [who if len(who) < 52 else f"{who[:8]}…" for who in report.settings.allow]
-    allowed += [f"{who} (by invite)" for who in report.invited]
+    allowed = [*map(_shortened, report.settings.allow), *(f"{who} (by invite)" for who in report.invited)]
     return ", ".join(allowed) or "nobody yet"
+
+
+def _shortened(who: str) -> str:
+    """An entry of `allow`, with the beginning of an id for the id."""
+    kind, colon, name = who.rpartition(":")
+    return f"{kind}{colon}{name if len(name) != ID_CHARACTERS else f'{name[:8]}…'}"

@@ -23,6 +23,8 @@ APPLIED_LIVE: Final = frozenset(
         "dht.publish",
         "publish.public",
         "publish.lan",
+        "social.introduce",
+        "social.introducible",
         "proxy.username",
         "proxy.password",
         "proxy.other_hosts",

@@ -168,6 +168,15 @@ class TopicSettings(_Settings, frozen=True, kw_only=True):
     find_relays: bool = True
 
 
+class SocialSettings(_Settings, frozen=True, kw_only=True):
+    """[social]: what contacts are told of each other."""
+
+    introduce: bool = False
+    """Whether our contacts are told of those contacts of ours who agree to it."""
+    introducible: bool = False
+    """Whether our contacts may tell theirs of us."""
+
+
 class ProxySettings(_Settings, frozen=True, kw_only=True):
     """[proxy]: SOCKS and HTTP on one port."""
 
@@ -246,9 +255,9 @@ class ServiceSettings(_Settings, frozen=True, kw_only=True):
     """The port others use; 0 is the well-known port of the service's name, else the target's."""
     protocols: Annotated[tuple[Literal["tcp", "udp"], ...], Meta(min_length=1, max_length=2)] = ("tcp",)
     allow: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=63)], ...], Meta(max_length=1000)
+        tuple[Annotated[str, Meta(min_length=1, max_length=75)], ...], Meta(max_length=1000)
     ] = ()
-    """Petnames or endpoint ids."""
+    """Petnames or endpoint ids, `contacts`, `group:NAME`, or `contacts-of:` and a petname or id, the longest there is."""
     public: bool = False
     proxy_protocol: Literal["off", "v2"] = "off"
     http_endpoint_header: bool = False
@@ -265,6 +274,11 @@ class ContactSettings(_Settings, frozen=True, kw_only=True):
     addresses: Annotated[tuple[Address, ...], Meta(max_length=16)] = ()
     path: Literal["", "auto", "direct-only", "relay-only", "no-lan"] = ""
     """Empty: what [tunnels] path_policy says."""
+    groups: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            check_petname(group)
 
 
 class Config(_Settings, frozen=True, kw_only=True):
@@ -278,6 +292,7 @@ class Config(_Settings, frozen=True, kw_only=True):
     lan: LanSettings = LanSettings()
     lend: LendSettings = LendSettings()
     topics: TopicSettings = TopicSettings()
+    social: SocialSettings = SocialSettings()
     proxy: ProxySettings = ProxySettings()
     dns: DnsSettings = DnsSettings()
     loopback: LoopbackSettings = LoopbackSettings()

@@ -15,7 +15,7 @@ from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec rea
 
 if TYPE_CHECKING:
     from gateway.control import zones
-    from gateway.control.contacts import ImportReport, ImportRequest
+    from gateway.control.contacts import GroupReport, GroupRequest, ImportReport, ImportRequest
     from gateway.control.invites import (
         CodeReport,
         CodeRequest,
@@ -170,6 +170,8 @@ class ContactReport(Report, frozen=True, kw_only=True):
     """What it called itself when its petname was chosen, if that was something else."""
     typed: tuple[str, ...] = ()
     """Those of the addresses that were typed by hand."""
+    groups: tuple[str, ...] = ()
+    """The groups it is in."""
     warnings: tuple[str, ...] = ()
     """Such as that its petname looks like another one."""
 
@@ -562,6 +564,12 @@ class Gateway(Protocol):
 
     async def import_contacts(self, request: ImportRequest) -> ImportReport:
         """Take contacts of a file; those that contradict the address book are told, and replaced only if asked for."""
+
+    async def groups(self) -> tuple[GroupReport, ...]:
+        """The groups that contacts are in, or that services name."""
+
+    async def change_group(self, request: GroupRequest) -> GroupReport:
+        """Put contacts into a group or take them out; streams that they may not use any more end."""
 
     async def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
         """Give a contact another petname; what it may use stays."""

@@ -18,7 +18,7 @@ import msgspec
 
 import gateway as package
 from gateway.control import api, zones
-from gateway.control.contacts import ImportReport
+from gateway.control.contacts import GroupReport, ImportReport
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.invites import (
     CodeReport,
@@ -37,7 +37,7 @@ from gateway.limits import CODE_POLL_SECONDS, CONTROL_REPLY_BYTES, NETCHECK_LIFE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.control.contacts import ImportRequest
+    from gateway.control.contacts import GroupRequest, ImportRequest
     from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, TakeInviteRequest
     from gateway.control.netcheck import NetcheckRequest
     from gateway.control.records import ExplainRequest
@@ -85,6 +85,14 @@ class ControlClient:
     def import_contacts(self, request: ImportRequest) -> ImportReport:
         """See `Gateway.import_contacts`."""
         return self._call("POST", "/contacts/import", ImportReport, request)
+
+    def groups(self) -> tuple[GroupReport, ...]:
+        """See `Gateway.groups`."""
+        return self._call("GET", "/groups", tuple[GroupReport, ...])
+
+    def change_group(self, request: GroupRequest) -> GroupReport:
+        """See `Gateway.change_group`."""
+        return self._call("POST", "/groups", GroupReport, request)
 
     def remove_contact(self, petname: str) -> api.ContactReport:
         """See `Gateway.remove_contact`."""

@@ -1,4 +1,4 @@
-"""What `overlay contacts import` asks and is told, on the wire."""
+"""What `overlay contacts import` and `group` ask and are told, on the wire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from gateway.control.api import AddressTexts, NameText, Report, Request
-from gateway.limits import IMPORT_CONTACTS
+from gateway.limits import GROUP_CONTACTS, IMPORT_CONTACTS
+from resolver.limits import CONTACT_GROUPS, LABEL_CHARACTERS
+
+GroupTexts: TypeAlias = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=LABEL_CHARACTERS)], ...],
+    Meta(max_length=CONTACT_GROUPS),
+]
+"""Groups of one contact."""
 
 Outcome: TypeAlias = Literal["added", "changed", "same", "replaced", "conflict"]
 
@@ -19,6 +26,7 @@ class ImportedContact(Request, frozen=True, kw_only=True):
     id: NameText
     addresses: AddressTexts = ()
     path: Literal["", "auto", "direct-only", "relay-only", "no-lan"] = ""
+    groups: GroupTexts = ()
 
 
 class ImportRequest(Request, frozen=True, kw_only=True):
@@ -46,3 +54,23 @@ class ImportReport(Report, frozen=True, kw_only=True):
     """What became of all."""
 
     contacts: tuple[ImportedReport, ...]
+
+
+class GroupRequest(Request, frozen=True, kw_only=True):
+    """Put contacts into a group, or take them out; all of them or none."""
+
+    group: NameText
+    petnames: Annotated[tuple[NameText, ...], Meta(min_length=1, max_length=GROUP_CONTACTS)]
+    remove: bool = False
+
+
+class GroupReport(Report, frozen=True, kw_only=True):
+    """A group of contacts."""
+
+    group: str
+    members: tuple[str, ...] = ()
+    """Petnames."""
+    services: tuple[str, ...] = ()
+    """Those that it may use as a group."""
+    changed: tuple[str, ...] = ()
+    """Who came in, or went, by what was asked for."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 import gateway as package
 from gateway.control import api, zones
-from gateway.control.contacts import ImportRequest
+from gateway.control.contacts import GroupRequest, ImportRequest
 from gateway.control.errors import ErrorReply, reply_of
 from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, TakeInviteRequest
 from gateway.control.netcheck import NetcheckRequest
@@ -59,6 +59,12 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
 
     async def import_contacts(request: web.Request) -> web.Response:
         return _answer(await gateway.import_contacts(await _body(request, ImportRequest)))
+
+    async def groups(request: web.Request) -> web.Response:
+        return _answer(await gateway.groups())
+
+    async def change_group(request: web.Request) -> web.Response:
+        return _answer(await gateway.change_group(await _body(request, GroupRequest)))
 
     async def remove_contact(request: web.Request) -> web.Response:
         return _answer(await gateway.remove_contact(request.match_info["petname"]))
@@ -176,6 +182,8 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("GET", "/contacts", contacts),
         ("POST", "/contacts", add_contact),
         ("POST", "/contacts/import", import_contacts),
+        ("GET", "/groups", groups),
+        ("POST", "/groups", change_group),
         ("DELETE", "/contacts/{petname}", remove_contact),
         ("PATCH", "/contacts/{petname}", rename_contact),
         ("PUT", "/contacts/{petname}/path", set_path_policy),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.expose.access import may_use
 from gateway.expose.incoming import Incoming, Refused
@@ -40,6 +40,16 @@ class Greeting(asyncio.Protocol):
     """The end of a stream about topics, which somebody above takes over."""
 
     transport: asyncio.Transport
+
+
+class CircleTeller(Protocol):
+    """Who answers those who ask for our circle (`gateway.introductions`)."""
+
+    def refusal(self, caller: EndpointId) -> Answer | None:
+        """What to answer a caller who may not ask, or not so often; None if its question is to be read."""
+
+    def answer(self, caller: EndpointId, question: bytes) -> bytes | None:
+        """Our circle, None if it is not told; RecordError if the question cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class Acceptor:
         self._grants = grants
         self.greet: Callable[[EndpointId, Callable[[], None]], Greeting | None] | None = None
         """Takes over a caller's stream about topics, and calls back when it ends; None for nobody, or if it may not ask now."""
+        self.circle: CircleTeller | None = None
         self.header_seconds = header_seconds
         self.connect_seconds = connect_seconds
         self.flows = FlowKeeper()

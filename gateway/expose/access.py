@@ -11,14 +11,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.stream_header import Answer, Status
-from tunnels.identity import ID_CHARACTERS
+from tunnels.identity import ID_CHARACTERS, EndpointId
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.expose.services import Service
-    from tunnels.identity import EndpointId
 
 ALL_CONTACTS: Final = "contacts"
 """The entry of a service's `allow` that stands for everybody in the address book."""
+GROUP: Final = "group:"
+"""What an entry begins with that stands for a group of contacts: `group:family`."""
+CONTACTS_OF: Final = "contacts-of:"
+"""What an entry begins with that stands for those whom a contact introduced: `contacts-of:alice`, or with her id."""
+
+
+def introducers(services: Iterable[Service], contacts: Contacts) -> frozenset[EndpointId]:
+    """The contacts whose circles services are open to."""
+    named = {
+        _endpoint(entry.removeprefix(CONTACTS_OF), contacts)
+        for service in services
+        for entry in service.allow
+        if entry.startswith(CONTACTS_OF)
+    }
+    return frozenset(who for who in named if who is not None and contacts.is_contact(who))
 
 
 class Contacts(Protocol):
@@ -29,6 +45,12 @@ class Contacts(Protocol):
 
     def is_contact(self, endpoint_id: EndpointId) -> bool:
         """Whether the endpoint is in the address book now."""
+
+    def groups_of(self, endpoint_id: EndpointId) -> frozenset[str]:
+        """The groups that the endpoint is in now; none if it is no contact."""
+
+    def is_introduced(self, introducer: EndpointId, endpoint_id: EndpointId) -> bool:
+        """Whether a contact has the endpoint in its circle, and both let it be told."""
 
 
 class Grants(Protocol):
@@ -48,6 +70,9 @@ class Access:
     refusal: Answer
     """For the caller; only meaningful if not allowed."""
 
+
+NO_CIRCLE: Final = Answer(Status.FORBIDDEN, "nobody is introduced here, or not to you")
+"""To whoever asks for our circle and is not told it: a stranger, or a contact where nobody is introduced."""
 
 _NO_SERVICE: Final = Answer(Status.NO_SERVICE, "there is no such service here, or not for you")
 
@@ -84,8 +109,31 @@ def _permission(service: Service, caller: EndpointId, contacts: Contacts, *, kno
         if entry == ALL_CONTACTS:
             if known:
                 return "any contact is allowed"
-        elif (
-            (str(caller) == entry.lower()) if len(entry) == ID_CHARACTERS else contacts.id_of(entry) == caller
-        ):
+        elif _is_among(caller, entry, contacts):
             return f"{entry} is allowed"
     return None
+
+
+def _is_among(caller: EndpointId, entry: str, contacts: Contacts) -> bool:
+    """Whether an entry of `allow` stands for the caller, among others."""
+    if entry.startswith(GROUP):
+        return entry.removeprefix(GROUP) in contacts.groups_of(caller)
+    if entry.startswith(CONTACTS_OF):
+        introducer = _endpoint(entry.removeprefix(CONTACTS_OF), contacts)
+        # Who is no contact any more introduces nobody.
+        return (
+            introducer is not None
+            and contacts.is_contact(introducer)
+            and contacts.is_introduced(introducer, caller)
+        )
+    return _endpoint(entry, contacts) == caller
+
+
+def _endpoint(text: str, contacts: Contacts) -> EndpointId | None:
+    """Whose id or petname this is now."""
+    if len(text) == ID_CHARACTERS:
+        try:
+            return EndpointId.parse(text)
+        except ValueError:
+            return None
+    return contacts.id_of(text)

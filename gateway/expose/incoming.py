@@ -13,6 +13,8 @@ import logging
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, assert_never
 
+from gateway.collecting import Collecting
+from gateway.expose.access import NO_CIRCLE
 from gateway.expose.connecting import TargetError, connect_target, target_error
 from gateway.expose.proxy_protocol import proxy_header
 from gateway.expose.targets import IpTarget
@@ -21,9 +23,11 @@ from gateway.http.connection import forward_fixed
 from gateway.http.rewriting import ENDPOINT_FIELD, HeaderRewrite, tell_endpoint
 from gateway.invites.errors import InviteError
 from gateway.invites.stream import WholeMessage
-from gateway.limits import REDEEM_SECONDS
+from gateway.limits import CIRCLE_TALK_SECONDS, REDEEM_SECONDS
 from gateway.splice import Splice, as_transport, reset
 from gateway.stream_header import Answer, HeaderError, Kind, RequestParser, Status, encode_services
+from resolver.errors import RecordError
+from resolver.limits import CIRCLE_ASKED_BYTES
 from resolver.names import ServiceProtocol
 
 if TYPE_CHECKING:
@@ -162,6 +166,8 @@ class Incoming(asyncio.Protocol):
                     await self._serve_redeem()
                 case Kind.TOPICS:
                     self._serve_topics()
+                case Kind.CIRCLE:
+                    await self._serve_circle()
                 case never:
                     assert_never(never)
         except TargetError as error:
@@ -200,6 +206,31 @@ class Incoming(asyncio.Protocol):
         self._transport.set_protocol(greeting)
         greeting.data_received(self._parser.rest)
         self._transport.resume_reading()
+
+    async def _serve_circle(self) -> None:
+        """Whoever is no contact is told nothing, whatever it asks."""
+        circle = self._acceptor.circle
+        refusal = circle.refusal(self.caller) if circle is not None else NO_CIRCLE
+        if circle is None or refusal is not None:
+            self._refuse(refusal or NO_CIRCLE)
+            return
+        question = Collecting(self._parser.rest, CIRCLE_ASKED_BYTES)
+        self._transport.set_protocol(question)
+        self._transport.resume_reading()
+        try:
+            async with asyncio.timeout(CIRCLE_TALK_SECONDS):
+                answer = circle.answer(self.caller, await question.result)
+            self._transport.write(_OK + answer if answer is not None else NO_CIRCLE.encode())
+            self._transport.close()
+            self._answered()
+            async with asyncio.timeout(CIRCLE_TALK_SECONDS):  # who does not read it does not make us keep it
+                await question.lost
+        except (TimeoutError, RecordError) as error:
+            _logger.info(
+                "%s asks for a circle in vain: %s", self.caller.short, str(error) or "it took too long"
+            )
+            reset(self._transport)
+        self._end()
 
     async def _serve_tcp(self, service: Service, port: int) -> None:
         target = await connect_target(service, port, timeout=self._acceptor.connect_seconds)

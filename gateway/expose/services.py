@@ -51,7 +51,7 @@ class Service:
     last_port: int
     protocols: tuple[ServiceProtocol, ...] = (ServiceProtocol.TCP,)
     allow: tuple[str, ...] = ()
-    """Who may use it: petnames, endpoint ids, or `contacts` for all of them."""
+    """Who may use it: petnames, endpoint ids, and what `gateway.expose.access` knows besides."""
     public: bool = False
     proxy_protocol: bool = False
     """Tell the target who calls, by PROXY protocol v2."""

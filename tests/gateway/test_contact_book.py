@@ -13,7 +13,7 @@ from gateway.home import Home
 from gateway.limits import STATE_FILE_BYTES
 from resolver.contacts import Contact
 from resolver.discovery.base import Scope
-from resolver.limits import CONTACT_ADDRESSES, CONTACTS
+from resolver.limits import CONTACT_ADDRESSES, CONTACT_GROUPS, CONTACTS, LABEL_CHARACTERS
 from resolver.names import Petname
 from resolver.record_cache import KeptPacket
 from tests.lab.resolver_keys import NOW, key, packet
@@ -99,5 +99,23 @@ async def test_the_ticket_of_a_contact_is_there_after_a_restart(home):
 
 
 def test_the_file_of_a_full_book_may_be_written():
-    largest = 1500 + CONTACT_ADDRESSES * 50 + 300  # a ticket in base64, addresses, and what is around them
+    groups = CONTACT_GROUPS * (LABEL_CHARACTERS + 3)
+    largest = (
+        1500 + CONTACT_ADDRESSES * 50 + groups + 300
+    )  # a ticket in base64 comes first; what is around all is last
     assert CONTACTS * largest < STATE_FILE_BYTES
+
+
+async def test_groups_are_the_configurations_or_saved_and_of_nobody_who_is_no_contact(home):
+    book = ContactBook(
+        home, {"bob": ContactSettings(id=BOB, groups=("Chess".lower(),))}, lambda *both: both == (ALICE, BOB)
+    )
+    await book.change(lambda contacts: contacts.add(contact("alice")))
+    await book.change(lambda contacts: contacts.set_groups("alice", ["family"]))
+    again = await asyncio.to_thread(ContactBook, home, {})
+    assert (again.groups_of(ALICE), again.groups_of(BOB)) == ({"family"}, frozenset())
+    assert book.groups_of(BOB) == {"chess"}
+    assert (book.is_introduced(ALICE, BOB), book.is_introduced(BOB, ALICE)) == (True, False)
+    assert not again.is_introduced(ALICE, BOB)
+    await again.change(lambda contacts: contacts.remove("alice"))
+    assert again.groups_of(ALICE) == frozenset()

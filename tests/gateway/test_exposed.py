@@ -82,3 +82,11 @@ async def test_only_public_services_are_told_to_everybody(home):
     await exposed.expose(service("web", public=True))
     await exposed.expose(service("ssh", target="22", allow=("contacts",)))
     assert [told.name for told in exposed.public()] == ["web"]
+
+
+async def test_who_is_no_contact_any_more_is_allowed_nothing_and_introduces_nobody(home):
+    exposed = ExposedServices(home, {})
+    who = "y" * 52
+    await exposed.expose(service(allow=("bob", who, f"contacts-of:{who}", "group:family")))
+    await exposed.revoke(who)
+    assert [found.allow for found in exposed.book] == [("bob", "group:family")]

@@ -102,3 +102,17 @@ def test_a_full_book_takes_no_more() -> None:
     book = AddressBook((contact("alice"),), limit=1)
     with pytest.raises(LimitReached):
         take(book, NONE, contact("bob", TWO), replace=True)
+
+
+def test_groups_come_with_a_contact_and_are_added_to_those_it_has(book: AddressBook) -> None:
+    take(book, NONE, contact("carol", THREE, groups=("chess",)), replace=False)
+    taken = take(book, NONE, contact("carol", THREE, groups=("chess", "family")), replace=False)
+    assert (taken.outcome, book.get("carol").groups) == ("changed", ("chess", "family"))
+    assert taken.undo == (("contacts", "group", "rm", "family", "carol"),)
+    taken = take(book, NONE, contact("carol", ONE), replace=True)
+    assert taken.undo == (
+        ("contacts", "rename", "carol", "alice"),
+        ("contacts", "add", "carol", str(THREE)),
+        ("contacts", "group", "add", "chess", "carol"),
+        ("contacts", "group", "add", "family", "carol"),
+    )

@@ -11,6 +11,7 @@ import msgspec
 from gateway.answers.ladders import ladders
 from gateway.config import ServiceSettings
 from gateway.control import api
+from gateway.control.contacts import GroupReport, GroupRequest
 from gateway.control.netcheck import (
     FamilyNetworkReport,
     FindingReport,
@@ -166,6 +167,27 @@ class FakeGateway(FakeInvites, FakeZones):
             api.AddContactRequest(
                 petname=request.petname, id_or_ticket=old.endpoint_id, addresses=old.addresses
             )
+        )
+
+    async def groups(self) -> tuple[GroupReport, ...]:
+        known = {group: self._group(group) for one in self.book.values() for group in one.groups}
+        return tuple(known.values())
+
+    async def change_group(self, request: GroupRequest) -> GroupReport:
+        changed = []
+        for petname in request.petnames:
+            if petname not in self.book:
+                raise UsageError(f"contacts: no contact is called {petname}; see: overlay contacts ls")
+            known = self.book[petname]
+            groups = {*known.groups} - {request.group} if request.remove else {*known.groups, request.group}
+            if groups != {*known.groups}:
+                changed.append(petname)
+            self.book[petname] = msgspec.structs.replace(known, groups=tuple(sorted(groups)))
+        return msgspec.structs.replace(self._group(request.group), changed=tuple(changed))
+
+    def _group(self, group: str) -> GroupReport:
+        return GroupReport(
+            group=group, members=tuple(n for n, one in self.book.items() if group in one.groups)
         )
 
     async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:

@@ -32,6 +32,12 @@ class Contacts:
     def is_contact(self, endpoint_id: EndpointId) -> bool:
         return endpoint_id in self.petnames.values()
 
+    def groups_of(self, endpoint_id: EndpointId) -> frozenset[str]:
+        return frozenset()
+
+    def is_introduced(self, introducer: EndpointId, endpoint_id: EndpointId) -> bool:
+        return False
+
 
 class Serving:
     """Alice serves; Bob, her contact, calls."""

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from resolver.contact_files import JsonContacts, ListedContact, contact_lines, read_contacts
 from resolver.errors import InvalidContacts
-from resolver.limits import CONTACT_ADDRESSES, CONTACT_FILE_CHARACTERS, CONTACTS
+from resolver.limits import CONTACT_ADDRESSES, CONTACT_FILE_CHARACTERS, CONTACT_GROUPS, CONTACTS
 from tests.lab.resolver_keys import key
 
 ALICE, BOB = str(key(1).endpoint_id), str(key(2).endpoint_id)
 BOOK = (
     ListedContact("alice", ALICE, ("192.0.2.1:7777", "[2001:db8::1]:1"), "no-lan"),
-    ListedContact("bob", BOB),
+    ListedContact("bob", BOB, groups=("chess", "family")),
 )
 
 
@@ -37,6 +37,11 @@ def test_both_forms_read_back() -> None:
         (f"\u0430lice {ALICE}", "only letters a-z"),
         (f"alice {ALICE} nowhere", "line 1:"),
         (f"alice {ALICE} path=sideways", "path is one of"),
+        (f"alice {ALICE} groups=a,b_c", "line 1: 'b_c' contains '_'"),
+        (
+            f"alice {ALICE} groups=" + ",".join("a" * n for n in range(1, CONTACT_GROUPS + 2)),
+            "groups; a contact may be in",
+        ),
         (f"alice {ALICE}\nalice {BOB}", "line 2: this petname or this id stands in the file before"),
         (f"alice {ALICE}\nbob {ALICE}", "line 2: this petname or this id stands in the file before"),
         ("{", "no contacts as"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from resolver.contacts import AddressBook, Contact
 from resolver.errors import ContactConflict, ContactNotFound, InvalidName, InvalidState, LimitReached
+from resolver.limits import CONTACT_GROUPS
 from resolver.names import Petname, check_petname
 from tests.lab.resolver_keys import NOW, key, packet
 from tunnels.addresses import Address
@@ -298,3 +299,36 @@ def test_what_it_called_itself_is_kept_until_it_gets_another_petname() -> None:
     saved = contacts.to_json()
     del saved["contacts"][0]["nickname"]
     assert AddressBook.from_json(saved).get("dave").nickname == "", "as older ones are saved"
+
+
+def test_contacts_are_in_groups_until_they_are_taken_out_or_removed() -> None:
+    contacts = book(contact("alice", 1), contact("bob", 2))
+    assert contacts.set_groups("alice", ["Family", "chess", "family"]).groups == ("chess", "family")
+    contacts.set_groups("bob", ["family"])
+    contacts.rename("bob", "robert")
+    contacts.add(contact("alice", 1, addresses=(HERE,)))
+    again = AddressBook.from_json(json.loads(json.dumps(contacts.to_json())))
+    for each in (contacts, again):
+        assert {group: [one.petname for one in members] for group, members in each.groups().items()} == {
+            "chess": ["alice"],
+            "family": ["alice", "robert"],
+        }
+    contacts.set_groups("alice", [])
+    contacts.remove("robert")
+    assert contacts.groups() == {}
+
+
+def test_groups_are_written_as_petnames_are_and_bounded() -> None:
+    contacts = book(contact("alice", 1))
+    for group in ("", "two words", "a.b", "x" * 64, str(key(2).endpoint_id)):
+        with pytest.raises(InvalidName):
+            contacts.set_groups("alice", [group])
+    most = [f"g{number}" for number in range(CONTACT_GROUPS)]
+    contacts.set_groups("alice", most)
+    with pytest.raises(LimitReached, match="overlay contacts group rm GROUP alice"):
+        contacts.set_groups("alice", [*most, "one-more"])
+    assert contacts.get("alice").groups == tuple(sorted(most)), "nothing has changed"
+    saved = contacts.to_json()
+    saved["contacts"][0]["groups"] = ["two words"]
+    with pytest.raises(InvalidState, match="alice"):
+        AddressBook.from_json(saved)

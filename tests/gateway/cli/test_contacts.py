@@ -74,3 +74,39 @@ async def test_only_policies_there_are_and_only_contacts(overlay: Overlay) -> No
 
 async def test_no_column_of_paths_where_nobody_has_any(overlay: Overlay) -> None:
     assert "paths" not in (await overlay("contacts", "ls")).out
+
+
+async def test_contacts_are_put_into_groups_and_taken_out_with_an_undo(overlay: Overlay) -> None:
+    await overlay("contacts", "add", "dave", ME)
+    home = f"overlay --home {overlay.home.path}"
+    done = await overlay("contacts", "group", "add", "family", "alice", "dave")
+    assert done.out.splitlines() == [
+        "In family: alice, dave.",
+        f"undo: {home} contacts group rm family alice dave",
+    ]
+    again = await overlay("contacts", "group", "add", "family", "dave")
+    assert (again.out, again.err) == ("In family: alice, dave.\n", "Nothing has changed by that.\n")
+    for words in (["ls"], ["ls", "FAMILY"]):
+        assert (await overlay("contacts", "group", *words)).out.splitlines()[1].split() == [
+            "family",
+            "alice,",
+            "dave",
+        ]
+    assert (await overlay("contacts", "group", "ls", "--json")).json[0]["members"] == ["alice", "dave"]
+    assert "family" in (await overlay("contacts", "ls")).out
+    done = await overlay("contacts", "rm", "dave")
+    assert done.out.strip().endswith(f"&& {home} contacts group add family dave")
+    done = await overlay("contacts", "group", "rm", "family", "alice")
+    assert done.out.splitlines() == ["In family: nobody.", f"undo: {home} contacts group add family alice"]
+    assert (await overlay("contacts", "group", "rm", "family", "alice", "--json")).json["changed"] == []
+
+
+async def test_groups_that_are_not_there_are_told_with_what_makes_one(overlay: Overlay) -> None:
+    done = await overlay("contacts", "group", "ls")
+    assert (done.code, done.out) == (0, "")
+    assert "contacts group add GROUP NAME" in done.err
+    done = await overlay("contacts", "group", "ls", "family")
+    assert done.code == 2
+    assert "contacts group add family NAME" in done.err
+    done = await overlay("contacts", "group", "add", "family", "nobody")
+    assert (done.code, done.out) == (2, "")

@@ -26,7 +26,11 @@ BOB = str(key(2).endpoint_id)
 
 async def test_what_is_exported_can_be_imported(overlay: Overlay, tmp_path: Path) -> None:
     alice = msgspec.structs.replace(
-        overlay.gateway.book["alice"], endpoint_id=BOB, typed=("192.0.2.1:7777",), path_policy="no-lan"
+        overlay.gateway.book["alice"],
+        endpoint_id=BOB,
+        typed=("192.0.2.1:7777",),
+        path_policy="no-lan",
+        groups=("chess", "family"),
     )
     overlay.gateway.book["alice"] = alice
     plain = (await overlay("contacts", "export")).out
@@ -41,6 +45,7 @@ async def test_what_is_exported_can_be_imported(overlay: Overlay, tmp_path: Path
     assert isinstance(asked, ImportRequest)
     assert asked.contacts[0].addresses == ("192.0.2.1:7777",)
     assert asked.contacts[0].path == "no-lan"
+    assert asked.contacts[0].groups == ("chess", "family")
 
 
 async def test_conflicts_are_told_and_left_unless_the_file_shall_win(

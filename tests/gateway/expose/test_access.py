@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.expose.access import may_use
+from gateway.expose.access import introducers, may_use
 from gateway.expose.services import Service
 from gateway.expose.targets import IpTarget
 from gateway.stream_header import Status
@@ -14,14 +14,22 @@ from tests.lab.streams import ALICE, BOB, CAROL
 class Book:
     """An address book of petnames."""
 
-    def __init__(self, **petnames):
+    def __init__(self, *, groups=(), circles=(), **petnames):
         self.petnames = petnames
+        self.groups = dict(groups)
+        self.circles = dict(circles)
 
     def id_of(self, petname):
         return self.petnames.get(petname)
 
     def is_contact(self, endpoint_id):
         return endpoint_id in self.petnames.values()
+
+    def groups_of(self, endpoint_id):
+        return frozenset(name for name, members in self.groups.items() if endpoint_id in members)
+
+    def is_introduced(self, introducer, endpoint_id):
+        return endpoint_id in self.circles.get(introducer, ())
 
 
 def service(*allow: str, public: bool = False) -> Service:
@@ -91,3 +99,37 @@ def test_a_renamed_or_removed_contact_is_so_at_once() -> None:
     assert may_use(offer, BOB, book).allowed
     book.petnames = {}
     assert not may_use(offer, BOB, book).allowed
+
+
+def test_a_group_is_who_is_in_it_now() -> None:
+    book, offer = Book(alice=ALICE, bob=BOB, groups={"family": {ALICE}}), service("group:family")
+    assert may_use(offer, ALICE, book).allowed
+    assert not may_use(offer, BOB, book).allowed
+    assert not may_use(offer, CAROL, book).allowed
+    book.groups = {}
+    assert not may_use(offer, ALICE, book).allowed
+
+
+@pytest.mark.parametrize("whose", ["alice", str(ALICE)])
+def test_contacts_of_a_contact_are_those_it_introduces(whose) -> None:
+    book, offer = Book(alice=ALICE, bob=BOB, circles={ALICE: {CAROL}}), service(f"contacts-of:{whose}")
+    assert may_use(offer, CAROL, book).allowed
+    assert not may_use(offer, ALICE, book).allowed  # who introduces is not thereby allowed itself
+    assert not may_use(offer, BOB, book).allowed
+    book.petnames = {"bob": BOB}  # alice is forgotten, and so is her word
+    assert not may_use(offer, CAROL, book).allowed
+
+
+def test_contacts_of_nobody_are_nobody() -> None:
+    book = Book(alice=ALICE, circles={ALICE: {CAROL}})
+    for whose in ("dave", "", "y" * 51 + "z"):
+        assert not may_use(service(f"contacts-of:{whose}"), CAROL, book).allowed
+    assert not may_use(service("group:"), CAROL, book).allowed
+
+
+def test_introducers_are_the_contacts_whose_circles_services_are_open_to() -> None:
+    services = [
+        service("contacts-of:alice", "bob", "contacts"),
+        service(f"contacts-of:{BOB}", f"contacts-of:{CAROL}", "contacts-of:nobody", "group:family"),
+    ]
+    assert introducers(services, Book(alice=ALICE, bob=BOB)) == {ALICE, BOB}
