@@ -410,6 +410,11 @@ BEACON_NAMEPLATE_SECONDS: Final = 600.0
 BEACON_NAMEPLATES_PER_ENDPOINT: Final = 4
 """Codes of one gateway that wait at once: a person says one, and may have forgotten others."""
 
+BEACON_NAMEPLATES_PER_SECOND: Final = 0.1
+BEACON_NAMEPLATE_BURST: Final = 32
+"""Codes that one IPv4 address or IPv6 /56 has wait: ids cost nothing, and without this one machine takes all numbers within a
+minute and nobody else gets one. With it, it has a hundred, and an office with a gateway on each desk does not notice."""
+
 BEACON_CLAIMS_PER_SECOND: Final = 0.2
 BEACON_CLAIM_BURST: Final = 20
 """Looks for spoken codes by one IPv4 address or IPv6 /56: who wants to use up, or guess at, those of others takes a day for
@@ -630,8 +635,16 @@ REDEEM_MESSAGE_BYTES: Final = 6 * 1024
 REDEEM_SECONDS: Final = 10.0
 """For that message to arrive: it is sent with the stream itself."""
 
+REDEEMS_PER_SECOND: Final = 0.5
+REDEEM_BURST: Final = 32
+"""Invites that one endpoint shows us: each is verified, and the ledger gone through. Who comes back after weeks has several,
+and asks again after seconds when it is told to wait."""
+
+REDEEM_CALLERS: Final = 1024
+"""Endpoints whose showing of invites is counted: each had to shake hands, which costs more than what is saved here."""
+
 INVITES_ISSUED: Final = 1024
-"""Invites that an issuer remembers; those that expired make room. Each is about 300 bytes on disk."""
+"""Invites that an issuer remembers; those that expired make room, then those that were revoked. Each is about 300 bytes on disk."""
 
 INVITE_REDEMPTIONS: Final = 4096
 """Redemptions that it remembers: as many as there may be contacts."""

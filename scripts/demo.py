@@ -180,14 +180,12 @@ def run(directory: Path) -> None:
             say(f"{name} runs `overlay up` and is {gateways[-1].id}")
         alice, bob = gateways
 
-        step("alice lets bob, and nobody else, use her web server")
-        overlay("alice", alice.home, "contacts", "add", "bob", bob.id)
-        target = f"127.0.0.1:{server.server_port}"
-        overlay("alice", alice.home, "expose", "web", target, "--allow", "bob")
+        step("alice offers her web server, and makes an invite to it for bob, which nobody can take twice")
+        overlay("alice", alice.home, "expose", "web", f"127.0.0.1:{server.server_port}")
+        made = overlay_json("alice", alice.home, "invite", "--service", "web", "--name", "bob")
 
-        step("she gives him her ticket; he joins")
-        ticket = overlay_json("alice", alice.home, "ticket")["ticket"]
-        overlay("bob", bob.home, "join", ticket, "--name", "alice")
+        step("he takes it")
+        overlay("bob", bob.home, "join", made["invite"], "--name", "alice", "--yes")
 
         step("bob opens it: through SOCKS, as an HTTP proxy, and by name and address without any proxy")
         proxy = bob.listens("proxy")

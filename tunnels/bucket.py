@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 
 class Bucket:
@@ -24,3 +29,24 @@ class Bucket:
             return False
         self._left -= 1
         return True
+
+
+class Buckets:
+    """One for each of those who ask; of more than `most` the one that was silent longest is forgotten."""
+
+    def __init__(self, per_second: float, burst: float, most: int) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._most = most
+        self._of: OrderedDict[Hashable, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def take(self, who: Hashable, now: float) -> bool:
+        """One of theirs; False if they had too many."""
+        bucket = self._of.setdefault(who, Bucket(self._per_second, self._burst))
+        self._of.move_to_end(who)
+        if len(self._of) > self._most:
+            self._of.popitem(last=False)
+        return bucket.take(now)

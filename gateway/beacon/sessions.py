@@ -24,7 +24,9 @@ from gateway.limits import (
     BEACON_CLAIM_BURST,
     BEACON_CLAIMS_PER_SECOND,
     BEACON_LOGIN_SECONDS,
+    BEACON_NAMEPLATE_BURST,
     BEACON_NAMEPLATE_SECONDS,
+    BEACON_NAMEPLATES_PER_SECOND,
     BEACON_PING_AFTER,
     BEACON_SHUTDOWN_SECONDS,
     BEACON_SILENT_AFTER,
@@ -156,6 +158,7 @@ class Sessions:
         self._charging = charging
         self._fleet = fleet
         self._nameplates = nameplates
+        self._plates = Rates(BEACON_NAMEPLATES_PER_SECOND, BEACON_NAMEPLATE_BURST, bound=BEACON_BUCKETS)
         self._claims = Rates(BEACON_CLAIMS_PER_SECOND, BEACON_CLAIM_BURST, bound=BEACON_BUCKETS)
         self._is_ours = is_ours
         self._access = access
@@ -422,6 +425,8 @@ class Sessions:
             connection.say(Refused(code="busy", reason="the database does not answer; try again later"))
 
     async def _put_nameplate(self, connection: Connection, token: bytes) -> frames.Plated | Refused:
+        if not self._plates.take(connection.client or connection.endpoint_id, 1, self._now()):
+            return Refused(code="rate", reason="codes were made too often from there; wait a minute")
         number = await self._nameplates.put(Nameplate(connection.endpoint_id, token))
         if number is None:
             return Refused(code="busy", reason="as many codes wait as may; cancel one, or try again later")
@@ -471,6 +476,7 @@ class Sessions:
                 elif now - session.heard > BEACON_PING_AFTER:
                     session.write(b"", _PING)
             self._hub.sweep(now)
+            self._plates.sweep(now)
             self._claims.sweep(now)
             self._topics.sweep(now)
 

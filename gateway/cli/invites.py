@@ -258,7 +258,7 @@ def show_invite(session: Session, *, serial: str, as_json: bool) -> None:
     """Show the invite whose serial begins with SERIAL."""
     report = session.client().invites()
     entries: tuple[IssuedReport | HeldReport, ...] = (*report.issued, *report.held)
-    found = [entry for entry in entries if serial and entry.invite.serial.startswith(serial.lower())]
+    found = [entry for entry in entries if serial and _is_meant(entry, serial.strip().lower())]
     if len(found) != 1:
         how_many = "none has" if not found else f"{len(found)} have"
         raise UsageError(f"invites: {how_many} a serial that begins with {serial!r}; see: overlay invites ls")
@@ -274,6 +274,12 @@ def show_invite(session: Session, *, serial: str, as_json: bool) -> None:
     if isinstance(found[0], IssuedReport):
         rows.append(("undo", f"{session.command} invites revoke {invite.serial[:8]}"))
     output.pairs(rows)
+
+
+def _is_meant(entry: IssuedReport | HeldReport, serial: str) -> bool:
+    """Whether an invite, or what others made of it and was taken, has a serial that begins so."""
+    made_of_it = [taken.serial for taken in entry.taken] if isinstance(entry, IssuedReport) else []
+    return any(known.startswith(serial) for known in (entry.invite.serial, *made_of_it))
 
 
 def _rows_of(entry: IssuedReport | HeldReport) -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resolver.times import utc_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -95,8 +97,11 @@ def amount(size: int) -> str:
 
 
 def day(seconds: float) -> str:
-    """A wall-clock time in unix seconds, in the local time zone, to the minute."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    """A wall-clock time in unix seconds, in the local time zone, to the minute; beyond the year 9999 the plain seconds."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):  # what others sign may be as far away as they like
+        return utc_text(seconds)
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,7 @@ from gateway.control.invites import (
 from gateway.control.netcheck import NetcheckReport
 from gateway.control.records import ExplanationReport, PublishedReport
 from gateway.control.topics import TopicPeerReport, TopicReport
-from gateway.errors import GatewayError, NotRunning
+from gateway.errors import GatewayError, NotRunning, UsageError
 from gateway.limits import CODE_POLL_SECONDS, CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS, TAKE_SECONDS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ControlClient:
 
     def unexpose(self, name: str) -> api.ServiceReport:
         """See `Gateway.unexpose`."""
-        return self._call("DELETE", f"/services/{quote(name, safe='')}", api.ServiceReport)
+        return self._call("DELETE", f"/services/{_part(name)}", api.ServiceReport)
 
     def contacts(self) -> tuple[api.ContactReport, ...]:
         """See `Gateway.contacts`."""
@@ -96,15 +96,15 @@ class ControlClient:
 
     def remove_contact(self, petname: str) -> api.ContactReport:
         """See `Gateway.remove_contact`."""
-        return self._call("DELETE", f"/contacts/{quote(petname, safe='')}", api.ContactReport)
+        return self._call("DELETE", f"/contacts/{_part(petname)}", api.ContactReport)
 
     def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
         """See `Gateway.rename_contact`."""
-        return self._call("PATCH", f"/contacts/{quote(petname, safe='')}", api.ContactReport, request)
+        return self._call("PATCH", f"/contacts/{_part(petname)}", api.ContactReport, request)
 
     def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
         """See `Gateway.set_path_policy`."""
-        return self._call("PUT", f"/contacts/{quote(petname, safe='')}/path", api.ContactReport, request)
+        return self._call("PUT", f"/contacts/{_part(petname)}/path", api.ContactReport, request)
 
     def ticket(self, request: api.TicketRequest) -> api.TicketReport:
         """See `Gateway.ticket`."""
@@ -124,7 +124,7 @@ class ControlClient:
 
     def revoke_invite(self, serial: str) -> RevokeReport:
         """See `Gateway.revoke_invite`."""
-        return self._call("DELETE", f"/invites/{quote(serial, safe='')}", RevokeReport)
+        return self._call("DELETE", f"/invites/{_part(serial)}", RevokeReport)
 
     def take_invite(self, request: TakeInviteRequest) -> TakeInviteReport:
         """See `Gateway.take_invite`."""
@@ -136,11 +136,11 @@ class ControlClient:
 
     def code(self, code: str) -> CodeReport:
         """See `Gateway.code`."""
-        return self._call("GET", f"/codes/{quote(code, safe='')}", CodeReport, extra=CODE_POLL_SECONDS)
+        return self._call("GET", f"/codes/{_part(code)}", CodeReport, extra=CODE_POLL_SECONDS)
 
     def cancel_code(self, code: str) -> CodeReport:
         """See `Gateway.cancel_code`."""
-        return self._call("DELETE", f"/codes/{quote(code, safe='')}", CodeReport)
+        return self._call("DELETE", f"/codes/{_part(code)}", CodeReport)
 
     def say_code(self, request: SayCodeRequest) -> SaidCodeReport:
         """See `Gateway.say_code`."""
@@ -160,7 +160,7 @@ class ControlClient:
 
     def paths(self, name: str) -> api.PathsReport:
         """See `Gateway.paths`."""
-        return self._call("GET", f"/paths/{quote(name, safe='')}", api.PathsReport)
+        return self._call("GET", f"/paths/{_part(name)}", api.PathsReport)
 
     def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
         """See `Gateway.netcheck`."""
@@ -193,7 +193,7 @@ class ControlClient:
 
     def whois(self, name: str) -> zones.WhoisReport:
         """See `Gateway.whois`."""
-        return self._call("GET", f"/whois/{quote(name, safe='')}", zones.WhoisReport)
+        return self._call("GET", f"/whois/{_part(name)}", zones.WhoisReport)
 
     def explain(self, request: ExplainRequest) -> ExplanationReport:
         """See `Gateway.explain`."""
@@ -213,11 +213,11 @@ class ControlClient:
 
     def leave_topic(self, name: str) -> TopicReport:
         """See `Gateway.leave_topic`."""
-        return self._call("DELETE", f"/topics/{quote(name, safe='')}", TopicReport)
+        return self._call("DELETE", f"/topics/{_part(name)}", TopicReport)
 
     def topic_peers(self, name: str) -> tuple[TopicPeerReport, ...]:
         """See `Gateway.topic_peers`."""
-        return self._call("GET", f"/topics/{quote(name, safe='')}/peers", tuple[TopicPeerReport, ...])
+        return self._call("GET", f"/topics/{_part(name)}/peers", tuple[TopicPeerReport, ...])
 
     def reload(self) -> api.ReloadReport:
         """See `Gateway.reload`."""
@@ -302,6 +302,13 @@ class ControlClient:
             return GatewayError(f"control: {self._path} is another user's; name your own gateway with --home")
         reason = str(error) or type(error).__name__
         return GatewayError(f"control: the daemon hung up ({reason}); see `overlay logs`")
+
+
+def _part(text: str) -> str:
+    """A name, as a part of a path; UsageError for an empty one, which would be another path."""
+    if not text:
+        raise UsageError("a name is empty; an unset variable of the shell is written as '' as well")
+    return quote(text, safe="")
 
 
 class _UnixConnection(http.client.HTTPConnection):

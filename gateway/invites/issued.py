@@ -14,9 +14,11 @@ from gateway.invites.capability import SEED_BYTES, SERIAL_BYTES, Chain, Invite
 from gateway.invites.errors import InviteError
 from gateway.invites.ledger import Grant, Ledger
 from gateway.invites.messages import RedeemReply, decode_request, encode_message
-from gateway.limits import GRANTS_LOOK_SECONDS
+from gateway.limits import GRANTS_LOOK_SECONDS, REDEEM_BURST, REDEEM_CALLERS, REDEEMS_PER_SECOND
 from resolver.errors import RecordError
+from resolver.records import EndpointRecord
 from resolver.signed_packets import SignedPacket
+from tunnels.bucket import Buckets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -65,6 +67,8 @@ class IssuedInvites:
                 "then open invites are good no more, and what they granted ends"
             ) from None
         self._grants = self._by_endpoint()
+        self._admitting = asyncio.Lock()
+        self._shown = Buckets(REDEEMS_PER_SECOND, REDEEM_BURST, REDEEM_CALLERS)
 
     def __repr__(self) -> str:
         return f"IssuedInvites({len(self.ledger.issued)} issued, {len(self.ledger.redemptions)} taken)"
@@ -123,6 +127,10 @@ class IssuedInvites:
     async def redeem(self, taker: EndpointId, message: bytes) -> bytes:
         """Answer an endpoint that shows an invite; what was wrong with it is part of the answer."""
         now = self._clock()
+        if not self._shown.take(taker, asyncio.get_running_loop().time()):
+            return encode_message(
+                RedeemReply(_BUSY, "you show invites too often; it is tried again in a moment", now)
+            )
         try:
             redemption = await self._redeem(taker, message, now)
         except InviteError as error:
@@ -146,8 +154,10 @@ class IssuedInvites:
         )
         if is_new:
             _logger.info("an invite was taken", extra={"endpoint": taker.short})
+        if not is_new and redemption.petname:
+            return redemption  # all of it was done then; who shows it again and again makes us write nothing
         # On disk now: whatever happens from here on, it was taken once, and by this endpoint.
-        petname = await self._admitted(redemption.wanted, taker, _packet(request.record, taker))
+        petname = await self._admitted(redemption.wanted, taker, _packet(request.record, taker, now))
         if petname != redemption.petname:
             redemption = await self._change(lambda ledger: _named(ledger, redemption, petname))
         self._on_change()
@@ -156,7 +166,8 @@ class IssuedInvites:
     async def _admitted(self, wanted: str, taker: EndpointId, packet: SignedPacket | None) -> str:
         """What the taker is called here now; empty if it can be no contact, which does not take its grant away."""
         try:
-            return await self._admit(wanted, taker, packet)
+            async with self._admitting:  # of two who want one name, the second is to be given another
+                return await self._admit(wanted, taker, packet)
         except UsageError as error:
             _logger.warning("who took an invite is no contact: %s", error)
             return ""
@@ -223,10 +234,11 @@ def _named(ledger: Ledger, redemption: Redemption, petname: str) -> Redemption:
     return redemption
 
 
-def _packet(data: bytes, taker: EndpointId) -> SignedPacket | None:
-    """The taker's own record; None for anything else."""
+def _packet(data: bytes, taker: EndpointId, now: float) -> SignedPacket | None:
+    """The taker's own record, if it is good now; None for anything else."""
     try:
         packet = SignedPacket.parse(data)
+        EndpointRecord.from_packet(packet).check_fresh(now)  # a packet may be signed and hold anything
     except RecordError:
         return None
     return packet if packet.endpoint_id == taker else None

@@ -7,12 +7,13 @@ disk, and a crash gives nobody a second use.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from gateway.errors import UsageError
-from gateway.invites.errors import InviteNotForYou, InviteRevoked, InviteUnknown, InviteUsed
+from gateway.invites.errors import InviteNotForYou, InviteRevoked, InviteTampered, InviteUnknown, InviteUsed
 from gateway.limits import INVITE_REDEMPTIONS, INVITES_ISSUED
 from tunnels.identity import EndpointId, zbase32_encode
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from gateway.invites.capability import Chain, Terms
 
 _FORMAT: Final = 1
+
+_id_of: Final = lru_cache(INVITE_REDEMPTIONS)(EndpointId.parse)
+"""All grants are gone through at each change; to read 4096 ids takes a quarter of a second."""
 
 
 class Issued(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -119,6 +123,8 @@ class Ledger:
         if len(self.issued) >= INVITES_ISSUED:
             self._forget(now)
         if len(self.issued) >= INVITES_ISSUED:
+            self._forget(now, also_revoked=True)
+        if len(self.issued) >= INVITES_ISSUED:
             raise UsageError(
                 f"invite: {INVITES_ISSUED} invites are open, the most there may be; "
                 "revoke some: overlay invites ls, overlay invites revoke SERIAL"
@@ -144,7 +150,7 @@ class Ledger:
         for redemption in self.redemptions:
             for serial in redemption.serials[1:]:
                 if serial.startswith(text) and redemption.serials[0] in self.issued:
-                    found[serial] = self.issued[redemption.serials[0]]
+                    found.setdefault(serial, self.issued[redemption.serials[0]])
         if not text or not found:
             raise UsageError(f"invites: none has a serial that begins with {text!r}; see: overlay invites ls")
         if len(found) > 1:
@@ -197,11 +203,12 @@ class Ledger:
         chain.check_times(now)
         if invite is None:
             raise InviteUnknown(
-                "its issuer does not know this invite: it was made on another installation, or its list of invites was lost; "
-                "ask for a new one"
+                "its issuer does not know this invite: it was made on another installation, its list of invites was lost, "
+                "or it was taken back and forgotten; ask for a new one"
             )
         if known is not None:
             raise InviteRevoked("what this invite granted you was taken back; ask its issuer for a new one")
+        self._check_serials(serials)
         for serial, link in zip(serials, chain.links, strict=True):
             if sum(serial in other.serials for other in self.redemptions) >= link.terms.uses:
                 raise InviteUsed(
@@ -211,6 +218,8 @@ class Ledger:
                 )
         if len(self.redemptions) >= INVITE_REDEMPTIONS:
             self._forget(now)
+        if len(self.redemptions) >= INVITE_REDEMPTIONS:
+            self._forget(now, also_revoked=True)
         if len(self.redemptions) >= INVITE_REDEMPTIONS:
             raise InviteUsed("its issuer keeps as many grants as it may; ask for some to be taken back")
         redemption = Redemption(
@@ -224,6 +233,25 @@ class Ledger:
         )
         self.redemptions.append(redemption)
         return redemption, True
+
+    def _check_serials(self, serials: tuple[str, ...]) -> None:
+        """InviteTampered where a link has the serial of another one.
+
+        Whoever passes an invite on chooses it, and links are counted, found and revoked by it: somebody else's would be
+        used up, or could not be revoked any more.
+        """
+        for at, serial in enumerate(serials[1:], 1):
+            until = serials[: at + 1]
+            if (
+                serial in self.issued
+                or serial in serials[:at]
+                or any(
+                    serial in other.serials and other.serials[: at + 1] != until for other in self.redemptions
+                )
+            ):
+                raise InviteTampered(
+                    "whoever passed this invite on gave it the serial of another one; ask its issuer for one"
+                )
 
     def _taken(self, serials: tuple[str, ...], taker: EndpointId) -> Redemption | None:
         return next(
@@ -257,21 +285,29 @@ class Ledger:
         for redemption in self.redemptions:
             if self.is_in_force(redemption, now):
                 yield Grant(
-                    EndpointId.parse(redemption.endpoint_id),
+                    _id_of(redemption.endpoint_id),
                     redemption.services,
                     redemption.until,
                     redemption.serials[-1],
                 )
 
-    def _forget(self, now: float) -> None:
-        """Drop what is over and cannot come back: invites that expired, once nothing they granted holds any more."""
+    def _forget(self, now: float, *, also_revoked: bool = False) -> None:
+        """Drop what is over and cannot come back: invites that expired, once nothing they granted holds any more.
+
+        Those that were taken back stay until they expire, so that whoever shows one is told; the tables' room matters more,
+        and who shows one that we do not know gets nothing either.
+        """
+
+        def is_open(invite: Issued) -> bool:
+            return now < invite.expires and not (also_revoked and invite.revoked)
+
         self.redemptions = [
             redemption
             for redemption in self.redemptions
             if self.is_in_force(redemption, now)
-            or ((invite := self.issued.get(redemption.serials[0])) is not None and now < invite.expires)
+            or ((invite := self.issued.get(redemption.serials[0])) is not None and is_open(invite))
         ]
         used = {redemption.serials[0] for redemption in self.redemptions}
         self.issued = {
-            serial: invite for serial, invite in self.issued.items() if now < invite.expires or serial in used
+            serial: invite for serial, invite in self.issued.items() if is_open(invite) or serial in used
         }

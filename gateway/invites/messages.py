@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from gateway.invites.capability import FOR_EVER
 from gateway.invites.errors import InviteDamaged
 from gateway.limits import INVITE_SERVICES, REDEEM_MESSAGE_BYTES
 
@@ -36,13 +37,13 @@ class RedeemReply(msgspec.Struct, frozen=True, array_like=True):
     """Empty if it is granted, else the code of an InviteError."""
     reason: Annotated[str, Meta(max_length=400)]
     """A line for people; empty if it is granted."""
-    now: float
+    now: Annotated[float, Meta(ge=0, le=FOR_EVER)]
     """The issuer's clock, unix seconds: the one that counts."""
     services: Annotated[
         tuple[Annotated[str, Meta(max_length=63)], ...], Meta(max_length=INVITE_SERVICES)
     ] = ()
-    until: float = 0.0
-    """Unix seconds: when the grant ends."""
+    until: Annotated[float, Meta(ge=0, le=FOR_EVER)] = 0.0
+    """Unix seconds: when the grant ends. (What is no number, or endless, could not be kept as JSON.)"""
     petname: Annotated[str, Meta(max_length=63)] = ""
     """What the issuer calls the taker now."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.expose.acceptor import Greeting
@@ -27,7 +26,7 @@ from gateway.topics.hello import (
     MessageReader,
     Question,
 )
-from tunnels.bucket import Bucket
+from tunnels.bucket import Bucket, Buckets
 from tunnels.errors import TunnelError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Greeter:
         self._open_stream = open_stream
         self._on_met = on_met
         self._all = Bucket(TOPIC_HELLOS / 60, TOPIC_HELLOS)
-        self._of: OrderedDict[EndpointId, Bucket] = OrderedDict()
+        self._of = Buckets(TOPIC_HELLOS_PER_ENDPOINT / 60, TOPIC_HELLOS_PER_ENDPOINT, TOPIC_LEFT_ALONE)
         self.keys: dict[bytes, bytes] = {}
         """Of the topics that we are in."""
         self.manifests: dict[bytes, Manifest] = {}
@@ -81,11 +80,7 @@ class Greeter:
     def answer(self, caller: EndpointId, on_end: Callable[[], None]) -> GreetedEnd | None:
         """The end of a stream on which a caller asks; None if it, or everybody, asks too often."""
         now = asyncio.get_running_loop().time()
-        mine = self._of.setdefault(caller, Bucket(TOPIC_HELLOS_PER_ENDPOINT / 60, TOPIC_HELLOS_PER_ENDPOINT))
-        self._of.move_to_end(caller)
-        if len(self._of) > TOPIC_LEFT_ALONE:
-            self._of.popitem(last=False)
-        if not (mine.take(now) and self._all.take(now)):
+        if not (self._of.take(caller, now) and self._all.take(now)):
             return None
         return GreetedEnd(
             lambda question: self._asked(question, caller), lambda f: self._met(caller, f), on_end

@@ -79,6 +79,22 @@ async def test_numbers_of_one_gateway_are_few_and_looks_for_those_of_others_too(
     assert (refused.code, "wait a minute" in refused.reason) == ("rate", True)
 
 
+async def test_an_address_has_few_numbers_however_many_ids_it_makes(
+    world, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.beacon.sessions.client_of", lambda _: "203.0.113.9")
+    monkeypatch.setattr("gateway.beacon.sessions.BEACON_NAMEPLATE_BURST", 5)
+    server = await world.beacon()
+    answers = []
+    for number in (1, 2):
+        client = await world.client(server, number)
+        for _ in range(BEACON_NAMEPLATES_PER_ENDPOINT):
+            await client.say(frames.Nameplate(token=bytes(16)))
+            answers.append(await client.hear())
+    assert [isinstance(answer, frames.Plated) for answer in answers] == [True] * 5 + [False] * 3
+    assert (answers[-1].code, "wait a minute" in answers[-1].reason) == ("rate", True)
+
+
 @pytest.mark.parametrize(
     "said", ['{"type":"claim","number":0,"take":true}', '{"type":"nameplate","token":"AA=="}']
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.fake_invites import SERIAL, TEXT, code_report
+from tests.lab.fake_invites import SERIAL, TAKEN, TEXT, code_report
 
 if TYPE_CHECKING:
     from tests.gateway.cli.conftest import Overlay
@@ -127,6 +127,16 @@ async def test_one_is_shown_with_how_it_is_undone(overlay: Overlay) -> None:
     assert "revoke" not in done.out
     assert (await overlay("invites", "show", "fhpy", "--json")).json["state"] == "waiting"
     assert (await overlay("invites", "show", "zzz")).code == 2
+
+
+async def test_what_others_made_of_an_invite_is_shown_with_it(overlay: Overlay) -> None:
+    assert f"{SERIAL}:" in (await overlay("invites", "show", TAKEN.serial)).out
+
+
+async def test_an_empty_serial_is_told_and_nothing_is_asked(overlay: Overlay) -> None:
+    done = await overlay("invites", "revoke", "")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "a name is empty" in done.err
 
 
 async def test_revoking_tells_whose_grants_have_ended(overlay: Overlay) -> None:

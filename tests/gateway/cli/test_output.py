@@ -57,3 +57,9 @@ def test_json_holds_nothing_that_commands_a_terminal(capsys: pytest.CaptureFixtu
     assert all(character.isprintable() or character == "\n" for character in out)
     assert "é" in out
     assert json.loads(out) == value
+
+
+def test_a_time_that_no_calendar_holds_is_told_in_seconds() -> None:
+    assert output.day(1e12) == "second 1000000000000"
+    assert output.day(1e300).startswith("second 1")
+    assert output.day(0).startswith(("1970-01-01", "1969-12-31"))

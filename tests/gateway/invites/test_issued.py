@@ -12,6 +12,8 @@ from gateway.home import Home
 from gateway.invites.errors import InviteExpired, InviteRevoked, InviteTampered, InviteUsed
 from gateway.invites.messages import RedeemReply, RedeemRequest, decode_reply, encode_message
 from gateway.invites.texts import serial_text
+from gateway.limits import REDEEM_BURST
+from resolver.signed_packets import SignedPacket
 from tests.lab.dialer import Tasks
 from tests.lab.invites import BOB, CAROL, DAY, MALLORY, Clock, Issuer, passed_on, terms
 from tests.lab.resolver_keys import NOW, packet
@@ -194,3 +196,45 @@ def test_damaged_state_names_the_file_and_the_remedy(alice: Issuer) -> None:
     alice.home.save_state("invites", {"version": 7})
     with pytest.raises(StateError, match=r"invites\.json is corrupt .*upgrade.* restore it from a backup"):
         alice.again()
+
+
+async def test_who_shows_an_invite_again_makes_us_write_nothing_and_is_told_to_wait(
+    alice: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invite = await made(alice, "web")
+    first = await redeem(alice, invite)
+    monkeypatch.setattr(Home, "save_state", None)
+    replies = [await redeem(alice, invite) for _ in range(REDEEM_BURST)]
+    assert replies[:-1] == [first] * (REDEEM_BURST - 1)
+    assert (replies[-1].code, len(alice.admitted)) == ("busy", 1)
+    assert "tried again" in replies[-1].reason
+    assert (await redeem(alice, invite, CAROL)).code == InviteUsed.code  # others are not kept waiting
+
+
+async def test_a_signed_packet_that_is_no_record_or_has_expired_is_not_believed(alice: Issuer) -> None:
+    invite = await made(alice, "web", uses=2)
+    nothing = SignedPacket.sign(BOB, 1, bytes(12))
+    assert (await redeem(alice, invite, record=nothing.to_bytes())).code == ""
+    expired = packet(3, signed_at=NOW - 7200)
+    assert (await redeem(alice, invite, CAROL, record=expired.to_bytes())).code == ""
+    assert [told for _, _, told in alice.admitted] == [None, None]
+
+
+async def test_those_who_come_at_once_are_admitted_one_after_the_other(
+    alice: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: set[str] = set()
+
+    async def admit(wanted: str, *_: object) -> str:
+        free = next(f"{wanted}-{number}" for number in range(9) if f"{wanted}-{number}" not in names)
+        await asyncio.sleep(0)
+        if free in names:
+            raise UsageError("it is taken")
+        names.add(free)
+        return free
+
+    monkeypatch.setattr(alice, "_admit", admit)
+    alice.issued = await asyncio.to_thread(alice.again)
+    invite = await made(alice, "web", uses=3)
+    replies = await asyncio.gather(*(redeem(alice, invite, by) for by in (BOB, CAROL, MALLORY)))
+    assert sorted(reply.petname for reply in replies) == ["bobby-0", "bobby-1", "bobby-2"]

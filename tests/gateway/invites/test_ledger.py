@@ -6,7 +6,14 @@ import pytest
 
 from gateway.errors import UsageError
 from gateway.invites import ledger as module
-from gateway.invites.errors import InviteExpired, InviteNotForYou, InviteRevoked, InviteUnknown, InviteUsed
+from gateway.invites.errors import (
+    InviteExpired,
+    InviteNotForYou,
+    InviteRevoked,
+    InviteTampered,
+    InviteUnknown,
+    InviteUsed,
+)
 from gateway.invites.ledger import Grant, Ledger
 from gateway.invites.texts import serial_text
 from tests.lab.invites import ALICE, BOB, CAROL, DAY, MALLORY, START, invite, passed_on
@@ -171,3 +178,42 @@ def test_the_tables_are_bounded_and_make_room_for_what_is_new(monkeypatch: pytes
     assert ledger.redeem(fresh.chain, B, later)[1]
     # What it granted beyond its own end is still there, and known by whom it came.
     assert [grant.endpoint_id for grant in ledger.grants(later)] == [key(10).endpoint_id, B]
+
+
+def test_where_there_is_no_room_those_that_were_taken_back_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "INVITES_ISSUED", 2)
+    monkeypatch.setattr(module, "INVITE_REDEMPTIONS", 2)
+    ledger = Ledger()
+    gone, kept, fresh = (invite("web", number=number, uses=2) for number in (1, 2, 3))
+    for made, taker in ((gone, B), (kept, C)):
+        ledger.add(made.serial, made.terms, NOW)
+        ledger.redeem(made.chain, taker, NOW)
+    ledger.revoke(*ledger.find(serial_text(gone.serial)), NOW)
+    with pytest.raises(InviteRevoked):
+        ledger.redeem(gone.chain, M, NOW)
+    assert ledger.redeem(kept.chain, M, NOW)[1]
+    ledger.add(fresh.serial, fresh.terms, NOW)
+    for taker in (B, M):
+        with pytest.raises(InviteUnknown, match="taken back and forgotten"):
+            ledger.redeem(gone.chain, taker, NOW)
+    assert [grant.endpoint_id for grant in ledger.grants(NOW)] == [C, M]
+
+
+def test_who_passes_an_invite_on_cannot_give_it_the_serial_of_another_one() -> None:
+    wide, other = (invite("web", number=number, uses=9, depth=3) for number in (1, 2))
+    ledger = Ledger()
+    for made in (wide, other):
+        ledger.add(made.serial, made.terms, NOW)
+    link = passed_on(wide, BOB, "web", number=7, uses=9, depth=2)
+    ledger.redeem(link.chain, C, NOW)
+    for copied in (
+        passed_on(wide, BOB, "web", number=2),  # of an invite that was made here: it could not be revoked
+        passed_on(wide, BOB, "web", number=1),  # of the one it was made of
+        passed_on(link, BOB, "web", number=7),
+        passed_on(other, BOB, "web", number=7),  # of what was made of another one
+    ):
+        with pytest.raises(InviteTampered, match="the serial of another one"):
+            ledger.redeem(copied.chain, M, NOW)
+    assert ledger.redeem(link.chain, M, NOW)[1]
+    assert ledger.redeem(passed_on(link, BOB, "web", number=8).chain, M, NOW)[1]
+    assert ledger.uses_of(serial_text(other.serial)) == 0

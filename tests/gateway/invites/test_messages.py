@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +56,11 @@ def test_any_bytes_are_refused_with_an_error_of_ours(data: bytes) -> None:
 def test_a_proof_has_its_size() -> None:
     with pytest.raises(InviteDamaged):
         decode_request(encode_message(RedeemRequest(b"", bytes(63)))[2:])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"now": float("inf")}, {"now": -1.0}, {"until": float("nan")}, {"until": 1e300}]
+)
+def test_times_that_cannot_be_kept_or_told_are_no_answer(changed: dict[str, float]) -> None:
+    with pytest.raises(InviteDamaged):
+        decode_reply(encode_message(msgspec.structs.replace(REPLY, **changed))[2:])
