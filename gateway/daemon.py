@@ -796,6 +796,8 @@ class Daemon:
                 self._set_beacons()
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
+            if "topics.find_relays" in changed:
+                self._topics.relays.wake()
             self._record_changed()
             return api.ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),

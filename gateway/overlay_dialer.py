@@ -214,16 +214,14 @@ class OverlayDialer:
             await self._before(endpoint_id)
 
     async def _resolve(self, host: str) -> tuple[EndpointId, str]:
-        """Whose name this is, and the service in it, empty for none; aliases are followed under `.overlay`."""
+        """Whose name this is, and the service in it, empty for none; aliases are followed below its owner."""
         try:
             name = OverlayName.parse(host)
         except InvalidName as error:
             raise DialError(Failure.UNKNOWN_NAME, str(error)) from None
         if name.service is not None and self._alias_of is not None:
             name = await self._follow(name, self._alias_of)
-        if isinstance(name.owner, EndpointId):
-            return name.owner, name.service or ""
-        endpoint_id = self._id_of(name.owner)
+        endpoint_id = self._owner_of(name)
         if endpoint_id is None:
             raise DialError(
                 Failure.UNKNOWN_NAME,
@@ -232,6 +230,9 @@ class OverlayDialer:
             )
         return endpoint_id, name.service or ""
 
+    def _owner_of(self, name: OverlayName) -> EndpointId | None:
+        return name.owner if isinstance(name.owner, EndpointId) else self._id_of(name.owner)
+
     async def _follow(self, name: OverlayName, alias_of: AliasOf) -> OverlayName:
         """The name that is no alias."""
         seen = [name]
@@ -239,12 +240,18 @@ class OverlayDialer:
             if isinstance(alias, str):
                 # Whoever owns a name under .overlay shall not make this machine open one of its own network.
                 raise DialError(
-                    Failure.UNKNOWN_NAME,
+                    Failure.NO_SERVICE,
                     f"{name} stands for {alias}, which is outside of .overlay; open that instead, if you trust it",
+                )
+            if self._owner_of(alias) != self._owner_of(name):
+                # Nor may its pages read, as if they came from itself, what we may see of others, or have ourselves.
+                raise DialError(
+                    Failure.NO_SERVICE,
+                    f"{name} stands for {alias}, which is somebody else's; open that instead, if you trust it",
                 )
             if alias in seen or len(seen) > ALIAS_HOPS:
                 raise DialError(
-                    Failure.UNKNOWN_NAME,
+                    Failure.NO_SERVICE,
                     f"{name}: its aliases lead in a circle, or over more than {ALIAS_HOPS} names; tell its owner",
                 )
             seen.append(alias)

@@ -199,7 +199,7 @@ LAN_FIND_SECONDS: Final = 1.6
 LAN_MDNS_SEARCHES: Final = 16
 """Questions of ours to multicast DNS that are open at once."""
 LAN_MDNS_TEXTS: Final = 4
-"""Texts of one name that are looked at: one is right, and anybody can add others."""
+"""Texts of one name that are looked at, the last that came first: one is right, and anybody can add others that last for years."""
 LAN_ANNOUNCE_TIMES: Final = (0.0, 1.0, 4.0)
 """Seconds after a change at which we announce ourselves: one may be lost, and an IPv6 address needs up to two seconds until
 it may be used (RFC 4862 §5.4)."""

@@ -194,6 +194,7 @@ def _next_alias(
         subject.prefix
         or query.kind in (Kind.CNAME, Kind.ANY)
         or not isinstance(alias, OverlayName)
+        or alias.owner != known[-1][0].owner
         or len(known) > ALIAS_HOPS
         or any(alias == name for name, _ in known)
     ):

@@ -6,7 +6,8 @@ methods makes the reply of what was found.
 * `<name>.overlay`: A with its loopback address, TXT with its endpoint id, HTTPS if it speaks TLS.
 * `_<service>._tcp.<name>.overlay`: SRV, with the port our listener really has. `_http._tcp` finds `web` too.
 * What owners put into their zones: TXT, CNAME, SRV and HTTPS. A service wins over a record of the same name: beside it only TXT is
-  answered. An alias is followed under `.overlay`; of one that leads out of it, only that it does so is told.
+  answered. An alias is followed below its owner; of one that leads out of `.overlay`, only that it does so is told, and of one to another
+  owner's name only who asks for a CNAME is told.
 * `overlay.`: SOA and NS; `dns.overlay` is this server.
 * Addresses of the virtual network: PTR.
 """
@@ -31,7 +32,8 @@ from resolver.messages import ExtendedError, Kind, Query, Rcode, build_reply
 from resolver.names import TOP_LABEL, OverlayName, ServiceProtocol
 from resolver.virtual_addresses import DEFAULT_NETWORK, LOCALHOST
 from resolver.well_known import WELL_KNOWN_PORTS, is_known_as
-from resolver.zone_entries import Binding, Server, Target, ZoneEntry, ZoneKind
+from resolver.zone_entries import NOT_PUBLIC, Binding, Server, Target, ZoneEntry, ZoneKind
+from tunnels.identity import ID_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +60,8 @@ class Fixed(Enum):
     NOWHERE = "nowhere"
     """Under `.overlay`, but no name: it cannot exist."""
     MISSPELLED = "misspelled"
-    """To people it ends in `.overlay`, on the wire it does not: a dot inside a label, a wide letter. Nobody is asked, for
-    whom it speaks of is nobody's business."""
+    """To people it ends in `.overlay`, on the wire it does not: a dot inside a label, a wide letter, a search domain behind it.
+    Nobody is asked, for whom it speaks of is nobody's business."""
     REVERSE_NODE = "reverse-node"
     """Above the addresses of the virtual network: it exists and has no records."""
 
@@ -106,7 +108,7 @@ class Zone:
             return _subject_under_overlay(labels[:-1])
         if tuple(labels[-2:]) == _REVERSE and self._network is not None:
             return self._reverse_subject(labels[:-2])
-        return Fixed.MISSPELLED if _reads_as_ours(query.labels) else Fixed.OUTSIDE
+        return Fixed.MISSPELLED if _reads_as_ours(query.labels) or _is_searched(labels) else Fixed.OUTSIDE
 
     def answer_fixed(self, query: Query, subject: Fixed, limit: int) -> bytes:
         """The reply about a subject that needs no lookup."""
@@ -204,6 +206,11 @@ class Zone:
             answers.append(RR(owner, Kind.CNAME, ttl=self._ttl, rdata=CNAME(target)))
             if query.kind in (Kind.CNAME, Kind.ANY) or isinstance(facts.alias, str):
                 return build_reply(query, Rcode.NOERROR, limit=limit, answers=answers, authoritative=True)
+            if facts.alias.owner != name.owner:
+                # Not even the alias, for some resolvers follow that by themselves.
+                return self._unknown(
+                    query, f"{name} stands for {facts.alias}, which is somebody else's", limit
+                )
             hop = next(hops, None)
             if hop is None:
                 return self._unknown(
@@ -331,6 +338,17 @@ def _reads_as_ours(labels: tuple[bytes, ...]) -> bool:
     text = unicodedata.normalize("NFKC", b".".join(labels).decode("utf-8", "replace")).casefold()
     last = next(filter(None, map(_letters, reversed(_DOTS.split(text)))), "")
     return last == TOP_LABEL
+
+
+def _is_searched(labels: list[str]) -> bool:
+    """Whether it is a name of ours with a search domain behind it, which resolvers try when the name does not exist.
+
+    Upstream it would tell whom somebody looks for. Where the domain is a public one, only ids are known for certain.
+    """
+    if TOP_LABEL not in labels[1:]:
+        return False
+    at = labels.index(TOP_LABEL, 1)
+    return labels[-1] in NOT_PUBLIC or len(labels[at - 1]) == ID_CHARACTERS
 
 
 def _letters(text: str) -> str:

@@ -36,7 +36,7 @@ _STRING_BYTES: Final = 255  # one character string, RFC 1035 §3.3
 _PREFIX: Final = re.compile("_[a-z0-9-]{1,62}")
 _HOST_LABEL: Final = re.compile("(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _ALPN: Final = re.compile("[A-Za-z0-9./_-]{1,32}")
-_NOT_PUBLIC: Final = frozenset(
+NOT_PUBLIC: Final = frozenset(
     {"arpa", "corp", "home", "i2p", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
     | {"localhost", "onion", "private", "test", TOP_LABEL}
 )
@@ -465,7 +465,7 @@ def _target_of(labels: list[str]) -> Target | None:
         len(labels) > 1
         and len(text) < NAME_BYTES - 1
         and all(map(_HOST_LABEL.fullmatch, labels))
-        and labels[-1] not in _NOT_PUBLIC
+        and labels[-1] not in NOT_PUBLIC
         and not labels[-1].isdigit()  # an address, and no name
     )
     return Target(None, text) if is_public else None

@@ -76,7 +76,7 @@ class JsonProfile(msgspec.Struct, frozen=True):
 class JsonZone(msgspec.Struct, frozen=True):
     """A zone; what else a file says is passed over."""
 
-    records: tuple[JsonRecord, ...] = ()
+    records: tuple[JsonRecord, ...] | None = None
     profile: JsonProfile | None = None
 
 
@@ -101,7 +101,7 @@ def json_profile(zone: Iterable[ZoneEntry]) -> JsonProfile:
 def zone_of_json(zone: JsonZone, own: EndpointId, find: Find = lambda _: None) -> ZoneFile:
     """The zone; InvalidZone names the record that is wrong."""
     records = []
-    for number, one in enumerate(zone.records):
+    for number, one in enumerate(zone.records or ()):
         try:
             records.append(_entry(one.label, ZoneKind.parse(one.type), one.value, own, find))
         except (InvalidZone, InvalidName) as error:
@@ -118,6 +118,8 @@ def _read_json(text: str, own: EndpointId, find: Find) -> ZoneFile:
         zone = msgspec.json.decode(text, type=JsonZone)
     except (ValueError, RecursionError) as error:
         raise InvalidZone(f"this is no zone as `overlay zone show --json` prints it: {error}") from None
+    if zone.records is None and zone.profile is None:
+        raise InvalidZone("this is no zone as `overlay zone show --json` prints it: it has no 'records'")
     return zone_of_json(zone, own, find)
 
 

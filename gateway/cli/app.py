@@ -198,6 +198,9 @@ def _show_version(context: click.Context) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever fails is one line on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    odd = next((word for word in words if _is_no_text(word)), None)
+    if odd is not None:
+        return _fail(f"{odd!r} is no text in UTF-8; write it in other characters", "usage", 2, words)
     try:
         result = overlay.main(words, prog_name="overlay", standalone_mode=False, color=_colour())
         sys.stdout.flush()
@@ -227,6 +230,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", "failure", 1, words)
     return result if isinstance(result, int) else 0
+
+
+def _is_no_text(word: str) -> bool:
+    """Whether the system gave us bytes that are no UTF-8: no name, text or path of ours has such."""
+    return any("\udc80" <= character <= "\udcff" for character in word)
 
 
 def _about(place: str) -> str:

@@ -36,6 +36,7 @@ def resolve_command(session: Session, *, name: str, explain: bool, as_json: bool
     rows = [("name", report.name), ("id", report.endpoint_id)]
     rows += [("petname", report.petname)] if report.petname else []
     rows += [("service", report.service)] if report.service else []
+    rows += [("stands for", report.alias)] if report.alias else []
     rows += [("loopback", report.ip)] if report.ip else []
     for offer in report.offers:
         where = f"{report.ip}:{offer.offered}/{offer.protocol}"

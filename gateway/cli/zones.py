@@ -75,7 +75,7 @@ def set_record(
     LABEL is seen as LABEL.<your name>.overlay; @ is the name itself.
     TYPE and VALUE are one of
       TXT    TEXT...
-      CNAME  NAME                            a label of yours, a name under .overlay, a public name
+      CNAME  NAME                            a label of yours; others are told, and not followed
       SRV    PRIORITY WEIGHT PORT NAME       at _service._protocol
       HTTPS  PRIORITY NAME|. [alpn=h2,h3] [no-default-alpn] [port=443]
 

@@ -25,6 +25,7 @@ APPLIED_LIVE: Final = frozenset(
         "publish.lan",
         "social.introduce",
         "social.introducible",
+        "topics.find_relays",
         "proxy.username",
         "proxy.password",
         "proxy.other_hosts",

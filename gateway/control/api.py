@@ -517,7 +517,9 @@ class ResolveReport(Report, frozen=True, kw_only=True):
     endpoint_id: str
     petname: str = ""
     service: str = ""
-    """The service the name asks for; empty for the endpoint as a whole."""
+    """The service the name asks for; empty for the endpoint as a whole, and for what is in its zone alone."""
+    alias: str = ""
+    """The name that it stands for, by its owner's zone."""
     ip: str = ""
     """The loopback address; empty when there are none."""
     offers: tuple[OfferReport, ...] = ()

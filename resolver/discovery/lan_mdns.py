@@ -185,9 +185,10 @@ class LanMdns:
             self._spawn(self._ask(name), "multicast DNS")  # a service without its text
 
     def _hear(self, zeroconf: Zeroconf, name: str) -> bool:
-        """Whether there is a text of that name; each of several may be the forged one."""
-        texts = zeroconf.cache.get_all_by_details(name, _TXT, _IN)[:LAN_MDNS_TEXTS]
-        for text in texts:
+        """Whether there is a text of that name; each of several may be the forged one, and what came last may be true."""
+        texts = zeroconf.cache.get_all_by_details(name, _TXT, _IN)
+        texts.sort(key=lambda text: text.created, reverse=True)
+        for text in texts[:LAN_MDNS_TEXTS]:
             data = getattr(text, "text", b"")  # the library's class of such records is not public
             with suppress(MalformedMessage):
                 self._heard(from_text(data))

@@ -382,7 +382,14 @@ async def test_an_alias_leads_to_the_service_it_stands_for(host: str) -> None:
             {"www": "router.example.org"},
             "www.alice.overlay stands for router.example.org, which is outside of .overlay",
         ),
-        ({"www": OverlayName.parse("web.nobody.overlay")}, "nobody is known as nobody"),
+        (
+            {"www": OverlayName.parse("web.bob.overlay")},
+            "www.alice.overlay stands for web.bob.overlay, which is somebody else's",
+        ),
+        (
+            {"www": OverlayName(ALICE, "blog"), "blog": OverlayName(BOB, "web")},
+            "which is somebody else's",
+        ),
         ({"www": OverlayName(ALICE, "www")}, "in a circle"),
         ({"www": OverlayName(ALICE, "a"), "a": OverlayName.parse("www.alice.overlay")}, "in a circle"),
         (
@@ -396,7 +403,7 @@ async def test_an_alias_that_leads_nowhere_or_outside_is_not_followed(aliases, s
         world.aliases = aliases
         with pytest.raises(DialError) as caught:
             await world.dialer.open_stream("www.alice.overlay", 80)
-        assert caught.value.failure is Failure.UNKNOWN_NAME
+        assert caught.value.failure is Failure.NO_SERVICE
         assert says in str(caught.value)
         with pytest.raises(DialError):
             await world.dialer.open_flow("www.alice.overlay", 80, print, print)

@@ -105,6 +105,7 @@ def aliases(relay: PkarrRelay, place: Path) -> None:
             "set web CNAME www.example.org",
             "set round CNAME turn",
             "set turn CNAME round",
+            f"set his CNAME web.{there.bob.id}.overlay",
         )
         address = rows(there.ask("web.alice.overlay").rr)[0].rpartition(" ")[2]
         assert address.startswith("127."), "the service wins over the record of its name"
@@ -120,6 +121,15 @@ def aliases(relay: PkarrRelay, place: Path) -> None:
         circle = there.ask("round.alice.overlay")
         assert RCODE[circle.header.rcode] == "SERVFAIL"
         assert RCODE[there.ask("none.alice.overlay").header.rcode] == "NXDOMAIN"
+
+        # A page of alice's could else read what bob offers to himself and to his friends.
+        his = there.ask("his.alice.overlay")
+        assert (rows(his.rr), RCODE[his.header.rcode]) == ([], "SERVFAIL")
+        told = curl("--proxy", f"http://{there.bob.listens('proxy')}", "http://his.alice.overlay/").stdout
+        assert b"somebody else" in told
+        known = there.bob.json("resolve", "blog.alice")
+        assert (known["alias"], known["service"]) == ("www.alice.overlay", "")
+        assert there.bob.json("resolve", "web.alice")["service"] == "web"
 
         assert "Hello from alice" in there.get("http://blog.alice.overlay/")
         assert "Hello from alice" in there.get(f"http://www.{there.alice.id}.overlay/")

@@ -17,6 +17,7 @@ from resolver.server import DnsServer
 from resolver.zone import Zone
 from tests.lab.resolver_dns import ask, query_bytes
 from tests.lab.resolver_facts import FakeNames
+from tests.lab.resolver_keys import key
 from tests.lab.resolver_upstream import Upstream
 from tunnels.addresses import Address
 
@@ -115,6 +116,28 @@ def test_a_name_under_overlay_is_never_passed_on(
 )
 def test_nor_is_one_that_only_reads_like_it(before: list[bytes], spelled: str) -> None:
     assert passed_on(message((*before, spelled.encode()))) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alice.overlay.lan",
+        "web.alice.OVERLAY.home.arpa",
+        "_http._tcp.alice.overlay.fritz.internal",
+        f"{key(1).endpoint_id}.overlay.corp.example.org",
+        f"web.{str(key(1).endpoint_id).upper()}.overlay.example.org",
+    ],
+)
+def test_nor_is_one_with_a_search_domain_behind_it(name: str) -> None:
+    """Resolvers try that when a name does not exist."""
+    assert passed_on(message(tuple(name.encode().split(b".")))) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["overlay.example.org", "www.overlay.example.org", "overlay.lan", "alice.lan"]
+)
+def test_names_that_are_others_are_passed_on(name: str) -> None:
+    assert len(passed_on(message(tuple(name.encode().split(b"."))))) == 1
 
 
 @pytest.mark.parametrize(

@@ -192,14 +192,25 @@ async def test_aliases_in_a_circle_end() -> None:
 async def test_an_alias_of_a_name_that_must_be_asked_for_is_waited_for() -> None:
     names = FakeNames()
     names.slow = {
-        "slow.bob.overlay": exists(ALICE_ADDRESS),
-        "www.alice.overlay": alias_to("slow.bob.overlay"),
+        "slow.alice.overlay": exists(ALICE_ADDRESS),
+        "www.alice.overlay": alias_to("slow.alice.overlay"),
     }
     responder = Responder(Zone(), names)
     waiting = Waiting(responder, "www.alice.overlay")
     names.release.set()
     assert rows(reply(await waiting.reply).rr) == [
-        "www.alice.overlay. CNAME slow.bob.overlay.",
-        f"slow.bob.overlay. A {ALICE_ADDRESS}",
+        "www.alice.overlay. CNAME slow.alice.overlay.",
+        f"slow.alice.overlay. A {ALICE_ADDRESS}",
     ]
-    assert names.lookups == ["www.alice.overlay", "slow.bob.overlay"]
+    assert names.lookups == ["www.alice.overlay", "slow.alice.overlay"]
+
+
+async def test_an_alias_of_somebody_elses_name_is_not_followed() -> None:
+    names = FakeNames()
+    names.facts["www.alice.overlay"] = alias_to("web.bob.overlay")
+    names.facts["web.bob.overlay"] = exists(ALICE_ADDRESS)
+    responder = Responder(Zone(), names)
+    got = reply(at_once(responder, query_bytes("www.alice.overlay")))
+    assert (rows(got.rr), got.header.rcode) == ([], Rcode.SERVFAIL)
+    told = reply(at_once(responder, query_bytes("www.alice.overlay", "CNAME")))
+    assert rows(told.rr) == ["www.alice.overlay. CNAME web.bob.overlay."]

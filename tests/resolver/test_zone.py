@@ -397,6 +397,19 @@ def test_of_an_alias_that_leads_outside_only_the_alias_is_told(kind: str) -> Non
     assert (rows(got.auth), rows(got.ar), got.header.rcode) == ([], [], Rcode.NOERROR)
 
 
+@pytest.mark.parametrize("kind", ["A", "AAAA", "TXT", "HTTPS", "SRV"])
+def test_an_alias_of_somebody_elses_name_leads_nowhere(kind: str) -> None:
+    """Whoever owns a page could else have a browser read, as if it came from there, what only its reader may see."""
+    web = exists(IPv4Address("127.80.3.2"))
+    for target in ("web.bob.overlay", f"web.{key(2).endpoint_id}.overlay"):
+        theirs = replace(WWW, alias=OverlayName.parse(target))
+        got = follow(kind, (target, web), facts=theirs)
+        assert (rows(got.rr), got.header.rcode) == ([], Rcode.SERVFAIL)
+        got = follow(kind, ("web.alice.overlay", theirs), (target, web))
+        assert (rows(got.rr), got.header.rcode) == ([], Rcode.SERVFAIL)
+        assert rows(follow("CNAME", facts=theirs).rr) == [f"wWw.alice.overlay. CNAME {target}."]
+
+
 def test_an_alias_that_was_not_followed_to_its_end_is_an_error() -> None:
     got = follow("A")
     assert (rows(got.rr), got.header.rcode) == ([], Rcode.SERVFAIL)

@@ -122,6 +122,13 @@ def test_json_is_what_show_prints() -> None:
     assert read_zone_file('{"records": [], "host": "x", "used_bytes": 3}', ME, find).profile is None
 
 
+@pytest.mark.parametrize("text", ["{}", '{"zone": []}', '{"entries": [{"label": "x"}]}'])
+def test_another_json_file_is_no_empty_zone(text: str) -> None:
+    """`zone import --replace` would take everything away for it."""
+    with pytest.raises(InvalidZone, match="it has no 'records'"):
+        read_zone_file(text, ME, find)
+
+
 @given(
     st.one_of(
         st.text(max_size=200),

@@ -49,6 +49,18 @@ def test_the_help_tells_the_exit_codes_and_fits_a_terminal() -> None:
     assert "..." not in result.output.replace("[ARGS]...", "")
 
 
+@pytest.mark.parametrize(
+    "words", [["whois"], ["zone", "set", "x", "TXT"], ["topic", "join"], ["status", "--json"]]
+)
+def test_bytes_that_are_no_text_are_the_persons_mistake(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, os.fsdecode(b"caf\xe9")]) == 2
+    told = capsys.readouterr().err
+    assert "'caf\\udce9' is no text in UTF-8" in told.replace("\\\\", "\\")
+    assert len(told.splitlines()) == 1
+
+
 def test_the_version_is_told() -> None:
     assert CliRunner().invoke(overlay, ["--version"]).output.startswith(f"overlay {__version__} ")
 

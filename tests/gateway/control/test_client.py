@@ -36,6 +36,15 @@ async def ask(home: Home, question: Callable[[ControlClient], T]) -> T:
     return await asyncio.to_thread(lambda: question(ControlClient(home, timeout=5.0)))
 
 
+@pytest.mark.parametrize(
+    "ask_of", ["whois", "paths", "unexpose", "remove_contact", "leave_topic", "topic_peers"]
+)
+async def test_an_empty_name_is_the_persons_mistake(home: Home, ask_of: str) -> None:
+    async with serving(home):
+        with pytest.raises(UsageError, match="a name is empty"):
+            await ask(home, lambda c: getattr(c, ask_of)(""))
+
+
 async def test_every_method_of_the_gateway_can_be_called(home: Home) -> None:
     async with serving(home) as gateway:
         assert (await ask(home, lambda c: c.status())) == await gateway.status()

@@ -12,7 +12,8 @@ from dnslib import QTYPE, DNSRecord
 
 from gateway.local_network import links_of
 from resolver.discovery.lan_mdns import LanMdns
-from resolver.discovery.lan_messages import SERVICE_TYPE
+from resolver.discovery.lan_messages import SERVICE_TYPE, to_text
+from resolver.limits import LAN_MDNS_TEXTS
 from tests.lab.dialer import Tasks
 from tests.lab.resolver_keys import key, packet, record
 from tests.lab.serving import until
@@ -74,6 +75,27 @@ async def test_a_service_is_heard_with_its_record_again_when_it_changes_and_its_
         assert repr(one.mdns) == "<LanMdns off>"
         await until(lambda: key(1).endpoint_id in other.gone)
         assert one.heard == []
+
+
+async def test_forged_texts_of_a_name_that_came_before_do_not_hide_the_true_one(on_lan):
+    async with speakers(1, 2) as (one, other):
+        name = b"".join(
+            bytes((len(label),)) + label
+            for label in f"{key(1).endpoint_id}.{SERVICE_TYPE}".encode().split(b".")
+        )
+        forged = [key(1).endpoint_id.key + bytes([number]) * 200 for number in range(2 * LAN_MDNS_TEXTS)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as liar:
+            liar.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(on_lan.address))
+            for data in forged:
+                text = to_text(data)
+                answer = struct.pack(">6H", 0, 0x8400, 0, 1, 0, 0) + name
+                answer += struct.pack(">HHIH", QTYPE.TXT, 1, 2**31 - 1, len(text)) + text
+                liar.sendto(answer, ("224.0.0.251", 5353))
+        await asyncio.sleep(0.1)
+        data = await one.publish()
+        await until(lambda: data in other.heard)
+        await other.mdns.find(key(1).endpoint_id)
+        assert data in other.heard[-LAN_MDNS_TEXTS:]
 
 
 async def test_what_is_published_before_there_is_a_network_is_announced_when_there_is_one(on_lan):
