@@ -52,6 +52,8 @@ _TOO_OFTEN: Final = Answer(Status.OVERLOADED, "you ask for our circle too often;
 class _Times:
     asked: float = float("-inf")
     next: float = float("-inf")
+    turn: float = float("-inf")
+    """What `next` is if nothing happens."""
     failed: bool = False
     has_news: bool = False
 
@@ -84,11 +86,15 @@ class AskPlan:
         """It is being asked."""
         times = self._of(who)
         times.has_news = False
-        times.asked, times.next = now, now + CIRCLE_EVERY_SECONDS * (0.75 + self._chance() / 2)
+        times.asked = now
+        times.turn = times.next = now + CIRCLE_EVERY_SECONDS * (0.75 + self._chance() / 2)
 
     def answered(self, who: EndpointId, *, well: bool) -> None:
-        """What came of it."""
-        self._of(who).failed = not well
+        """What came of it; a good answer is all that was wanted meanwhile, unless there has been news since it was asked."""
+        times = self._of(who)
+        times.failed = not well
+        if well and not times.has_news:
+            times.next = times.turn
 
     def soon(self, who: EndpointId) -> None:
         """Ask it as soon as that may be."""
@@ -102,7 +108,7 @@ class AskPlan:
     def all_soon(self) -> None:
         """What we say is another thing than before."""
         for times in self._times.values():
-            times.next = float("-inf")
+            times.next, times.has_news = float("-inf"), True
 
     def _of(self, who: EndpointId) -> _Times:
         times = self._times.setdefault(who, _Times())
@@ -209,8 +215,7 @@ class Introductions:
 
     def opened(self, endpoint_id: EndpointId) -> None:
         """A tunnel with an endpoint is up."""
-        concerns_us = self._is_contact(endpoint_id) or endpoint_id in self._agreed
-        if concerns_us and endpoint_id not in self._asking:
+        if self._is_contact(endpoint_id) or endpoint_id in self._agreed:
             self._plan.soon(endpoint_id)
         self._woken.set()
 

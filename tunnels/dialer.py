@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from math import ceil
@@ -71,7 +72,11 @@ class Dialer:
             remote.backoff.failed(now, _chance())
 
     async def _attempts(self, remote: Remote, deadline: float) -> TunnelError | None:
-        """Begin handshakes until one is through or time is up; None, or why there is no connection."""
+        """Begin handshakes until one is through or time is up; None, or why there is no connection.
+
+        The first news of where the remote is get the time of a handshake, however late they come: people wait for this dial
+        who asked after that.
+        """
         name = remote.endpoint_id.short
         try:
             async with asyncio.timeout_at(deadline):
@@ -87,6 +92,8 @@ class Dialer:
         error: TunnelError = _no_answer(name, candidates)
         pause = limits.DIAL_PAUSE
         left = candidates
+        wrong: set[PathAddress | None] = set()
+        had_news = False
         while (seconds := deadline - time.monotonic()) > 0.1:
             driver = self._begin(remote, left, min(seconds, limits.DIAL_ATTEMPT_TIMEOUT))
             outcome = await asyncio.shield(driver.settled)
@@ -98,6 +105,7 @@ class Dialer:
             answered = driver.paths.confirmed
             left = tuple(address for address in left if address != answered)
             if isinstance(outcome, WrongIdentity):
+                wrong.add(answered)
                 candidates = tuple(address for address in candidates if address != answered)
                 if not candidates:
                     return outcome
@@ -106,8 +114,22 @@ class Dialer:
                 error = Unreachable(f"{name} did not accept the connection: {outcome}")
                 await asyncio.sleep(min(pause, seconds))
                 pause *= 2
-            left = left or candidates
+            # There may be news, such as a relay that we came to meanwhile: at which the endpoint was not then, but may be now.
+            news = [address for address in await self._look_again(remote) if address not in candidates]
+            news = [address for address in news if address not in wrong]
+            candidates = (*candidates, *news)
+            left = (*left, *news) or candidates
+            if news and not had_news:
+                had_news = True
+                deadline = max(deadline, time.monotonic() + limits.DIAL_ATTEMPT_TIMEOUT)
         return error
+
+    async def _look_again(self, remote: Remote) -> Sequence[PathAddress]:
+        """What is known of its addresses at this moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.SEARCH_AHEAD):
+                return await self._find_addresses(remote.endpoint_id)
+        return ()
 
     def redial(self, remote: Remote) -> None:
         """A connection in use fell silent or was lost: try to have a fresh one before somebody asks."""

@@ -86,6 +86,13 @@ class FoundRelays:
         """Look soon: the network, our home or what contacts lend is another."""
         self._woken.set()
 
+    def heard(self, lender: EndpointId) -> None:
+        """The lender told of itself on our own network: it is there now, whatever became of its relay before."""
+        for key in [key for key in self._useless if isinstance(key, BeaconUrl) and key.beacon_id == lender]:
+            del self._useless[key]
+        if not self.relays:
+            self.wake()
+
     async def run(self) -> None:
         """Look whenever it is time, until cancelled."""
         while True:

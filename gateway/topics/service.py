@@ -112,8 +112,7 @@ class Topics:
     def heard(self, packet: SignedPacket) -> None:
         """A record of our network came."""
         self.discovery.heard(packet)
-        if not self.relays.relays:
-            self.relays.wake()
+        self.relays.heard(packet.endpoint_id)
 
     async def join(self, name: str, manifest: Manifest | None) -> tuple[str, bool]:
         """See JoinedTopics."""

@@ -123,6 +123,16 @@ class World:
             each.all.contacts_changed()
             each.all.opened(to.id)
 
+    async def quiet(self) -> None:
+        """Until nobody asks, nor is about to."""
+        now = asyncio.get_running_loop().time
+
+        def is_quiet(every: Introductions) -> bool:
+            soon = any(every._plan.due(who) < now() + 60 for who in every._wanted())
+            return not (every._asking or every._news or soon)
+
+        await until(lambda: all(is_quiet(person.all) for person in self.people))
+
     async def close(self) -> None:
         for person in self.people:
             person.acceptor.close()
@@ -175,6 +185,7 @@ async def town(place, monkeypatch):
     monkeypatch.setattr(module, "CIRCLE_GAP_SECONDS", 0.02)
     made = Town(place)
     await until(lambda: made.dave.knows(made.alice, made.carol))
+    await made.quiet()
     yield made
     await made.close()
 
@@ -236,7 +247,7 @@ async def test_who_introduces_nobody_hears_no_consent(world: World):
     carol.all.start()
     world.meet(alice, carol)
     await until(lambda: carol.asked)
-    await until(lambda: not carol.all._asking)
+    await world.quiet()
     alice.configure(introduce=True)
     assert alice.all._own_circle() == frozenset()
 
@@ -373,7 +384,7 @@ async def test_a_search_asks_connected_contacts_that_were_not_asked_lately(town:
     town.dave.configure(introducible=True)
     # Alice's circle is another now, and she tells carol so, who asks when she looks for somebody.
     await until(lambda: town.dave.id in town.alice.all._own_circle())
-    await until(lambda: not town.alice.all._news)
+    await town.quiet()
 
     async def found() -> bool:
         await carol.all.ask_again()
@@ -416,8 +427,17 @@ def test_a_contact_is_asked_at_once_and_then_about_hourly():
     assert plan.due(who) == 100 + 0.75 * CIRCLE_EVERY_SECONDS
     plan.soon(who)
     assert plan.due(who) == 100 + CIRCLE_GAP_SECONDS
+    plan.asked(who, 150.0)
+    plan.soon(who)  # such as by a tunnel that this very question opens
+    plan.answered(who, well=True)
+    assert plan.due(who) == 150 + 0.75 * CIRCLE_EVERY_SECONDS
+    plan.asked(who, 200.0)
+    plan.soon(who)
+    plan.answered(who, well=False)
+    assert plan.due(who) == 200 + CIRCLE_GAP_SECONDS
     plan.asked(who, 200.0)
     plan.all_soon()
+    plan.answered(who, well=True)
     assert plan.due(who) == 200 + CIRCLE_GAP_SECONDS
 
 

@@ -93,6 +93,15 @@ class LabStream(asyncio.Transport):
 
 async def tcp_pair() -> tuple[asyncio.Transport, asyncio.Transport]:
     """Two connected TCP transports on loopback, both paused."""
+    made = asyncio.get_running_loop().create_task(_tcp_pair())
+    try:
+        return await asyncio.shield(made)
+    except asyncio.CancelledError:  # whoever opened a stream went away: what is made for it is closed
+        made.add_done_callback(lambda done: [transport.abort() for transport in done.result()])
+        raise
+
+
+async def _tcp_pair() -> tuple[asyncio.Transport, asyncio.Transport]:
     loop = asyncio.get_running_loop()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from tests.lab.dialer import Tasks
 from tests.lab.quic import ALICE, BOB
+from tunnels.addresses import Address
+from tunnels.dialer import Dialer
 from tunnels.dialing import Remote
 from tunnels.errors import TunnelClosed, TunnelError, Unreachable, WrongIdentity
 from tunnels.remote import Connection
@@ -187,3 +191,57 @@ async def test_who_stops_waiting_is_forgotten(remote):
     await asyncio.wait([task])
     assert remote.is_idle
     opened(remote)
+
+
+async def test_each_handshake_of_a_dial_goes_where_the_endpoint_is_known_to_be_by_then(remote):
+    home, impostor, relay = (Address.of("192.0.2.1", port) for port in (1, 2, 3))
+    known = [home, impostor]
+    tried: list[tuple[Address, ...]] = []
+    outcomes = [
+        (impostor, WrongIdentity("somebody else")),
+        (None, Unreachable("nobody")),
+        (relay, None),
+    ]
+
+    def begin(remote: Remote, addresses: tuple[Address, ...], seconds: float) -> SimpleNamespace:
+        tried.append(addresses)
+        answered, outcome = outcomes[len(tried) - 1]
+        settled = asyncio.get_running_loop().create_future()
+        settled.set_result(outcome)
+        if len(tried) == 2:
+            known.append(relay)  # while it is under way
+        if outcome is None:
+            opened(remote)
+        return SimpleNamespace(settled=settled, paths=SimpleNamespace(confirmed=answered))
+
+    async def find(_: object) -> tuple[Address, ...]:
+        return tuple(known)
+
+    tasks = Tasks()
+    dialer = Dialer(find_addresses=find, begin=begin, spawn=tasks.spawn, connect_timeout=5)
+    remote_driver = await asyncio.wait_for(dialer.connect(remote), 5)
+    assert remote_driver is remote.current
+    assert tried == [(home, impostor), (home,), (home, relay)]
+
+
+async def test_the_first_news_of_a_dial_get_time_though_its_own_is_over_and_later_ones_do_not(
+    remote, monkeypatch
+):
+    monkeypatch.setattr("tunnels.limits.DIAL_ATTEMPT_TIMEOUT", 1.0)
+    known = [Address.of("192.0.2.1", 1)]
+    tried: list[tuple[int, ...]] = []
+
+    def begin(remote: Remote, addresses: tuple[Address, ...], seconds: float) -> SimpleNamespace:
+        tried.append(tuple(address.port for address in addresses))
+        settled = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(seconds + 0.05, settled.set_result, Unreachable("nobody"))
+        known.append(Address.of("192.0.2.1", len(tried) + 1))
+        return SimpleNamespace(settled=settled, paths=SimpleNamespace(confirmed=None))
+
+    async def find(_: object) -> tuple[Address, ...]:
+        return tuple(known)
+
+    dialer = Dialer(find_addresses=find, begin=begin, spawn=Tasks().spawn, connect_timeout=0.5)
+    with pytest.raises(Unreachable, match="did not answer"):
+        await asyncio.wait_for(dialer.connect(remote), 5)
+    assert tried == [(1,), (1, 2)]

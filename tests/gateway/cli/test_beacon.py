@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
+    settings = tmp_path / "home" / "beacon" / "beacon.toml"
+    settings.parent.mkdir(mode=0o700, parents=True)
+    settings.parent.parent.chmod(0o700)
+    settings.write_text("[stun]\nports = [0]\n")  # another beacon on this machine may have the usual ones
     return [OVERLAY, "--home", str(tmp_path / "home"), "beacon", "--bind", "127.0.0.1", "--port", "0"]
 
 

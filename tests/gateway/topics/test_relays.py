@@ -137,6 +137,20 @@ async def test_those_that_do_not_let_us_in_make_way_for_others_and_are_not_tried
     assert world.relays.relays == ()
 
 
+async def test_a_lender_that_is_heard_again_is_tried_again_and_nobody_else_is(world):
+    lost = {URLS[IDS[0]], URLS[IDS[1]]}
+    world.source.told = {LEND: (Candidate(IDS[0]), Candidate(IDS[1]))}
+    world.start()
+    await until(lambda: set(world.relays.relays) == lost)
+    world.failed = set(lost)
+    await until(lambda: world.relays.relays == ())
+    world.failed = set()
+    world.relays.heard(IDS[0])
+    await until(lambda: world.relays.relays == (URLS[IDS[0]],))
+    await world.relays._round()
+    assert world.relays.relays == (URLS[IDS[0]],)
+
+
 async def test_addresses_where_no_relay_is_are_not_asked_again(world):
     places = [Address.of("192.0.2.9", port) for port in range(1000, 1000 + FOUND_RELAYS_ASKED)]
     world.source.told = {LEND: tuple(Candidate(place, (place,)) for place in places)}

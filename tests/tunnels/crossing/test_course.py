@@ -429,6 +429,19 @@ def test_to_an_attested_ip_goes_what_the_strategy_costs_and_no_more():
     assert len(wire.client.shots) == 60
 
 
+@pytest.mark.parametrize(("attests", "shots"), [(True, 200), (False, limits.CROSS_UNPROVEN)])
+def test_who_guesses_is_told_that_the_peer_is_ready_when_it_is_attested_or_will_not_be(attests, shots):
+    """What it sends before that is lost, or it may be refused."""
+    strategy = Fake(
+        prepares=0.0, knocks=300, spends=Cost(datagrams=200, mappings=10, seconds=3, guesses=True)
+    )
+    wire = Wire(strategy, attests=attests)
+    wire.start()
+    wire.run(2.0)
+    for end in (wire.client, wire.server):
+        assert len(end.shots) == shots
+
+
 def test_an_attestation_of_another_ip_is_none_for_this_one():
     strategy = Fake(knocks=150, to=VICTIM)
     wire = Wire(strategy)

@@ -140,6 +140,22 @@ def test_the_first_run_is_told_as_soon_as_it_is_known_and_tried_until_the_others
     assert late.take(), "a relay may hold up what is told"
 
 
+def test_until_the_peer_is_there_no_more_is_sent_than_to_somebody_unattested():
+    pair = pair_of(Home(IN_ORDER, LEFT), Home(block(1024), RIGHT))
+    side = STRATEGY.attempt(Setting(pair, (at(5000, RIGHT),), SERVERS, 0.1, Random(1), is_client=True))
+    side.begin(0.0)
+    for _ in range(10):
+        side.handle_timer(0.3)
+    assert sum(isinstance(action, Shot) for action in side.take()) == limits.PREDICT_BLOCK_RUN
+    assert limits.PREDICT_BLOCK_RUN <= limits.CROSS_UNPROVEN
+    side.peer_ready(Ready().encode(), 0.3)
+    side.peer_ready(Ready().encode(), 0.4)
+    while side.due < 2:
+        side.handle_timer(side.due)
+    shots = [action for action in side.take() if isinstance(action, Shot)]
+    assert len(shots) == (limits.PREDICT_BLOCK_RUNS - 1) * limits.PREDICT_BLOCK_RUN
+
+
 def test_what_is_told_leads_to_the_peers_ips_only():
     most, size = limits.PREDICT_BLOCK_RUNS, limits.PREDICT_BLOCK_RUN
     stray = Run(IPv4Address("198.51.100.99").packed, 2000, 1, size)
