@@ -220,13 +220,10 @@ class Daemon:
             clock=time_now,
         )
         self._joined_topics = await asyncio.to_thread(JoinedTopics, home)
+        self._lenders = Lenders(self._lent_by, self._set_beacons)
         await self._start_tunnels(stack)
-        if self._local_network is not None:
-            stack.push_async_callback(self._local_network.close)
-            await self._local_network.start()
         if self._lending is not None:
             self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
-        self._lenders = Lenders(self._lent_by, self._set_beacons)
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._topics.start()
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
@@ -244,6 +241,9 @@ class Daemon:
         await self._start_dashboard(stack)
         self.facade = Facade(self._parts())
         await self._start_control(stack)
+        if self._local_network is not None:  # late: whom we hear of there concerns most of the above
+            stack.push_async_callback(self._local_network.close)
+            await self._local_network.start()
         self._spawn(self._publisher.run(), "publish our record")
         self._inviting.start()
         self._introductions.start()
