@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from tunnels.addresses import Address
 from tunnels.crossing import limits
-from tunnels.crossing.canary import Canary
+from tunnels.crossing.canary import Canary, Looks
 from tunnels.crossing.description import NetworkClass
 from tunnels.crossing.strategy import OWN, Attempt, Cost, Pacer, Ready, Sampling, Setting, Shot
 from tunnels.errors import ProtocolViolation
@@ -330,26 +330,21 @@ class Knocking(Attempt):
         self._places: list[Address] = []
         """The next one last."""
         self._made = 0
-        self._look_at = limits.KNOCKS_LOOK
-        self._unseen_most = 0
-        """How many may have been made before the look that is under way says something."""
         looks = looks_of_knocks(terms)
-        self._canary = Canary(setting.servers[0], 1, looks) if setting.servers and looks else None
+        self._looks = Looks(Canary(setting.servers[0], 1, looks) if setting.servers and looks else None)
 
     def begin(self, now: float) -> None:
         """Ask where we are seen: what the peer was told may be old."""
         self._asks_until = now + limits.GUESS_PLACE_WAIT
         self._ends_at = self._asks_until + self._terms.seconds + linger(self.setting)
         self.do(*(self._sampling.ask(OWN, server, now) for server in self.setting.servers[:ASKED]))
-        if self._canary is not None:
-            self.do(*self._canary.begin(now))
+        self.do(*self._looks.begin(now))
         self.handle_timer(now)
 
     def seen(self, socket: int, server: Address, address: Address, now: float) -> None:
         """The first answer is as good as any: all servers see the same."""
         self._sampling.seen(socket, server, address)
-        if self._canary is not None:
-            self._canary.seen(socket, server, address)
+        self._looks.seen(socket, server, address)
         self.handle_timer(now)
 
     def peer_ready(self, payload: bytes, now: float) -> None:
@@ -375,34 +370,26 @@ class Knocking(Attempt):
             self._knock(self._pacer.take(now))
             if not self._places:
                 self._ends_at = min(self._ends_at, now + linger(self.setting))
-        if self._canary is not None:
-            self._watch(self._canary, now)
+        if self._looks.are_made:
+            self._look(now)
         if now >= self._ends_at:
             self.is_over, self.due = True, inf
             return
         asks = min(self._asks_until, self._sampling.due) if self.ready is None else inf
         knocks = self._pacer.due if self._pacer is not None and self._places and self._may_knock else inf
-        self.due = min(self._ends_at, asks, knocks, inf if self._canary is None else self._canary.due)
+        self.due = min(self._ends_at, asks, knocks, self._looks.due)
 
     @property
     def _may_knock(self) -> bool:
-        """Not where it is due to be seen whether there is room for more, and that is not known of those before."""
-        return self._canary is None or not self._canary.is_looking or self._made < self._unseen_most
+        return self._looks.may_make(self._made)
 
-    def _watch(self, canary: Canary, now: float) -> None:
+    def _look(self, now: float) -> None:
         """Many routers remember each place that we knock at: once ours is full, leave it in peace."""
-        self.do(*canary.again(now))
-        if canary.is_asking:
-            return
-        if canary.is_full:
+        self.do(*self._looks.again(self._made, now))
+        if self._looks.is_full:
             self.is_cramped = True
             self._places = []
-            self._canary = None
             self._ends_at = min(self._ends_at, now + linger(self.setting))
-        elif self._made >= self._look_at and not canary.is_blind:
-            self._look_at += self._look_at
-            self._unseen_most = unseen_most(self._made)
-            self.do(*canary.look(now))
 
     def _say_where(self, now: float) -> None:
         answers = self._sampling.answers
@@ -442,11 +429,6 @@ def looks_of(terms: Terms) -> int:
     if terms.step is None:
         return 0
     return 1 + ceil(max(0, terms.sockets - limits.SMALL_SOCKETS) / terms.step)
-
-
-def unseen_most(made: int) -> int:
-    """How many mappings there may be before it is known whether our router had room for those that there are."""
-    return made + max(limits.KNOCKS_LOOK, made // 2)
 
 
 def looks_of_knocks(terms: Terms) -> int:

@@ -114,3 +114,58 @@ class Canary:
         else:
             self._homes = seen
         self._asked = []
+
+
+class Looks:
+    """When to look, while mappings are made: after KNOCKS_LOOK of them, and again and again; and how far to go before it is known.
+
+    `made` is how many there are, in every call.
+    """
+
+    def __init__(self, canary: Canary | None, longest: float = inf) -> None:
+        """From one look to the next there are twice as many, but at most `longest` more; None for no looks at all."""
+        self._canary = canary
+        self._longest = longest
+        self._next: float = limits.KNOCKS_LOOK
+        self._unseen_most = 0
+        """How many may have been made before the look that is under way says something."""
+        self.is_full = False
+        """Whether a look said that there is no room; it was the last one."""
+
+    @property
+    def are_made(self) -> bool:
+        """Whether answers are of use."""
+        return self._canary is not None
+
+    @property
+    def due(self) -> float:
+        """When `again` has something to ask, or to say."""
+        return inf if self._canary is None else self._canary.due
+
+    def begin(self, now: float) -> list[Ask]:
+        """See that questions are answered while there is room."""
+        return [] if self._canary is None else self._canary.begin(now)
+
+    def seen(self, socket: int, server: Address, address: Address) -> None:
+        """An answer."""
+        if self._canary is not None:
+            self._canary.seen(socket, server, address)
+
+    def again(self, made: int, now: float, *, last: float = inf) -> list[Ask]:
+        """What is to be asked, again or for the next look; there is none beyond `last` mappings."""
+        if self._canary is None:
+            return []
+        asks = self._canary.again(now)
+        if self._canary.is_asking:
+            return asks
+        if self._canary.is_full:
+            self.is_full, self._canary = True, None
+        elif self._next <= made <= last and not self._canary.is_blind:
+            self._next += min(self._next, self._longest)
+            self._unseen_most = made + max(limits.KNOCKS_LOOK, made // 2)
+            asks += self._canary.look(now)
+        return asks
+
+    def may_make(self, made: int) -> bool:
+        """Not where it is due to be seen whether there is room for more, and that is not known of those before."""
+        return self._canary is None or not self._canary.is_looking or made < self._unseen_most

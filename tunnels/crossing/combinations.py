@@ -9,8 +9,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnels.crossing import limits
-from tunnels.crossing.birthday import linger, unseen_most
-from tunnels.crossing.canary import Canary
+from tunnels.crossing.birthday import linger
+from tunnels.crossing.canary import Canary, Looks
 from tunnels.crossing.strategy import Attempt, Cost, Pacer, Setting, Shot
 
 if TYPE_CHECKING:
@@ -29,19 +29,16 @@ class Combining(Attempt):
         """The next one last."""
         self._made = 0
         self._mappings = mappings
-        self._look_at = limits.KNOCKS_LOOK
-        self._unseen_most = 0
-        """How many may have been made before the look that is under way says something."""
         self._pacer: Pacer | None = None
         self._ends_at = inf
         looks = looks_of(mappings)
         servers = setting.servers
-        self._canary = Canary(servers[0], sockets + 1, looks) if servers and looks else None
+        canary = Canary(servers[0], sockets + 1, looks) if servers and looks else None
+        self._looks = Looks(canary, limits.COMBINATIONS_LOOK)
 
     def begin(self, now: float) -> None:
         """See that questions are answered while there is room."""
-        if self._canary is not None:
-            self.do(*self._canary.begin(now))
+        self.do(*self._looks.begin(now))
         self.handle_timer(now)
 
     def start(self, plan: Iterable[Shot], now: float, *, to_come: int = 0) -> None:
@@ -55,8 +52,8 @@ class Combining(Attempt):
 
     def seen(self, socket: int, server: Address, address: Address, now: float) -> None:
         """An answer to what was asked to see whether there is room."""
-        if self._canary is not None:
-            self._canary.seen(socket, server, address)
+        if self._looks.are_made:
+            self._looks.seen(socket, server, address)
             self.handle_timer(now)
 
     def handle_timer(self, now: float) -> None:
@@ -74,33 +71,25 @@ class Combining(Attempt):
             if was_first and self._made >= limits.COMBINATIONS_FIRST:
                 gap = 1 / limits.COMBINATIONS_PER_SECOND
                 self._pacer = Pacer(limits.COMBINATIONS_PER_SECOND, limits.COMBINATIONS_BURST, now + gap)
-        if self._canary is not None:
-            self._watch(self._canary, now)
+        if self._looks.are_made:
+            self._look(now)
         self.due = min(
             self._ends_at,
             self._pacer.due if self._pacer is not None and self._plan and self._may_try else inf,
-            self._canary.due if self._canary is not None else inf,
+            self._looks.due,
         )
 
     @property
     def _may_try(self) -> bool:
-        """Not where it is due to be seen whether there is room for more, and that is not known of those before."""
-        return self._canary is None or not self._canary.is_looking or self._made < self._unseen_most
+        return self._looks.may_make(self._made)
 
-    def _watch(self, canary: Canary, now: float) -> None:
+    def _look(self, now: float) -> None:
         """Once our router is full, leave it in peace; what was sent may still arrive."""
-        self.do(*canary.again(now))
-        if canary.is_asking:
-            return
-        if canary.is_full:
+        self.do(*self._looks.again(self._made, now, last=self._mappings))
+        if self._looks.is_full:
             self.is_cramped = True
             self._plan = []
-            self._canary = None
             self._ends_at = min(self._ends_at, now + linger(self.setting))
-        elif self._look_at <= self._made <= self._mappings and not canary.is_blind:
-            self._look_at += min(self._look_at, limits.COMBINATIONS_LOOK)
-            self._unseen_most = unseen_most(self._made)
-            self.do(*canary.look(now))
 
 
 def looks_of(mappings: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.lab.crossings import SERVERS
 from tunnels.addresses import Address
 from tunnels.crossing import limits
-from tunnels.crossing.canary import Canary
+from tunnels.crossing.canary import Canary, Looks
 from tunnels.crossing.strategy import Ask
 
 SERVER = SERVERS[0]
@@ -115,3 +115,32 @@ def test_answers_of_others_do_not_count():
     canary.seen(13, SERVERS[1], seen_at(1013))
     canary.seen(12, SERVER, seen_at(1012))
     assert canary.is_asking
+
+
+def test_looks_come_after_so_many_mappings_and_hold_up_more_until_they_are_answered():
+    first = limits.KNOCKS_LOOK
+    looks = Looks(begun(), longest=10)
+    assert looks.again(first - 1, 1.0) == []
+    assert looks.again(first, 2.0) == [Ask(11, SERVER), Ask(13, SERVER), Ask(14, SERVER)]
+    assert looks.may_make(2 * first - 1)
+    assert not looks.may_make(2 * first)
+    for socket in (11, 13, 14):
+        looks.seen(socket, SERVER, seen_at(1000 + socket))
+    assert looks.may_make(2 * first)
+    assert looks.again(first + 9, 3.0) == []
+    assert len(looks.again(first + 10, 3.0)) == 3
+
+
+def test_there_is_no_look_after_one_that_found_no_room_nor_beyond_the_last_mapping():
+    first = limits.KNOCKS_LOOK
+    looks = Looks(begun())
+    assert looks.again(first, 1.0, last=first - 1) == []
+    looks.again(first, 1.0)
+    for socket, port in ((11, 2000), (13, 1013), (14, 1014)):  # the old one is seen elsewhere
+        looks.seen(socket, SERVER, seen_at(port))
+    assert looks.are_made
+    assert looks.again(first, 2.0) == []
+    assert looks.is_full
+    assert not looks.are_made
+    assert looks.again(4 * first, 3.0) == []
+    assert Looks(None).may_make(10**6)
