@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.facade import time_now
+from resolver.discovery.lan_messages import announcement
 from tests.lab.gateways import running, wait_until
 from tests.lab.lans import Avahi, a_lan, fetch, gateway_on, offer_web
+from tests.lab.resolver_keys import key, local_packet
 from tests.lab.transfers import Source
 
 if TYPE_CHECKING:
@@ -270,3 +274,31 @@ def test_other_programs_see_the_service_with_its_record(tmp_path):
             assert f"{alice.id}._overlay._udp.local." in dug.stdout
             alice.stop()
             wait_until(lambda: not avahi.services(), 15, "avahi hears the goodbye")
+
+
+def test_a_contact_that_is_heard_while_we_start_does_no_harm(tmp_path):
+    """Its record comes with the first datagram that our sockets get, again and again."""
+    with a_lan(4) as lan:
+        speaker, machine = lan.machine(), lan.machine()
+        bob = gateway_on(machine, tmp_path / "bob", "bob")
+        with running(bob):
+            bob.run("contacts", "add", "carol", str(key(3).endpoint_id))
+            bob.stop()
+            datagram = announcement(local_packet(3, signed_at=time_now()).to_bytes())
+            said_enough = threading.Event()
+
+            def speak() -> None:
+                while not said_enough.wait(0.002):
+                    voice.sendto(datagram, (machine.address, 7398))
+
+            with speaker.socket() as voice:
+                speaking = threading.Thread(target=speak)
+                speaking.start()
+                try:
+                    bob.start()
+                    wait_for_heard(bob, many=1)
+                finally:
+                    said_enough.set()
+                    speaking.join()
+            assert "192.0.2.1:7777" in bob.run("contacts").stdout
+            assert "internal error" not in bob.said()
