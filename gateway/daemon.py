@@ -27,7 +27,6 @@ from gateway.contact_book import ContactBook
 from gateway.control import api
 from gateway.control.server import ControlServer
 from gateway.dashboard.server import DashboardServer
-from gateway.dht import Dht
 from gateway.directory import Directory
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.expose.acceptor import Acceptor
@@ -38,43 +37,29 @@ from gateway.held_vouchers import HeldVouchers
 from gateway.introductions import Introductions
 from gateway.inviting import Inviting
 from gateway.kept_history import KeptHistory
-from gateway.kept_records import KeptRecords
 from gateway.kept_state import KeptState
-from gateway.known_zones import KnownZones
 from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
-from gateway.local_network import LocalNetwork
 from gateway.overlay_dialer import OverlayDialer
-from gateway.own_record import own_record, published_parts
 from gateway.own_services import OwnServices
-from gateway.own_zone import OwnZone
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
 from gateway.proxy.listener import ProxyListener, ProxySettings
 from gateway.proxy.requests import Credentials
 from gateway.proxy.routing import OtherHosts
 from gateway.proxy.upstream import UpstreamProxy
-from gateway.publishing import LIFETIMES, Publisher
+from gateway.records import AboutUs, News, Records
 from gateway.remote_services import RemoteServices
 from gateway.supervision import Supervisor
 from gateway.topics.joined import JoinedTopics
 from gateway.topics.relays import LEND
 from gateway.topics.service import Topics
 from gateway.topics.sources import DhtTopics
-from resolver.client import ResolverClient
-from resolver.discovery.base import Scope
-from resolver.discovery.beacons import BeaconHttp, BeaconSource, HomesSource
-from resolver.discovery.circles import CirclesSource
-from resolver.discovery.dht import DhtSource
-from resolver.discovery.lan import LanSource
-from resolver.discovery.static import ContactsSource
-from resolver.errors import ListenError, RecordError
+from resolver.errors import ListenError
 from resolver.forwarder import Forwarder
-from resolver.record_cache import RecordCache
 from resolver.responder import Responder
 from resolver.server import DnsServer
-from resolver.signed_packets import LOCAL
 from resolver.zone import Zone
 from tunnels import errors as tunnel_errors
 from tunnels.endpoint import Endpoint, EndpointSettings
@@ -88,9 +73,6 @@ if TYPE_CHECKING:
 
     from gateway.config.settings import TunnelSettings
     from gateway.home import Home
-    from gateway.publishing import Made
-    from resolver.discovery.base import RecordSource
-    from resolver.record_cache import CachedRecord, KeptPacket
     from resolver.signed_packets import SignedPacket
     from tunnels.addresses import Address, BeaconUrl
     from tunnels.identity import EndpointId, SecretKey
@@ -209,7 +191,28 @@ class Daemon:
         )
         self._acceptor.circle = self._introductions
         stack.callback(self._acceptor.close)
-        await self._start_records(stack)
+        self._records = Records(
+            self._secret_key,
+            lambda: self._config,
+            self._contacts,
+            self._exposed,
+            self._introductions,
+            AboutUs(
+                bound=lambda: self._endpoint.addresses,
+                addresses=self._own_addresses,
+                relays=self._own_relays,
+                lends=lambda: self._lending.url if self._lending is not None else None,
+                topics=lambda: self._topics.announced,
+            ),
+            News(
+                learned=self._record_learned,
+                heard=lambda packet: self._topics.heard(packet),
+                own_zone_changed=lambda: self._directory.own_services_changed(),
+            ),
+            self._spawn,
+            time_now,
+        )
+        await self._records.start(stack, home, self._state)
         self._lending = await self._start_lending(stack)
         self._vouchers = await asyncio.to_thread(
             HeldVouchers,
@@ -241,10 +244,8 @@ class Daemon:
         await self._start_dashboard(stack)
         self.facade = Facade(self._parts())
         await self._start_control(stack)
-        if self._local_network is not None:  # late: whom we hear of there concerns most of the above
-            stack.push_async_callback(self._local_network.close)
-            await self._local_network.start()
-        self._spawn(self._publisher.run(), "publish our record")
+        await self._records.join_local_network(stack)
+        self._spawn(self._records.publisher.run(), "publish our record")
         self._inviting.start()
         self._introductions.start()
         loop = asyncio.get_running_loop()
@@ -268,86 +269,23 @@ class Daemon:
     def _nickname(self) -> str:
         return self._config.gateway.nickname_for(socket.gethostname())
 
-    def _typed_addresses(self, endpoint_id: EndpointId) -> tuple[Address, ...]:
-        contact = self._contacts.book.find_id(endpoint_id)
-        return contact.addresses if contact is not None else ()
-
-    async def _start_records(self, stack: contextlib.AsyncExitStack) -> None:
-        self._own_zone = await asyncio.to_thread(
-            OwnZone, self._home, self._secret_key.endpoint_id, self._own_zone_changed
-        )
-        self._kept = await asyncio.to_thread(KeptRecords, self._state, self._contacts.is_contact, time_now)
-        stack.push_async_callback(self._kept.close)
-        self._beacon_http = BeaconHttp(
-            proxy=self._config.beacons.proxy, user_agent=f"overlay/{package.__version__}"
-        )
-        stack.push_async_callback(self._beacon_http.close)
-        self._local_network = self._make_local_network()
-        self._dht = Dht(
-            self._config.dht,
-            self._config.tunnels.bind,
-            self._home,
-            spawn=self._spawn,
-            on_news=self._late_record,
-            is_hidden=self._config.tunnels.path_policy == "relay-only",
-        )
-        await self._dht.start()
-        stack.push_async_callback(self._dht.close)
-        self._records = ResolverClient(
-            self._record_sources(),
-            RecordCache(),
-            typed_addresses=self._typed_addresses,
-            clock=time_now,
-            kept=self._kept_packets,
-            find_kept=self._kept.find,
-            on_learned=self._record_learned,
-            with_local_relays=lambda: any(beacon.is_local for beacon in self._config.beacons.urls),
-            interfaces=lambda: self._local_network.interfaces() if self._local_network is not None else (),
-        )
-        stack.push_async_callback(self._records.close)
-        self._zones = KnownZones(
-            (self._secret_key.endpoint_id, lambda: self._own_zone.entries), self._records.known, time_now
-        )
-        self._publisher = Publisher(self._published_record, self._publish_places, random.random, time_now)
-
-    def _make_local_network(self) -> LocalNetwork | None:
-        if not self._config.lan.enabled:
-            return None
-        return LocalNetwork(
-            self._config.lan,
-            self._secret_key,
-            bound=lambda: self._endpoint.addresses,
-            may_tell=lambda: not isinstance(self._published_record(Scope.LOCAL), str),
-            is_hidden=lambda: self._config.tunnels.path_policy in ("relay-only", "no-lan"),
-            is_contact=self._contacts.is_contact,
-            learn=self._learn_local,
-            on_change=lambda: self._publisher.renew(Scope.LOCAL),
-            spawn=self._spawn,
-            clock=time_now,
-            on_heard=lambda packet: self._topics.heard(packet),
-        )
-
-    def _learn_local(self, packet: SignedPacket) -> None:
-        with contextlib.suppress(RecordError):  # our clocks differ: it has expired here
-            self._records.learn(packet, LanSource.name, scope=Scope.LOCAL)
-
     def _make_topics(self) -> Topics:
-        local = self._local_network
+        local = self._records.local_network
         settings = self._config.lend
         topics = Topics(
             self._joined_topics,
             self._endpoint,
-            self._records,
+            self._records.client,
             heard=local.source.heard if local is not None else tuple,
             lends_to_all=settings.enabled and settings.to == "all",
             finds_relays=self._finds_relays,
             relays_found=lambda relays: self._lenders.strangers_found(relays),
-            on_change=self._record_changed,
+            on_change=self._records.changed,
             spawn=self._spawn,
         )
-        if self._dht.source is not None:
+        if self._records.dht.source is not None:
             clock = asyncio.get_running_loop().time
-            topics.add_source(DhtTopics(self._dht.source, self._public_port, clock))
+            topics.add_source(DhtTopics(self._records.dht.source, self._public_port, clock))
         self._acceptor.greet = topics.discovery.greeter.answer
         return topics
 
@@ -377,7 +315,7 @@ class Daemon:
             introducers=lambda: introducers(self._exposed.book, self._contacts),
             connected=lambda: self._endpoint.connected(),
             is_contact=lambda endpoint_id: self._contacts.is_contact(endpoint_id),
-            own_packet=self._public_packet,
+            own_packet=lambda: self._records.public_packet(),
             on_change=self._circle_changed,
             spawn=self._spawn,
             clock=time_now,
@@ -387,11 +325,6 @@ class Daemon:
     def _circle_changed(self) -> None:
         """A contact introduces others than before."""
         self._acceptor.recheck()
-
-    def _public_packet(self) -> SignedPacket | None:
-        """What anybody may have of us."""
-        made = self._published_record(Scope.PUBLIC)
-        return None if isinstance(made, str) else made[1]
 
     async def _start_lending(self, stack: contextlib.AsyncExitStack) -> Lending | None:
         """Before the tunnels, so that they end first: peers are told goodbye by way of our own relay, too."""
@@ -412,86 +345,19 @@ class Daemon:
         """Be at home at a configured beacon, or at what contacts lend."""
         self._endpoint.set_beacons(self._config.beacons.urls, self._lenders.relays, self._lenders.strangers)
 
-    def _record_sources(self) -> tuple[RecordSource, ...]:
-        beacons = self._beacon_sources()
-        return (
-            ContactsSource(lambda: self._contacts.book),
-            *([self._local_network.source] if self._local_network is not None else []),
-            *beacons,
-            CirclesSource(self._introductions.packet_of, self._introductions.ask_again),
-            HomesSource(self._relays_of, lambda: tuple(each.beacon for each in beacons), self._beacon_http),
-            *self._dht.sources,
-        )
-
-    def _late_record(self, packet: SignedPacket) -> None:
-        """The DHT has a newer record than the one that answered a search; what cannot be used changes nothing."""
-        with contextlib.suppress(RecordError):
-            self._records.learn(packet, DhtSource.name)
-
-    def _beacon_sources(self) -> tuple[BeaconSource, ...]:
-        settings = self._config.beacons
-        beacons = dict.fromkeys((*settings.urls, *settings.records))
-        return tuple(BeaconSource(beacon, self._beacon_http) for beacon in beacons)
-
-    def _relays_of(self, endpoint_id: EndpointId) -> tuple[BeaconUrl, ...]:
-        return self._records.relays_of(endpoint_id)
-
-    def _kept_packets(self, endpoint_id: EndpointId) -> tuple[KeptPacket, ...]:
-        """What contacts gave us, as a ticket or by way of beacons."""
-        given = self._contacts.ticket_of(endpoint_id)
-        return tuple(packet for packet in (given, self._kept.get(endpoint_id)) if packet is not None)
-
-    def _own_zone_changed(self) -> None:
-        self._publisher.changed()
-        self._directory.own_services_changed()
-
     def _lent_by(self, endpoint_id: EndpointId) -> BeaconUrl | None:
         """The relay that an endpoint lends. Of ten thousand contacts few do, and not every record is read for it."""
-        if not self._records.is_ready(endpoint_id) and not may_lend(self._kept.payload(endpoint_id)):
+        if not self._records.client.is_ready(endpoint_id) and not may_lend(
+            self._records.kept.payload(endpoint_id)
+        ):
             given = self._contacts.ticket_of(endpoint_id)
             if given is None or not may_lend(given.packet.packet):
                 return None
-        return self._records.lent_by(endpoint_id)
+        return self._records.client.lent_by(endpoint_id)
 
-    def _record_learned(self, cached: CachedRecord) -> None:
-        self._zones.learned(cached.packet.endpoint_id)
-        self._kept.keep(cached)
-        self._lenders.learned(cached.packet.endpoint_id)
-        self._endpoint.addresses_changed(cached.packet.endpoint_id)
-
-    def _published_record(self, scope: Scope) -> Made | str:
-        """Our record for a scope as [publish] has it, or why there is none."""
-        local, settings = scope is Scope.LOCAL, self._config
-        words = settings.publish.lan if local else settings.publish.public
-        if not words:
-            return f"[publish] {'lan' if local else 'public'} is empty"
-        if local and settings.tunnels.path_policy in ("relay-only", "no-lan"):
-            return f"[tunnels] path_policy = {settings.tunnels.path_policy} keeps our addresses to ourselves"
-        return own_record(
-            self._secret_key,
-            **published_parts(
-                words,
-                nickname=settings.gateway.nickname,
-                addresses=self._addresses_on_networks() if local else settings.tunnels.addresses,
-                services=self._exposed.public(),
-                relays=self._own_relays(),
-                lends=self._lending.url if self._lending is not None else None,
-            ),
-            topics=self._topics.announced if local else (),
-            zone=self._own_zone.entries,
-            now=time_now(),
-            lifetime=LIFETIMES[scope],
-            salt=LOCAL if local else b"",
-        )
-
-    def _publish_places(self) -> tuple[RecordSource, ...]:
-        """The sources that keep our record."""
-        settings = self._config
-        return (
-            *([self._local_network.source] if self._local_network is not None else []),
-            *(self._beacon_sources() if settings.beacons.publish else ()),
-            *(self._dht.sources if settings.dht.publish else ()),
-        )
+    def _record_learned(self, endpoint_id: EndpointId) -> None:
+        self._lenders.learned(endpoint_id)
+        self._endpoint.addresses_changed(endpoint_id)
 
     def _own_relays(self) -> tuple[BeaconUrl, ...]:
         """Where peers find us, our home first."""
@@ -499,15 +365,9 @@ class Daemon:
 
     def _home_changed(self) -> None:
         """We are at home, or peers are to find us at another beacon: vouchers may be wanted there."""
-        self._record_changed()
+        self._records.changed()
         self._topics.moved()
         self._spawn(self._offer_vouchers(), "hand in vouchers")
-
-    def _record_changed(self) -> None:
-        """Something that our records tell may have changed."""
-        self._publisher.changed()
-        if self._local_network is not None:
-            self._local_network.changed()
 
     async def _offer_vouchers(self) -> None:
         for beacon in self._connected_beacons()[:1]:
@@ -601,8 +461,8 @@ class Daemon:
             self._remote_services,
             self._dialer,
             self._config.loopback.network if self._config.loopback.enabled else None,
-            zones=self._zones,
-            look_again=self._records.look_again,
+            zones=self._records.zones,
+            look_again=self._records.client.look_again,
         )
         stack.push_async_callback(self._directory.close)
         await self._directory.start()
@@ -682,7 +542,7 @@ class Daemon:
             exposed=self._exposed,
             remote_services=self._remote_services,
             endpoint=self._endpoint,
-            records=self._records,
+            records=self._records.client,
             dialer=self._dialer,
             directory=self._directory,
             access_changed=self._access_changed,
@@ -696,21 +556,21 @@ class Daemon:
             vouchers=self._vouchers,
             lending=self._lending,
             inviting=self._inviting,
-            local_network=self._local_network,
-            dht=self._dht,
-            publisher=self._publisher,
-            published_record=self._published_record,
+            local_network=self._records.local_network,
+            dht=self._records.dht,
+            publisher=self._records.publisher,
+            published_record=self._records.published,
             topics=self._topics,
             introductions=self._introductions,
-            own_zone=self._own_zone,
+            own_zone=self._records.own_zone,
         )
 
     def _access_changed(self) -> None:
         """Services or contacts changed: what is not allowed any more ends now."""
         self._acceptor.services = self._exposed.book
         self._acceptor.recheck()
-        self._record_changed()
-        self._kept.contacts_changed()
+        self._records.changed()
+        self._records.kept.contacts_changed()
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         if self._lending is not None:
             self._lending.recheck()
@@ -722,11 +582,6 @@ class Daemon:
         return advertised(
             self._endpoint.addresses, reachable_ips(found, defaults), self._config.tunnels.addresses
         )
-
-    def _addresses_on_networks(self) -> tuple[Address, ...]:
-        """The same without those that lead whoever uses them to his own machine, and with those that lead nowhere else."""
-        near = self._local_network.addresses() if self._local_network is not None else ()
-        return (*(address for address in self._own_addresses() if not address.ip.is_loopback), *near)
 
     def _listeners(self) -> tuple[api.ListenerReport, ...]:
         def place(address: tuple[str, int]) -> tuple[str, ...]:
@@ -792,13 +647,13 @@ class Daemon:
             if any(key.startswith("social.") for key in changed):
                 self._introductions.configure(new.social)
             if any(key.startswith("beacons.") for key in changed):
-                self._records.set_sources(self._record_sources())
+                self._records.reload()
                 self._set_beacons()
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
             if "topics.find_relays" in changed:
                 self._topics.relays.wake()
-            self._record_changed()
+            self._records.changed()
             return api.ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),
                 restart=tuple(sorted(key for key in changes(self._started_with, new) if needs_restart(key))),
