@@ -23,7 +23,7 @@ NEEDS = {
     **{
         program: (
             lambda program=program: (
-                shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
+                shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin:/usr/games") is not None
             ),
             f"needs the program {program}: `make packages` as root installs it",
         )
@@ -36,6 +36,7 @@ NEEDS = {
             "dnsmasq",
             "ip",
             "chromium",
+            "firefox-esr",
             "nft",
             "conntrack",
             "turnserver",

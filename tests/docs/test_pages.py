@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.belongings import BELONGINGS
 from tests.lab.consoles import other_blocks, steps
 from tests.lab.people import company
 
@@ -24,6 +25,8 @@ SHELLS = {"sh", "bash", "shell", "shell-session", "zsh"}
 @pytest.mark.timeout(180)
 def test_all_commands_of_a_page_work_as_it_says(page, tmp_path):
     with company(tmp_path) as people:
+        for who, has in BELONGINGS.get(page, ()):
+            has(people.person(who))
         for step in steps(PAGES[page]):
             people.follow(step)
 

@@ -75,7 +75,7 @@ def fill_in(command: str, ids: dict[str, str], printed: Iterable[str]) -> str:
     """The command with its placeholders filled in; `printed` are all outputs so far, the newest last."""
     for who, endpoint_id in ids.items():
         command = command.replace(f"{who.upper()}-ID", endpoint_id)
-    words = [word for output in printed for word in output.split()]
+    words = [word.rstrip(";,.)") for output in printed for word in output.split()]
 
     def newest(match: re.Match[str]) -> str:
         beginning = match.group(1)

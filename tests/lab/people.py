@@ -44,7 +44,11 @@ class Person:
         shutil.copytree("/etc", self._etc, symlinks=True, ignore=_unreadable)
         (self._etc / "hostname").write_text(f"{name}\n")
         self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
-        self._place = place
+        self.place = place
+        self.variables: dict[str, str] = {}
+        """What else is in the environment of the commands."""
+        self.closing = contextlib.ExitStack()
+        """What is ended when the person leaves."""
 
     def environment(self) -> dict[str, str]:
         kept = {
@@ -52,14 +56,15 @@ class Person:
             for name, value in clean_environment().items()
             if not name.startswith(("XDG_", "OVERLAY_"))
         }
-        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
-        runtime = self._place / "runtime"
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin:/usr/games"
+        runtime = self.place / "runtime"
         return kept | {
             "HOME": str(self.home),
             "PATH": programs,
             "USER": self.name,
             "XDG_RUNTIME_DIR": str(runtime),
             "PYTHONUNBUFFERED": "1",
+            **self.variables,
         }
 
     def _command(self, command: str) -> list[str]:
@@ -97,7 +102,7 @@ class Person:
 
     def leaves_running(self, command: str) -> Path:
         """Start a command that goes on; where its output is."""
-        output = self._place / f"{len(self._running)}.txt"
+        output = self.place / f"{len(self._running)}.txt"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 self._command(command),
@@ -135,6 +140,7 @@ class Person:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
+        self.closing.close()
 
 
 class Company:
@@ -182,7 +188,7 @@ class Company:
 @contextlib.contextmanager
 def company(place: Path) -> Iterator[Company]:
     """People on one local network, gone at the end with everything they started."""
-    with a_lan(4) as lan:
+    with a_lan() as lan:
         everybody = Company(lan, place)
         try:
             yield everybody

@@ -1,0 +1,78 @@
+"""What the people of a document have already before it begins: a database, a printer."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.lab.gateways import wait_until
+from tests.lab.lans import Avahi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab.people import Person
+
+
+def postgres(person: Person) -> None:
+    """PostgreSQL as Debian has it, with a database, a user and a password."""
+    programs = max(Path("/usr/lib/postgresql").iterdir()) / "bin"
+    place = person.place / "postgres"
+    place.mkdir()
+    owner = pwd.getpwnam("postgres")
+    os.chown(place, owner.pw_uid, owner.pw_gid)
+    for parent in place.parents:  # pytest keeps its directories to itself
+        if parent.owner() == "root" and parent.is_relative_to("/tmp/pytest-of-root"):
+            parent.chmod(0o755)
+
+    def as_postgres(*command: str, input: str = "") -> None:
+        done = subprocess.run(
+            person.machine.command("setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", *command),
+            input=input, capture_output=True, text=True, timeout=50, check=False, cwd=place,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    (place / "password").write_text("top\n")
+    as_postgres(str(programs / "initdb"), "-D", str(place / "data"), "-A", "scram-sha-256", "--no-sync", "-U", "postgres",
+                "--pwfile", str(place / "password"))  # fmt: skip
+    start = f"-k {place} -c listen_addresses=127.0.0.1 -c fsync=off"
+    as_postgres(
+        str(programs / "pg_ctl"),
+        "-D",
+        str(place / "data"),
+        "-w",
+        "-l",
+        str(place / "log"),
+        "-o",
+        start,
+        "start",
+    )
+    person.closing.callback(
+        as_postgres, str(programs / "pg_ctl"), "-D", str(place / "data"), "-m", "immediate", "stop"
+    )
+    as_postgres(
+        "psql", f"host={place} user=postgres password=top",
+        input="create user app password 'secret'; create database app owner app;",
+    )  # fmt: skip
+
+
+def printer(person: Person) -> None:
+    """An IPP Everywhere printer at port 8631 that prints into a directory; it insists on announcing itself."""
+    avahi = Avahi(person.machine, person.place / "avahi").start()
+    person.closing.callback(avahi.kill)
+    person.variables["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={person.place}/avahi/bus"
+    person.leaves_running(f"ippeveprinter -n localhost -p 8631 -d {person.place} Office")
+    wait_until(
+        lambda: person.machine.run("ss", "-ltn", "sport = 8631").stdout.count("8631") > 0,
+        what="the printer listens",
+    )
+
+
+BELONGINGS: Final[dict[str, tuple[tuple[str, Callable[[Person], None]], ...]]] = {
+    "docs/howto/postgres.md": (("alice", postgres),),
+    "docs/howto/printer.md": (("alice", printer),),
+}
+"""Who has what, for each document that takes it for granted."""
