@@ -47,6 +47,8 @@ NEEDS = {
             "zbarimg",
             "avahi-daemon",
             "avahi-browse",
+            "git",
+            "apt-get",
             "node",
             "npm",
         )
