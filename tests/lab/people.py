@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from tests.lab.lans import Lan, LanMachine
 
 COMMAND_SECONDS = 60
-_ETC = 'hostname "$USER" && mount --bind "$0" /etc && mount -t tmpfs tmpfs /run && mkdir -p "$XDG_RUNTIME_DIR" && exec "$@"'
-"""Before each command: /etc is the person's, and so are /run and the hostname; `ip netns exec` gives each command its own mounts."""
+_OWN = (
+    r'hostname "$USER" && mount --bind "$0" /etc && mount -t tmpfs tmpfs /run && mkdir -p "$XDG_RUNTIME_DIR" "$HOME" \
+ && mount --bind "$1" "$HOME" && mount --bind "$2" "$XDG_RUNTIME_DIR" && cd && shift 2 && exec "$@"'
+)
+"""Before each command: /etc is the person's, and so are the home, /run and the hostname; `ip netns exec` gives each command its own mounts."""
 _QUIET_SECONDS = 1.5
 """What goes on is taken for ready when it has printed something, or after this long."""
 
@@ -38,8 +41,9 @@ class Person:
 
     def __init__(self, name: str, machine: LanMachine, place: Path) -> None:
         self.name, self.machine = name, machine
-        self.home = place / "home" / name
-        self.home.mkdir(parents=True)
+        self._home, self._runtime = place / "home", place / "runtime"
+        self._home.mkdir()
+        self._runtime.mkdir(mode=0o700)
         self._etc = place / "etc"
         shutil.copytree("/etc", self._etc, symlinks=True, ignore=_unreadable)
         (self._etc / "hostname").write_text(f"{name}\n")
@@ -57,19 +61,19 @@ class Person:
             if not name.startswith(("XDG_", "OVERLAY_"))
         }
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin:/usr/games"
-        runtime = self.place / "runtime"
         return kept | {
-            "HOME": str(self.home),
+            "HOME": f"/run/{self.name}",
             "PATH": programs,
             "USER": self.name,
-            "XDG_RUNTIME_DIR": str(runtime),
+            "XDG_RUNTIME_DIR": "/run/user",
             "PYTHONUNBUFFERED": "1",
             **self.variables,
         }
 
     def _command(self, command: str) -> list[str]:
+        own = self._etc, self._home, self._runtime
         shell = ["bash", "-c", f"set -o pipefail; {command}"]
-        return self.machine.command("unshare", "--uts", "sh", "-c", _ETC, str(self._etc), *shell)
+        return self.machine.command("unshare", "--uts", "sh", "-c", _OWN, *map(str, own), *shell)
 
     def types(self, command: str, answer: str = "") -> str:
         """Run a command to its end; what it printed. AssertionError when it fails. With an `answer`, it has a terminal."""
@@ -79,7 +83,6 @@ class Person:
             stdin=subprocess.DEVNULL if other_end is None else other_end,
             stdout=subprocess.PIPE if other_end is None else other_end,
             stderr=subprocess.STDOUT,
-            cwd=self.home,
             env=self.environment() | {"NO_COLOR": "1", "TERM": "dumb"},
             start_new_session=True,
         )
@@ -109,7 +112,6 @@ class Person:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                cwd=self.home,
                 env=self.environment(),
                 start_new_session=True,
             )
