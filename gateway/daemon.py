@@ -500,7 +500,7 @@ class Daemon:
             return
         network = self._config.loopback.network if self._config.loopback.enabled else None
         responder = Responder(
-            Zone(network, ttl=settings.ttl),
+            Zone(network, ttl=settings.ttl, own_id=str(self._secret_key.endpoint_id)),
             self._directory,
             forwarder=Forwarder(settings.forward) if settings.forward else None,
         )

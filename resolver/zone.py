@@ -8,7 +8,7 @@ methods makes the reply of what was found.
 * What owners put into their zones: TXT, CNAME, SRV and HTTPS. A service wins over a record of the same name: beside it only TXT is
   answered. An alias is followed below its owner; of one that leads out of `.overlay`, only that it does so is told, and of one to another
   owner's name only who asks for a CNAME is told.
-* `overlay.`: SOA and NS; `dns.overlay` is this server.
+* `overlay.`: SOA and NS; `dns.overlay` is this server, `gateway.overlay` tells its id as TXT.
 * Addresses of the virtual network: PTR.
 """
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 _BUILT_IN: Final = frozenset({"dns", "gateway", "proxy"})
 """Names of this gateway's own doors; no contact can have them."""
+_GATEWAY: Final = "gateway"
+_CHECK: Final = "check-"
+"""`check-<anything>.gateway.overlay` is `gateway.overlay`: a name that no cache on the way here can hold."""
 _REVERSE: Final = ("in-addr", "arpa")
 _DOTS: Final = re.compile("[.\u3002]")  # the second is what NFKC makes of other dots that IDNA takes for one
 _OCTET: Final = re.compile("0|[1-9][0-9]{0,2}")
@@ -87,14 +90,17 @@ Subject = Fixed | NameSubject | AddressSubject
 class Zone:
     """The answers; it knows the virtual network and nothing else."""
 
-    __slots__ = ("_network", "_reverse_octets", "_soa_rdata", "_ttl")
+    __slots__ = ("_network", "_own_id", "_reverse_octets", "_soa_rdata", "_ttl")
 
-    def __init__(self, network: IPv4Network | None = DEFAULT_NETWORK, *, ttl: int = NAME_TTL) -> None:
+    def __init__(
+        self, network: IPv4Network | None = DEFAULT_NETWORK, *, ttl: int = NAME_TTL, own_id: str = ""
+    ) -> None:
         """`network` is where our loopback addresses lie; None if there are none (mapped ports).
 
-        `ttl` is that of positive answers, in seconds.
+        `ttl` is that of positive answers, in seconds; `own_id` is what `gateway.overlay` tells as TXT.
         """
         self._ttl = ttl
+        self._own_id = own_id
         self._network = network
         self._reverse_octets = 0 if network is None else -(-network.prefixlen // 8)
         self._soa_rdata = SOA(
@@ -132,13 +138,21 @@ class Zone:
                 additional = [_a(nameserver, LOCALHOST, self._ttl)] if query.kind == Kind.NS else []
                 return self._answer(query, available, limit, additional)
             case Fixed.BUILT_IN:
-                return self._answer(query, [_a(DNSLabel(query.labels), LOCALHOST, self._ttl)], limit)
+                return self._answer(query, self._built_in(query), limit)
             case Fixed.NOWHERE:
                 return self._negative(query, Rcode.NXDOMAIN, limit)
             case Fixed.REVERSE_NODE:
                 return self._negative(query, Rcode.NOERROR, limit)
             case _:
                 assert_never(subject)
+
+    def _built_in(self, query: Query) -> list[RR]:
+        """The records of a name of our own; `gateway` says whose it is, for who wants to know which of several answers."""
+        owner = DNSLabel(query.labels)
+        records = [_a(owner, LOCALHOST, self._ttl)]
+        if self._own_id and query.labels[-2].lower() == _GATEWAY.encode():
+            records.append(RR(owner, Kind.TXT, ttl=self._ttl, rdata=TXT(f"id={self._own_id}")))
+        return records
 
     def answer_name(
         self,
@@ -360,7 +374,8 @@ def _subject_under_overlay(labels: list[str]) -> Subject:
     if not labels:
         return Fixed.APEX
     if labels[-1] in _BUILT_IN:
-        return Fixed.BUILT_IN if len(labels) == 1 else Fixed.NOWHERE
+        is_check = len(labels) == 2 and labels[1] == _GATEWAY and labels[0].startswith(_CHECK)
+        return Fixed.BUILT_IN if len(labels) == 1 or is_check else Fixed.NOWHERE
     count = 0
     while count < len(labels) and labels[count].startswith("_"):
         count += 1

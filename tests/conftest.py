@@ -20,6 +20,10 @@ NEEDS = {
         lambda: Path("/dev/net/tun").exists(),
         "needs /dev/net/tun: `modprobe tun`, or --device /dev/net/tun",
     ),
+    "resolvers": (
+        lambda: Path("build/debian/done").exists(),
+        "needs resolvers that are not installed: `make packages` as root unpacks them",
+    ),
     **{
         program: (
             lambda program=program: (

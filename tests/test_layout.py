@@ -71,6 +71,9 @@ TESTED_ELSEWHERE = {
     "gateway/topics/base.py": "a seam and its value; tests/gateway/topics/test_sources.py holds the sources and the fake to it",
     "gateway/topics/service.py": "joins rooms that have tests; tests/integration/test_topics.py",
     "gateway/answers/zones.py": "as the facade: tests/integration/test_zones.py",
+    "gateway/system_dns/base.py": "a seam; tests/gateway/system_dns/test_managers.py holds each resolver to it",
+    "gateway/system_dns/errors.py": "names and sentences only; each is raised in some test",
+    "gateway/system_dns/report.py": "values only; tests/gateway/system_dns/test_status.py and tests/gateway/cli/test_dns.py",
     "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }
 

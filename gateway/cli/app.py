@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "ping": "pinging",
     "netcheck": "netcheck",
     "resolve": "names",
+    "dns": "dns",
     "config": "configuration",
     "beacon": "beacon",
     "completion": "completion",
@@ -65,6 +66,7 @@ Exit codes:
   3    the configuration is wrong
   4    the home directory is locked, full, read-only or corrupt
   5    no gateway runs on this home directory
+  6    only root may do it; the command for root is printed
   10…  an invite is not taken: 10 damaged, 11 tampered, 12 expired, 13 used,
        14 revoked, 15 not for you, 16 clock skew, 17 unknown, 18 newer,
        19 not to be passed on; a code: 20 wrong, 21 unknown, 22 unsupported

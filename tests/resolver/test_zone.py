@@ -116,6 +116,9 @@ def test_a_name_without_records_of_that_type_is_nodata_with_soa(name: str, kind:
         "_tcp.overlay",
         "a.b.alice.overlay",
         "x.dns.overlay",
+        "check-1.dns.overlay",
+        "x.gateway.overlay",
+        "check-1.x.gateway.overlay",
         "wpad.overlay",
         "alice.overlay.overlay",
         "al!ice.overlay",
@@ -457,3 +460,12 @@ def test_no_zone_makes_us_answer_for_other_names_or_with_other_addresses(lines, 
             assert IPv4Address(str(row.rdata)) in IPv4Network("127.0.0.0/8")
         if row.rtype == QTYPE.HTTPS and "ipv4hint" in str(row.rdata):
             assert "ipv4hint=127." in str(row.rdata)
+
+
+@pytest.mark.parametrize("name", ["gateway.overlay", "check-1a2b.gateway.overlay", "Check-1.GATEWAY.overlay"])
+def test_this_gateway_says_which_it_is_and_that_under_names_nobody_has_asked_for(name: str) -> None:
+    zone = Zone(own_id="alice")
+    assert answers(name, "TXT", zone=zone) == [f'{name}. TXT "id=alice"']
+    assert answers(name, zone=zone) == [f"{name}. A 127.0.0.1"]
+    assert_negative(ask(name, "AAAA", zone=zone), Rcode.NOERROR)
+    assert_negative(ask("dns.overlay", "TXT", zone=zone), Rcode.NOERROR)
