@@ -41,6 +41,7 @@ from gateway.kept_state import KeptState
 from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
+from gateway.local_users import LocalUsers
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_services import OwnServices
 from gateway.proxy.dialers import RoutedDialer
@@ -51,6 +52,7 @@ from gateway.proxy.routing import OtherHosts
 from gateway.proxy.upstream import UpstreamProxy
 from gateway.records import AboutUs, News, Records
 from gateway.remote_services import RemoteServices
+from gateway.secure.doors import SecureDoors
 from gateway.supervision import Supervisor
 from gateway.topics.joined import JoinedTopics
 from gateway.topics.relays import LEND
@@ -238,9 +240,12 @@ class Daemon:
             before=self._inviting.held.before,
         )
         stack.callback(self._dialer.close)
+        self._doors = self._make_doors()
+        stack.push_async_callback(self._doors.close)
         await self._start_names(stack)
         await self._start_proxy(stack)
         await self._start_dns(stack)
+        await self._doors.start(self._responder.respond if self._responder is not None else None)
         await self._start_dashboard(stack)
         self.facade = Facade(self._parts())
         await self._start_control(stack)
@@ -459,16 +464,32 @@ class Daemon:
             self._id_of,
             self._contacts,
             self._remote_services,
-            self._dialer,
+            self._doors.dialer,
             self._config.loopback.network if self._config.loopback.enabled else None,
             zones=self._records.zones,
             look_again=self._records.client.look_again,
+            offers_https=self._doors.offers_https,
         )
         stack.push_async_callback(self._directory.close)
         await self._directory.start()
 
     def _services_learned(self, endpoint_id: EndpointId) -> None:
         self._directory.services_changed(endpoint_id)
+
+    def _make_doors(self) -> SecureDoors:
+        users = LocalUsers(self._config.front_door.users)
+        return SecureDoors(
+            self._config.front_door,
+            self._config.https,
+            self._home.authority_directory,
+            self._dialer,
+            owner_of=lambda name: self._id_of(name.owner) if isinstance(name.owner, str) else name.owner,
+            services_at=lambda name: self._directory.services_at(name),
+            alias_of=lambda name: self._directory.alias_of(name),
+            admits=users.admits,
+            clock=time_now,
+            changed=lambda: self._directory.listen_anew(),
+        )
 
     async def _start_proxy(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._config.proxy
@@ -489,17 +510,18 @@ class Daemon:
 
     def _proxy_settings(self) -> ProxySettings:
         settings = self._config.proxy
-        dialer = RoutedDialer(self._dialer, self._direct, OtherHosts(settings.other_hosts))
+        dialer = RoutedDialer(self._doors.dialer, self._direct, OtherHosts(settings.other_hosts))
         credentials = Credentials(settings.username, settings.password) if settings.username else None
         return ProxySettings(dialer, credentials)
 
     async def _start_dns(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self._config.dns
         self._dns: DnsServer | None = None
+        self._responder: Responder | None = None
         if not settings.enabled:
             return
         network = self._config.loopback.network if self._config.loopback.enabled else None
-        responder = Responder(
+        responder = self._responder = Responder(
             Zone(network, ttl=settings.ttl, own_id=str(self._secret_key.endpoint_id)),
             self._directory,
             forwarder=Forwarder(settings.forward) if settings.forward else None,
@@ -518,7 +540,10 @@ class Daemon:
         if not settings.enabled:
             return
         self._dashboard = DashboardServer(
-            settings.host, settings.port, lambda: self._proxy.address if self._proxy else None
+            settings.host,
+            settings.port,
+            lambda: self._proxy.address if self._proxy else None,
+            self._doors.doh_routes(),
         )
         await self._dashboard.start()
         stack.push_async_callback(self._dashboard.close)
@@ -604,6 +629,7 @@ class Daemon:
                 enabled=self._dashboard is not None,
                 addresses=place(self._dashboard.address) if self._dashboard else (),
             ),
+            *self._doors.reports(),
             api.ListenerReport(name="tunnels", addresses=tuple(map(str, self._endpoint.addresses))),
         )
 
@@ -651,6 +677,7 @@ class Daemon:
                 self._set_beacons()
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
+            await self._doors.reload()
             if "topics.find_relays" in changed:
                 self._topics.relays.wake()
             self._records.changed()

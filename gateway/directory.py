@@ -28,7 +28,7 @@ from gateway.remote_services import KnownServices
 from gateway.urls import url_of
 from resolver.errors import LimitReached
 from resolver.facts import NOT_FOUND, NameFacts, NameStatus, ServiceFacts
-from resolver.names import OverlayName, Petname
+from resolver.names import OverlayName, Petname, ServiceProtocol
 from resolver.virtual_addresses import VirtualAddresses, VirtualKey
 from resolver.zone_entries import Alias
 from tunnels.identity import EndpointId
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+HTTPS_PORT: Final = 443
 _TABLE: Final = Table("loopback", ("id", "service", "address"), keys=2)
 
 
@@ -66,11 +67,13 @@ class Directory:
         *,
         zones: KnownZones | None = None,
         look_again: Callable[[EndpointId], None] = lambda _: None,
+        offers_https: Callable[[ListedService], bool] = lambda _: False,
     ) -> None:
         """`own` is this gateway, `id_of` says whose a petname is, our own nickname included.
 
         `network` is where loopback addresses lie; None for none. Reads those that are kept, from a thread that may wait.
         `zones` are what owners put into theirs; `look_again` asks for a newer record of an endpoint beside whatever goes on.
+        `offers_https` says whether a service is to be had at port 443 as well, because TLS ends here.
         """
         self._own_id, self._own = own
         self._id_of = id_of
@@ -81,6 +84,7 @@ class Directory:
         self._rows = LateRows(state, _TABLE)
         self._zones = zones
         self._look_again = look_again
+        self._offers_https = offers_https
         if zones is not None:
             zones.on_change = lambda _: self._forget_facts()
         self._addresses = VirtualAddresses(network) if network is not None else None
@@ -228,6 +232,23 @@ class Directory:
                     self._rows.delete(key.endpoint_id.key, key.service or "")
         self.services_changed(endpoint_id)
 
+    async def listen_anew(self) -> None:
+        """Which ports are offered has changed for all."""
+        self._forget_facts()
+        if self._listeners is not None:
+            await self._listeners.apply(self._bindings())
+
+    async def services_at(self, name: OverlayName) -> tuple[ListedService, ...]:
+        """The services that the owner of a name offers us, as it told; it is asked if nobody knows. Empty if it cannot be."""
+        endpoint_id = self._owner(name)
+        if endpoint_id is None:
+            return ()
+        known = self._known(endpoint_id)
+        if known is None or not _offers(known, name.service):
+            await self.ask(name)
+            known = self._known(endpoint_id)
+        return known.services if known is not None else ()
+
     def own_services_changed(self) -> None:
         """We expose other services than before, or the configuration names other contacts."""
         self._forget_facts()
@@ -301,6 +322,7 @@ class Directory:
     # --- inside -----------------------------------------------------------------------------------------
 
     def _owner(self, name: OverlayName) -> EndpointId | None:
+        """Whose a name is."""
         return name.owner if isinstance(name.owner, EndpointId) else self._id_of(name.owner)
 
     def _known(self, endpoint_id: EndpointId) -> KnownServices | None:
@@ -361,6 +383,18 @@ class Directory:
             for port in range(service.first_port, service.last_port + 1):
                 for protocol in service.protocols:
                     yield Binding(address, port, protocol, host)
+            if self._offers_https(service) and (
+                label is not None or self._speaks_https_alone(endpoint_id, service)
+            ):
+                yield Binding(address, HTTPS_PORT, ServiceProtocol.TCP, host)
+
+    def _speaks_https_alone(self, endpoint_id: EndpointId, service: ListedService) -> bool:
+        """Whether port 443 of the endpoint itself can only mean this service."""
+        known = self._known(endpoint_id)
+        others = (each for each in (known.services if known is not None else ()) if each.name != service.name)
+        return not any(
+            self._offers_https(each) or each.first_port <= HTTPS_PORT <= each.last_port for each in others
+        )
 
     def _facts_of(self, name: OverlayName, endpoint_id: EndpointId, known: KnownServices) -> NameFacts | None:
         """The facts from what is known; None when a listener that should be there is not yet."""

@@ -11,6 +11,7 @@
       state/kept.db     what it remembers and could do without (gateway.kept_state)
       state/dht-nodes   nodes of the DHT; may be absent
       state/nat-history what made direct paths between which networks; may be absent
+      ca/               the certificate authority for local HTTPS; may be absent
       logs/gateway.log  what it did
 
 Every failure here is a StateError of one line that names the file and the remedy, and leaves what was there.
@@ -96,6 +97,11 @@ class Home:
     def dht_nodes_file(self) -> Path:
         """Nodes of the DHT, as libtorrent keeps them."""
         return self.path / "state" / "dht-nodes"
+
+    @property
+    def authority_directory(self) -> Path:
+        """The certificate authority for local HTTPS (gateway.secure.authority), and where it is trusted."""
+        return self.path / "ca"
 
     def state_file(self, name: str) -> Path:
         """The file of one kind of state, such as `contacts`."""

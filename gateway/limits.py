@@ -691,3 +691,48 @@ SYSTEM_VERIFY_SECONDS: Final = 6.0
 """How long the system's resolver may take, after it was told, until it finds a name of ours: it may be starting still."""
 SYSTEM_LOOKUP_SECONDS: Final = 6.0
 """One question to the system's resolver: glibc asks again after 5 s."""
+DOOR_CONNECTIONS: Final = 512
+"""Clients of one front door at once: a browser opens six to each name, and one for each WebSocket. Each costs two descriptors."""
+
+DOOR_HANDSHAKE_SECONDS: Final = 10.0
+"""How long TLS may take to begin: a browser on this machine needs milliseconds."""
+
+DOOR_SHUTDOWN_SECONDS: Final = 2.0
+"""How long we wait for the other side's goodbye in TLS; what was sent is delivered by then."""
+
+DOOR_ACCEPT_PAUSE_SECONDS: Final = 0.2
+"""How long no client is accepted after the system had no descriptor for one."""
+
+DOOR_BIND_ATTEMPTS: Final = 16
+"""Ports tried for one that is free on 127.0.0.1 and on ::1."""
+
+CA_DAYS: Final = 1825
+"""How long the certificate authority of a gateway is good, five years: it can be used for no name of the Internet, and
+installing a new one takes a person's time."""
+
+CA_RENEW_DAYS: Final = 60
+"""How long before its end `overlay ca install` makes a new authority: twice as long as a certificate of it lives."""
+
+CA_FILE_BYTES: Final = 16 * 1024
+"""Largest file of the authority that is read: both have less than 1 KB."""
+
+LEAF_DAYS: Final = 30
+"""How long a certificate for a name is good: what is made anew by itself needs no long life; browsers allow 90 days and more."""
+
+LEAVES: Final = 256
+"""Certificates for names that are kept, 50 KB each with their TLS context; the one used longest ago gives way."""
+
+LEAF_RATE: Final = 5.0
+"""Certificates made in a second: each takes a millisecond, and a page could ask for one name after the other."""
+
+LEAF_BURST: Final = 64.0
+"""Certificates made at once: a browser that opens all its tabs again."""
+
+DOH_BODY_SECONDS: Final = 5.0
+"""How long the body of a DNS query may take: it comes from this machine."""
+
+TRUST_COMMAND_SECONDS: Final = 60.0
+"""How long `certutil` or `update-ca-certificates` may take: the latter reads every certificate of the system, on slow disks too."""
+
+NSS_DATABASES: Final = 32
+"""Browser profiles that the authority is put into: each takes a program a tenth of a second."""

@@ -131,12 +131,16 @@ class _Half(asyncio.Protocol):
             self.ended = True
             if not other.lost and not other.transport.is_closing():
                 try:
-                    other.transport.write_eof()
+                    if other.transport.can_write_eof():
+                        other.transport.write_eof()
+                    else:  # TLS: its end is the end of both directions
+                        other.transport.close()
                 except OSError:  # it was reset a moment ago and we have not been told yet
                     reset(other.transport)
                 if other.ended:  # both directions have ended: what is buffered is flushed, then it closes
                     other.transport.close()
-        return not other.ended  # False lets our own transport close after its buffer is flushed
+        # False lets our own transport close after its buffer is flushed
+        return not other.ended and self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -188,7 +192,7 @@ class Held(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.transport.pause_reading()
-        return True
+        return self.transport.can_write_eof()  # in TLS nothing can be sent after the other's end
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True

@@ -92,7 +92,7 @@ class Gateway:
             "--dht",
             "off",
         ]
-        for port in ("proxy", "dns", "dashboard"):
+        for port in ("proxy", "dns", "dashboard", "front-door", "https"):
             command += [f"--{port}-port", "0"]
         self.log = (directory / f"{name}.log").open("w+")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)

@@ -21,7 +21,7 @@ NEEDS = {
         "needs /dev/net/tun: `modprobe tun`, or --device /dev/net/tun",
     ),
     "resolvers": (
-        lambda: Path("build/debian/done").exists(),
+        lambda: (Path(__file__).parents[1] / "build" / "debian" / "done").exists(),
         "needs resolvers that are not installed: `make packages` as root unpacks them",
     ),
     **{
@@ -40,6 +40,8 @@ NEEDS = {
             "dnsmasq",
             "ip",
             "chromium",
+            "certutil",
+            "update-ca-certificates",
             "firefox-esr",
             "nft",
             "conntrack",

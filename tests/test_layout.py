@@ -74,6 +74,7 @@ TESTED_ELSEWHERE = {
     "gateway/system_dns/base.py": "a seam; tests/gateway/system_dns/test_managers.py holds each resolver to it",
     "gateway/system_dns/errors.py": "names and sentences only; each is raised in some test",
     "gateway/system_dns/report.py": "values only; tests/gateway/system_dns/test_status.py and tests/gateway/cli/test_dns.py",
+    "gateway/secure/serving.py": "one connection of a front door; tests/gateway/secure/test_doors.py",
     "gateway/facade.py": "each of its answers is asked for by a command in tests/integration",
 }
 

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "resolve": "names",
     "dns": "dns",
     "config": "configuration",
+    "ca": "ca",
     "beacon": "beacon",
     "completion": "completion",
 }

@@ -45,7 +45,7 @@ def dns_command() -> None:
 @pass_session
 def install_command(session: Session, *, manager: str | None, dry_run: bool, as_json: bool) -> None:
     """Tell the system's resolver of .overlay. What is done is shown first, and undone if names are not found by it then."""
-    from gateway.system_dns import asking, installing
+    from gateway.system_dns import asking, installing, journal
     from gateway.system_dns.errors import NeedsRoot
     from gateway.system_dns.facts import gather
     from gateway.system_dns.machine import RealMachine
@@ -63,6 +63,11 @@ def install_command(session: Session, *, manager: str | None, dry_run: bool, as_
     does_nothing = dry_run or bool(plan.shown_only)
     if not as_json:
         _show(chosen.title, plan, report)
+        noted = journal.load(machine)
+        if noted is not None and (noted.manager, noted.server) != (report.manager, report.server):
+            output.say(
+                f"note  this takes the place of {noted.server}, of which {noted.manager} was told ({noted.home})"
+            )
     if plan.shown_only and not dry_run and as_json:
         raise UsageError(f"dns install: {plan.shown_only}; --dry-run shows what that is")
     if does_nothing:

@@ -44,6 +44,8 @@ _FLAGS: Final = {
     "proxy_port": "proxy.port",
     "dns_port": "dns.port",
     "dashboard_port": "dashboard.port",
+    "front_door_port": "front_door.port",
+    "https_port": "https.port",
 }
 """The flag of each key that has one; `--no-…` flags are below."""
 
@@ -54,6 +56,10 @@ _SWITCHES: Final = ("proxy", "dns", "loopback", "dashboard")
 @click.option("--proxy-port", type=_PORT, help="SOCKS and HTTP proxy; 0 for any free port.")
 @click.option("--dns-port", type=_PORT, help="DNS server for .overlay; 0 for any free port.")
 @click.option("--dashboard-port", type=_PORT, help="Pages and proxy.pac; 0 for any free port.")
+@click.option("--front-door-port", type=_PORT, help="Pages under .localhost; 0 for any free port.")
+@click.option(
+    "--https-port", type=_PORT, help="The same with TLS, after `overlay ca install`; 0 for any free port."
+)
 @click.option(
     "--tunnel-port", type=_PORT, help="UDP port of tunnels; 0 for one that is picked once and kept."
 )

@@ -241,9 +241,26 @@ class DashboardSettings(_Settings, frozen=True, kw_only=True):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 7399
+    users: Literal["own", "all"] = "own"
+    """Which users of this machine get anything there; root always does. "all" lets other machines in as well, where `host` lets them."""
 
     def __post_init__(self) -> None:
         check_ip(self.host)
+
+
+class FrontDoorSettings(_Settings, frozen=True, kw_only=True):
+    """[front_door]: `http://SERVICE.NAME.localhost`, which browsers treat as a secure context."""
+
+    enabled: bool = True
+    port: Port = 7380
+    users: Literal["own", "all"] = "own"
+
+
+class HttpsSettings(_Settings, frozen=True, kw_only=True):
+    """[https]: https:// for services without it, once there is an authority (`overlay ca install`)."""
+
+    enabled: bool = True
+    port: Port = 7343
 
 
 class ServiceSettings(_Settings, frozen=True, kw_only=True):
@@ -297,6 +314,8 @@ class Config(_Settings, frozen=True, kw_only=True):
     dns: DnsSettings = DnsSettings()
     loopback: LoopbackSettings = LoopbackSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    front_door: FrontDoorSettings = FrontDoorSettings()
+    https: HttpsSettings = HttpsSettings()
     services: dict[str, ServiceSettings] = {}
     contacts: dict[str, ContactSettings] = {}
 

@@ -68,7 +68,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class ListenerReport(Report, frozen=True, kw_only=True):
     """One local door of this gateway."""
 
-    name: Literal["proxy", "dns", "dashboard", "tunnels"]
+    name: Literal["proxy", "dns", "dashboard", "front door", "https", "tunnels"]
     addresses: tuple[str, ...] = ()
     """Where it listens really, as `ip:port`; empty when it is switched off or failed."""
     enabled: bool = True

@@ -18,7 +18,7 @@ from gateway.limits import DASHBOARD_CONNECTIONS
 from gateway.pac import CONTENT_TYPE, pac
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aiohttp.typedefs import Handler
 
@@ -28,13 +28,19 @@ _LOCAL_NAMES: Final = frozenset({"localhost"})
 class DashboardServer:
     """Listens from `start` to `close`."""
 
-    def __init__(self, host: str, port: int, proxy_address: Callable[[], tuple[str, int] | None]) -> None:
-        """`proxy_address` tells where the proxy listens, or None while it does not."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        proxy_address: Callable[[], tuple[str, int] | None],
+        doh: Iterable[web.RouteDef] = (),
+    ) -> None:
+        """`proxy_address` tells where the proxy listens, or None while it does not; `doh` answers DNS over HTTPS."""
         self._host = host
         self._port = port
         self._proxy_address = proxy_address
         app = web.Application(middlewares=[_only_local_names], client_max_size=1)
-        app.add_routes([web.get("/proxy.pac", self._pac), web.get("/", self._home)])
+        app.add_routes([web.get("/proxy.pac", self._pac), web.get("/", self._home), *doh])
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         self._server: asyncio.Server | None = None
 

@@ -131,7 +131,7 @@ class HttpConnection(asyncio.Protocol):
         """The client sends no more; the machine decides whether it still gets an answer."""
         self._machine.client_ended()
         self._flush()
-        return not self._client.is_closing()
+        return not self._client.is_closing() and self._client.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: stop what would be written to it."""

@@ -60,12 +60,14 @@ def install(machine: Machine, plan: Plan, verify: Callable[[], str]) -> Literal[
         _run(machine, plan.checks)
         _run(machine, plan.reloads)
         _demand(verify)
+    except KeyboardInterrupt:
+        undo(machine, journal)
+        raise
     except (SystemDnsError, OSError) as error:
         reason = str(error) if isinstance(error, SystemDnsError) else f"{error.filename}: {error.strerror}"
         left = undo(machine, journal)
-        raise SystemDnsError(
-            f"{reason}; everything is as it was before" + "".join(f", but {each}" for each in left)
-        ) from None
+        now = "everything is as it was before" if before is None else "nothing of ours is installed any more"
+        raise SystemDnsError(f"{reason}; {now}" + "".join(f", but {each}" for each in left)) from None
     notes.save(machine, _in_state(journal, "installed"))
     return "installed"
 

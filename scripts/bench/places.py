@@ -131,7 +131,7 @@ class Gateway:
     def begin(self) -> None:
         """Until it is up."""
         flags = ["up", "--nickname", self.name, "--dht", "off", *self.flags]
-        for door in ("proxy", "dns", "dashboard"):
+        for door in ("proxy", "dns", "dashboard", "front-door", "https"):
             flags += [f"--{door}-port", "0"]
         command = OVERLAY, "--home", str(self.home), *flags
         self.process = self.processes.start(self.name, *command, namespace=self.namespace)

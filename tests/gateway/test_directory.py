@@ -50,6 +50,7 @@ class Town:
         self.zone = ()
         self.zones = Zones(lambda: self.zone)
         self.looked_again = set()
+        self.with_https: set[str] = set()
         self.contacts = ContactBook(home, {})
         self.state = KeptState(home, self._spawn)
         self.remote = RemoteServices(self.state, self._ask, lambda who: self.directory.services_changed(who))
@@ -63,6 +64,7 @@ class Town:
             NETWORK,
             zones=self.zones,
             look_again=self.looked_again.add,
+            offers_https=lambda service: service.name in self.with_https,
         )
 
     def _spawn(self, coroutine, name):
@@ -93,6 +95,49 @@ async def town(tmp_path):
 
 def name(text: str) -> OverlayName:
     return OverlayName.parse(f"{text}.overlay")
+
+
+def offered(town, text: str) -> list[int]:
+    return [
+        o.port
+        for report in town.directory.loopback()
+        if report.name == f"{text}.overlay"
+        for o in report.offers
+    ]
+
+
+async def test_port_443_is_offered_for_services_whose_tls_ends_here_and_for_their_endpoint_if_that_is_clear(
+    town,
+):
+    town.told = [*town.told, ListedService("blog", 18081, 18081, (ServiceProtocol.TCP,), False)]
+    await town.directory.lookup(name("alice"))
+    assert offered(town, "web.alice") == [18080]
+    town.with_https = {"web"}
+    await town.directory.listen_anew()
+    assert (offered(town, "web.alice"), offered(town, "blog.alice")) == ([18080, 443], [18081])
+    assert sorted(offered(town, "alice")) == [443, 18080, 18081]
+    facts = await town.directory.lookup(name("web.alice"))
+    assert [service.port for service in facts.services] == [
+        18080
+    ]  # it is no service of hers, so DNS tells nothing of it
+    town.with_https = {"web", "blog"}
+    await town.directory.listen_anew()
+    assert offered(town, "alice") == [18080, 18081]
+    town.with_https = set()
+    await town.directory.listen_anew()
+    assert offered(town, "web.alice") == [18080]
+
+
+async def test_services_at_a_name_are_what_its_owner_told_or_tells_now(town):
+    assert [service.name for service in await town.directory.services_at(name("web.alice"))] == ["web"]
+    town.told = None
+    assert [service.name for service in await town.directory.services_at(name("web.alice"))] == ["web"]
+    assert await town.directory.services_at(name("nobody")) == ()
+
+
+async def test_services_of_one_who_was_never_heard_are_none(town):
+    town.told = None
+    assert await town.directory.services_at(name("web.alice")) == ()
 
 
 async def test_a_name_that_nobody_has_does_not_exist(town):

@@ -10,7 +10,15 @@ import time
 import pytest
 
 from tests.lab.gateways import OVERLAY
-from tests.lab.system_dns import OUTSIDE, OUTSIDE_ADDRESS, RESOLVERS, UPSTREAM, with_resolved, with_unbound
+from tests.lab.system_dns import (
+    OUTSIDE,
+    OUTSIDE_ADDRESS,
+    RESOLVERS,
+    UPSTREAM,
+    with_dnsmasq,
+    with_resolved,
+    with_unbound,
+)
 from tests.lab.system_worlds import system_world
 
 pytestmark = pytest.mark.needs("root", "ip", "dnsmasq", "dig", "curl", "resolvers")
@@ -162,6 +170,16 @@ def test_a_resolver_that_validates_takes_our_names_for_what_they_are(world, mach
         lambda: "status: SERVFAIL" in machine.run("dig", "dns.overlay", check=False).stdout, "it validates"
     )
     machine.run("rm", "/etc/unbound/unbound.conf.d/without.conf")
+    world.dns("install")
+    assert world.opens()
+
+
+def test_dnsmasq_that_validates_takes_them_too(world, machine):
+    anchor = "--trust-anchor=.,20326,8,2,E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D"
+    with_dnsmasq(machine, "--dnssec", "--dnssec-check-unsigned", anchor, check=False)
+    machine.wait_until(
+        lambda: "status: SERVFAIL" in machine.run("dig", OUTSIDE, check=False).stdout, "it validates"
+    )
     world.dns("install")
     assert world.opens()
 

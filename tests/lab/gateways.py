@@ -57,7 +57,7 @@ class GatewayProcess:
             self._flags += ["--dht", "off"]  # no test asks the Internet
         for ip in bind:
             self._flags += ["--bind", ip]
-        for door in ("proxy", "dns", "dashboard"):
+        for door in ("proxy", "dns", "dashboard", "front-door", "https"):
             self._flags += [f"--{door}-port", str(ports.get(door, 0))]
         self.process: subprocess.Popen[str] | None = None
         self._is_asked_to_stop = False

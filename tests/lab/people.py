@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from tests.lab.lans import Lan, LanMachine
 
 COMMAND_SECONDS = 60
-_OWN = (
-    r'hostname "$USER" && mount --bind "$0" /etc && mount -t tmpfs tmpfs /run && mkdir -p "$XDG_RUNTIME_DIR" "$HOME" \
- && mount --bind "$1" "$HOME" && mount --bind "$2" "$XDG_RUNTIME_DIR" && cd && shift 2 && exec "$@"'
-)
-"""Before each command: /etc is the person's, and so are the home, /run and the hostname; `ip netns exec` gives each command its own mounts."""
+_OWN = r'hostname "$USER" && mount --bind "$0" /etc && mount -t tmpfs tmpfs /run && mkdir -p "$XDG_RUNTIME_DIR" "$HOME" \
+ && mount --bind "$1" "$HOME" && mount --bind "$2" "$XDG_RUNTIME_DIR" \
+ && { [ ! -d /usr/local/share/ca-certificates ] || mount --bind /etc/own-authorities /usr/local/share/ca-certificates; } && cd && shift 2 && exec "$@"'
+"""Before each command: /etc is the person's, with the authorities that its system trusts, and so are the home, /run and the hostname; `ip netns exec` gives each command its own mounts."""
 _QUIET_SECONDS = 1.5
 """What goes on is taken for ready when it has printed something, or after this long."""
 
@@ -47,6 +46,7 @@ class Person:
         self._etc = place / "etc"
         shutil.copytree("/etc", self._etc, symlinks=True, ignore=_unreadable)
         (self._etc / "hostname").write_text(f"{name}\n")
+        (self._etc / "own-authorities").mkdir()
         self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
         self.place = place
         self.variables: dict[str, str] = {}

@@ -196,7 +196,7 @@ class SystemMachine(Namespace):
 # -- The resolvers ---------------------------------------------------------------------------------------------
 
 
-def with_dnsmasq(machine: SystemMachine, *flags: str) -> str:
+def with_dnsmasq(machine: SystemMachine, *flags: str, check: bool = True) -> str:
     """As Debian's package dnsmasq sets it up, in front of the server outside."""
     machine.run("mkdir", "-p", "/etc/dnsmasq.d", "/run/dnsmasq")
     words = " ".join(flags)
@@ -206,7 +206,7 @@ def with_dnsmasq(machine: SystemMachine, *flags: str) -> str:
         f" --pid-file=/run/dnsmasq/dnsmasq.pid --no-resolv --no-hosts --server={UPSTREAM} --user=root --bind-interfaces"
         f" --listen-address=127.0.0.1 --stop-dns-rebind {words}",
     )
-    _is_asked(machine)
+    _is_asked(machine, check=check)
     return "dnsmasq"
 
 

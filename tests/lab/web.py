@@ -45,6 +45,7 @@ class WebServer:
                 web.get("/style.css", self._text("h1 { color: rgb(1, 2, 3); }", "text/css")),
                 web.get("/script.js", self._text(SCRIPT, "text/javascript")),
                 web.get("/dot.svg", self._text(DOT, "image/svg+xml")),
+                web.get("/worker.js", self._text("self.onfetch = () => {};", "text/javascript")),
                 web.get("/socket", self._socket),
                 web.get("/headers", self._headers),
                 web.post("/echo", self._echo),

@@ -144,6 +144,14 @@ def test_the_status_is_told(alone, machine):
     assert "→ sudo overlay" in done.out
 
 
+def test_whose_place_is_taken_is_told(alone, machine):
+    alone("dns", "install")
+    alone.home.config_file.write_text("[dns]\nport = 5400\n")
+    done = alone("dns", "install")
+    assert "takes the place of 127.0.0.1:5399, of which dnsmasq was told" in done.out
+    assert b"127.0.0.1#5400" in machine.files[FILE]
+
+
 def test_only_one_is_at_work(alone, machine, tmp_path):
     descriptor = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -141,6 +141,24 @@ def test_what_does_not_work_is_undone_and_the_reason_told(problem, monkeypatch):
         assert without_notes(machine.loaded) == a_machine().files
 
 
+def test_what_took_the_place_of_another_and_does_not_work_leaves_neither():
+    machine = a_machine()
+    installing.install(machine, plan(), is_working)
+    with pytest.raises(SystemDnsError, match="nothing of ours is installed any more"):
+        installing.install(machine, plan(5400), lambda: "it finds no names")
+    assert machine.files == without_notes(machine.loaded) == a_machine().files
+
+
+def test_ctrl_c_takes_it_back():
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    machine = a_machine()
+    with pytest.raises(KeyboardInterrupt):
+        installing.install(machine, plan(), interrupted)
+    assert machine.files == without_notes(machine.loaded) == a_machine().files
+
+
 def test_a_resolver_that_does_not_start_again_is_told_of():
     machine = a_machine()
     machine.answers[RESTART] = Ran(1, "Job failed\n")
