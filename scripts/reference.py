@@ -160,7 +160,7 @@ def control_api() -> str:
     rows, kinds = [], set[type]()
     for method, path, name in _routes(source):
         asked, answered, sentence = _method(name)
-        kinds.update(kind for kind in (asked, answered) if isinstance(kind, type))
+        kinds.update(kind for each in (asked, answered) for kind in _structs(each))
         rows.append(
             f"| `{method} /v{api.API_VERSION}{path}` | {_link(asked)} | {_link(answered)} | {sentence} |"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.integration.test_chromium import launch
 from tests.lab.firefox import Firefox
+from tests.lab.system_worlds import SystemWorld, system_world
 from tests.lab.trial_page import check_trial, put_trial
 from tests.lab.worlds import World, alice_and_bob
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 ROADS = ["SOCKS", "PAC"]
+PAGE = "/files/trial.html"
+CHROMIUM_FLAGS = ["--autoplay-policy=no-user-gesture-required"]
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +37,13 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize("road", ROADS)
 def test_chromium_does_all_of_it(road, trial):
     proxy = f"socks5://{trial.bob.listens('proxy')}" if road == "SOCKS" else None
-    flags = ["--autoplay-policy=no-user-gesture-required"]
+    flags = list(CHROMIUM_FLAGS)
     if road == "PAC":
         flags.append(f"--proxy-pac-url=http://{trial.bob.listens('dashboard')}/proxy.pac")
     with sync_playwright() as playwright:
         browser = launch(playwright, *flags, proxy=proxy)
         page = browser.new_page()
-        page.goto(trial.url("/files/trial.html"), timeout=30_000)
+        page.goto(trial.url(PAGE), timeout=30_000)
         check_trial(json.loads(page.evaluate("window.trial")))
         browser.close()
 
@@ -63,4 +67,36 @@ def test_firefox_does_all_of_it(road, trial, tmp_path):
         }
     )
     with Firefox(tmp_path / "profile", settings) as firefox:
-        check_trial(json.loads(firefox.ask(trial.url("/files/trial.html"), "window.trial")))
+        check_trial(json.loads(firefox.ask(trial.url(PAGE), "window.trial")))
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemWorld]:
+    place = tmp_path_factory.mktemp("system")
+    with system_world(place) as world:
+        put_trial(place / "files")
+        with world.told("systemd-resolved"):
+            yield world
+
+
+@pytest.mark.needs("root", "ip", "resolvers", "chromium")
+def test_chromium_does_all_of_it_by_the_systems_own_dns(system, tmp_path):
+    inside = tmp_path / "chromium"
+    inside.write_text(f'#!/bin/sh\nexec {shlex.join(system.machine.command("/usr/bin/chromium"))} "$@"\n')
+    inside.chmod(0o755)
+    with sync_playwright() as playwright:
+        browser = launch(playwright, "--no-proxy-server", *CHROMIUM_FLAGS, program=str(inside))
+        page = browser.new_page()
+        page.goto(f"http://web.alice.overlay{PAGE}", timeout=30_000)
+        check_trial(json.loads(page.evaluate("window.trial")))
+        browser.close()
+
+
+@pytest.mark.needs("root", "ip", "resolvers", "firefox-esr")
+def test_firefox_does_all_of_it_by_the_systems_own_dns(system, tmp_path):
+    prefix = system.machine.command()
+    with (
+        Firefox(tmp_path / "profile", {"network.proxy.type": 0}, prefix) as firefox,
+        system.machine.entered(),
+    ):
+        check_trial(json.loads(firefox.ask(f"http://web.alice.overlay{PAGE}", "window.trial")))

@@ -23,9 +23,9 @@ def open_page(browser: Browser, url: str) -> None:
     assert not failed
 
 
-def launch(playwright, *flags: str, proxy: str | None = None) -> Browser:
+def launch(playwright, *flags: str, proxy: str | None = None, program: str = "/usr/bin/chromium") -> Browser:
     return playwright.chromium.launch(
-        executable_path="/usr/bin/chromium",
+        executable_path=program,
         args=[*FLAGS, *flags],
         proxy={"server": proxy} if proxy else None,
     )

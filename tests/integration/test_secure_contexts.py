@@ -277,3 +277,16 @@ def test_another_user_of_this_machine_gets_nothing(secure):
 def test_what_cannot_be_opened_is_told_over_https(secure):
     said = secure.curl("-H", "Accept: text/html", f"https://nobody.localhost:{secure.port('https')}/")
     assert "Nobody is known by this name" in said
+
+
+@needs_chromium
+def test_a_page_of_one_contact_is_another_site_for_the_services_of_others(secure):
+    """What a browser calls a site decides what Sec-Fetch-Site says of requests that have no Origin."""
+    port = secure.port("front door")
+    with chromium(secure) as page:
+        page.goto(f"http://web.alice.localhost:{port}/")
+        for owner, status in (("bob", 403), ("alice", 404)):
+            there = f"http://none.{owner}.localhost:{port}/"
+            with page.expect_response(there) as answered:
+                page.evaluate("(url) => fetch(url, {mode: 'no-cors'})", there)
+            assert answered.value.status == status, owner

@@ -50,14 +50,19 @@ class SystemWorld:
 
 @contextlib.contextmanager
 def system_world(place: Path) -> Iterator[SystemWorld]:
-    """Two gateways and a web server on a machine that has no resolver yet: see RESOLVERS and `SystemWorld.told`."""
+    """Two gateways and a web server on a machine that has no resolver yet: see RESOLVERS and `SystemWorld.told`.
+
+    What stands in `place / "files"` is served at /files.
+    """
+    files = place / "files"
+    files.mkdir()
     with system_machine(place) as machine:
         alice, bob = (
             GatewayProcess(place / name, nickname=name, namespace=machine) for name in ("alice", "bob")
         )
         with running(alice, bob), contextlib.ExitStack() as stack:
             with machine.entered():
-                web = WebServer()
+                web = WebServer(files)
             stack.callback(web.close)
             introduce(alice, bob)
             alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")
