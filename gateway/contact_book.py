@@ -73,6 +73,11 @@ class ContactBook:
         """Whether the endpoint is in the address book."""
         return self.book.find_id(endpoint_id) is not None
 
+    def petname_of(self, endpoint_id: EndpointId) -> str | None:
+        """What the endpoint is called in the address book; None if it is not there."""
+        contact = self.book.find_id(endpoint_id)
+        return None if contact is None else contact.petname
+
     def groups_of(self, endpoint_id: EndpointId) -> frozenset[str]:
         """The groups that an endpoint is in; none if it is no contact."""
         contact = self.book.find_id(endpoint_id)

@@ -58,6 +58,7 @@ from gateway.topics.joined import JoinedTopics
 from gateway.topics.relays import LEND
 from gateway.topics.service import Topics
 from gateway.topics.sources import DhtTopics
+from gateway.traffic.service import Traffic
 from resolver.errors import ListenError
 from resolver.forwarder import Forwarder
 from resolver.responder import Responder
@@ -183,6 +184,8 @@ class Daemon:
             places=lambda: self._endpoint.meeting_places,
             spawn=self._spawn,
         )
+        self._traffic = Traffic(self._config, self._contacts, lambda: self._endpoint.status(), time_now)
+        stack.callback(self._traffic.control.close)
         self._acceptor = Acceptor(
             self._exposed.book,
             self._contacts,
@@ -190,6 +193,7 @@ class Daemon:
             address_of=lambda caller: self._directory.address_of(caller),
             grants=self._inviting.issued,
             redeem=self._inviting.issued.redeem,
+            traffic=self._traffic.control,
         )
         self._acceptor.circle = self._introductions
         stack.callback(self._acceptor.close)
@@ -238,6 +242,8 @@ class Daemon:
             own=self._own,
             alias_of=lambda name: self._directory.alias_of(name),
             before=self._inviting.held.before,
+            traffic=self._traffic.control,
+            service_at=lambda *place: self._remote_services.name_at(*place),
         )
         stack.callback(self._dialer.close)
         self._doors = self._make_doors()
@@ -600,6 +606,7 @@ class Daemon:
         if self._lending is not None:
             self._lending.recheck()
         self._introductions.contacts_changed()
+        self._traffic.control.refresh()
         self._directory.own_services_changed()
 
     def _own_addresses(self) -> tuple[Address, ...]:
@@ -678,6 +685,8 @@ class Daemon:
             if any(key.startswith(("contacts.", "services.")) for key in changed):
                 self._access_changed()
             await self._doors.reload()
+            if any(key.startswith(("limits.", "sharing.")) for key in changed):
+                self._traffic.configure(new)
             if "topics.find_relays" in changed:
                 self._topics.relays.wake()
             self._records.changed()

@@ -35,7 +35,9 @@ class Failure(Enum):
     POLICY = "policy"
     """Our own configuration refuses this host: it is not under .overlay and other hosts are refused."""
     OVERLOADED = "overloaded"
-    """A limit of ours or theirs is reached; it is worth trying again later."""
+    """A bound of ours or theirs is reached; it is worth trying again later."""
+    LIMITED = "limited"
+    """A limit that somebody set for us, or we for them, is reached; the message tells until when."""
 
 
 class DialError(GatewayError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.collecting import Collecting
 from gateway.dialing import DialError, Failure, OpenedStream
@@ -29,9 +29,10 @@ from gateway.stream_header import (
     Status,
     decode_services,
 )
+from gateway.traffic.control import LimitReached
 from resolver.errors import InvalidName
 from resolver.limits import ALIAS_HOPS, CIRCLE_TOLD_BYTES
-from resolver.names import OverlayName
+from resolver.names import OverlayName, ServiceProtocol
 from tunnels.errors import (
     ProtocolViolation,
     StreamReset,
@@ -45,6 +46,8 @@ from tunnels.identity import EndpointId
 if TYPE_CHECKING:
     from gateway.dialing import Flow
     from gateway.own_services import OwnServices
+    from gateway.traffic.admission import Admission, MeteredTransport
+    from gateway.traffic.control import TrafficControl
 
 _NO_ANSWER: Final = TunnelClosed("the stream ended without an answer")
 
@@ -63,6 +66,7 @@ _FAILURES: Final = {
     Status.TARGET_REFUSED: Failure.TARGET_REFUSED,
     Status.TARGET_UNREACHABLE: Failure.TARGET_UNREACHABLE,
     Status.OVERLOADED: Failure.OVERLOADED,
+    Status.LIMITED: Failure.LIMITED,
     Status.BAD_REQUEST: Failure.TARGET_UNREACHABLE,
     Status.WRONG_VERSION: Failure.TARGET_UNREACHABLE,
 }
@@ -72,10 +76,13 @@ _MEANINGS: Final = {
     Status.TARGET_REFUSED: "the server behind it is not running",
     Status.TARGET_UNREACHABLE: "the server behind it does not answer",
     Status.OVERLOADED: "it carries as much as it may; try again later",
+    Status.LIMITED: "a limit that its owner has set is reached",
     Status.BAD_REQUEST: "the other gateway did not understand us; update overlay on both sides",
     Status.WRONG_VERSION: "the two gateways speak different versions; update overlay on the older side",
 }
-_TELLING: Final = frozenset({Status.FORBIDDEN, Status.OVERLOADED, Status.BAD_REQUEST, Status.WRONG_VERSION})
+_TELLING: Final = frozenset(
+    {Status.FORBIDDEN, Status.OVERLOADED, Status.LIMITED, Status.BAD_REQUEST, Status.WRONG_VERSION}
+)
 """Where the far side's own words add to ours."""
 _TUNNEL_FAILURES: Final = (
     (TooManyStreams, Failure.OVERLOADED, "the tunnel carries as many streams as it may; try again later"),
@@ -103,12 +110,17 @@ class OverlayDialer:
         alias_of: AliasOf | None = None,
         answer_seconds: float = ANSWER_SECONDS,
         before: Callable[[EndpointId], Awaitable[None]] | None = None,
+        traffic: TrafficControl | None = None,
+        service_at: Callable[[EndpointId, int, ServiceProtocol], str | None] = lambda *_: None,
     ) -> None:
         """`id_of` says which endpoint a petname belongs to now; `own` is this gateway, which needs no tunnel.
 
         `alias_of` says what a name stands for by its owner's word: another name, or a public one outside `.overlay`.
         `before` is waited for before an endpoint is asked for anything: it redeems invites, and may raise DialError.
+        `traffic` counts and limits; `service_at` tells what an endpoint's service at a port is called, if that is known.
         """
+        self._traffic = traffic
+        self._service_at = service_at
         self._before = before
         self._own_id = own[0] if own is not None else None
         self._own = own[1] if own is not None else None
@@ -130,8 +142,18 @@ class OverlayDialer:
         endpoint_id, service = await self._resolve(host)
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_stream(service, port, f"{host}:{port}")
-        await self._prepare(endpoint_id)
-        return await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), f"{host}:{port}")
+        label = f"{host}:{port}"
+        admission = self._admit(endpoint_id, service, port, ServiceProtocol.TCP, label)
+        try:
+            await self._prepare(endpoint_id)
+            opened = await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), label)
+        except BaseException:
+            if admission is not None:
+                admission.release()
+            raise
+        if admission is not None:
+            admission.begin(cast("MeteredTransport", opened.transport))
+        return opened
 
     async def open_flow(
         self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
@@ -144,13 +166,33 @@ class OverlayDialer:
         label = f"{host}:{port}"
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_flow(service, port, label, on_datagram, on_closed)
-        await self._prepare(endpoint_id)
+        admission = self._admit(endpoint_id, service, port, ServiceProtocol.UDP, label)
         flow = DialedFlow(Request(Kind.UDP_FLOW, service, port), label, self._flows, on_datagram, on_closed)
-        await self._open(endpoint_id, lambda: flow, label)
+        try:
+            await self._prepare(endpoint_id)
+            transport = await self._open(endpoint_id, lambda: flow, label)
+        except BaseException:
+            if admission is not None:
+                admission.release()
+            raise
+        if admission is not None:
+            admission.begin(cast("MeteredTransport", transport))
         if not flow.closed and not self._flows.add(flow, endpoint_id):
             flow.close()
             raise DialError(Failure.OVERLOADED, f"{label}: too many UDP flows are open; close some programs")
         return flow
+
+    def _admit(
+        self, endpoint_id: EndpointId, service: str, port: int, protocol: ServiceProtocol, label: str
+    ) -> Admission | None:
+        """Count one more connection; DialError if a limit of ours is reached."""
+        if self._traffic is None:
+            return None
+        name = service or self._service_at(endpoint_id, port, protocol) or str(port)
+        try:
+            return self._traffic.admit(endpoint_id, name, "used")
+        except LimitReached as reached:
+            raise DialError(Failure.LIMITED, f"{label}: {reached}") from None
 
     async def list_services(self, endpoint_id: EndpointId) -> list[ListedService]:
         """The services of an endpoint that we may use; raises DialError."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.kept_state import KeptState
+    from resolver.names import ServiceProtocol
 
 TABLE: Final = Table("remote_services", ("id", "services"))
 
@@ -64,6 +65,14 @@ class RemoteServices:
     def known(self, endpoint_id: EndpointId) -> KnownServices | None:
         """What the endpoint last told us, however long ago."""
         return self._known.get(endpoint_id)
+
+    def name_at(self, endpoint_id: EndpointId, port: int, protocol: ServiceProtocol) -> str | None:
+        """What the endpoint's service at a port is called, as far as it told."""
+        known = self._known.get(endpoint_id)
+        for service in known.services if known is not None else ():
+            if service.first_port <= port <= service.last_port and protocol in service.protocols:
+                return service.name
+        return None
 
     def touch(self, endpoint_id: EndpointId) -> None:
         """Somebody asks for it: it is the last to be forgotten."""

@@ -59,6 +59,7 @@ class Status(IntEnum):
     OVERLOADED = 5
     BAD_REQUEST = 6
     WRONG_VERSION = 7
+    LIMITED = 8
 
 
 class HeaderError(GatewayError):

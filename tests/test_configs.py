@@ -11,7 +11,7 @@ import pytest
 from gateway.beacon.settings import SCHEMA, BeaconConfig
 from gateway.config import Config, needs_restart, parse
 from gateway.config.loading import parse_as
-from gateway.config.settings import ContactSettings, ServiceSettings
+from gateway.config.settings import ContactSettings, LimitSettings, ServiceSettings
 from gateway.config.showing import as_values
 
 FILE = Path(__file__).parents[1] / "configs" / "gateway.toml"
@@ -19,6 +19,7 @@ TEXT = FILE.read_text(encoding="utf-8")
 WITHOUT_DEFAULT = {"services.target", "contacts.id"}
 
 
+NAMES = {"services": "example", "contacts": "example", "limits": "contacts.example"}
 BEACON_FILE = FILE.with_name("beacon.toml")
 BEACON_TEXT = BEACON_FILE.read_text(encoding="utf-8")
 
@@ -36,26 +37,31 @@ def test_every_plain_key_is_documented_with_its_default() -> None:
     documented = parse(uncommented().encode(), source=str(FILE))
     defaults = as_values(Config())
     for section, table in as_values(documented).items():
-        if section not in ("services", "contacts"):
+        if section not in ("services", "contacts", "limits"):
             assert table == defaults[section]
             for key in table:
                 assert re.search(rf"^#{key} = ", section_text(section), re.MULTILINE), f"{section}.{key}"
 
 
-@pytest.mark.parametrize(("section", "kind"), [("services", ServiceSettings), ("contacts", ContactSettings)])
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [("services", ServiceSettings), ("contacts", ContactSettings), ("limits", LimitSettings)],
+)
 def test_every_key_of_a_named_section_is_documented_with_its_default(
     section: str, kind: type[msgspec.Struct]
 ) -> None:
-    documented = getattr(parse(uncommented().encode(), source=str(FILE)), section)["example"]
+    documented = getattr(parse(uncommented().encode(), source=str(FILE)), section)[NAMES[section]]
     for field in msgspec.structs.fields(kind):
-        assert re.search(rf"^#{field.name} = ", section_text(f"{section}.example"), re.MULTILINE), field.name
+        assert re.search(rf"^#{field.name} = ", section_text(f"{section}.{NAMES[section]}"), re.MULTILINE), (
+            field.name
+        )
         if f"{section}.{field.name}" not in WITHOUT_DEFAULT:
             assert getattr(documented, field.name) == field.default
 
 
 @pytest.mark.parametrize(
     "section",
-    [section for section in Config.__struct_fields__ if section not in ("services", "contacts")],
+    [section for section in Config.__struct_fields__ if section not in ("services", "contacts", "limits")],
 )
 def test_the_marks_tell_which_keys_need_a_restart(section: str) -> None:
     comment = ""

@@ -15,6 +15,7 @@ TESTED_ELSEWHERE = {
     "tunnels/errors.py": "names and sentences only; each is raised in some test",
     "tunnels/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
     "tunnels/crossing/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
+    "gateway/traffic/admission.py": "tests/gateway/traffic/test_control.py; it does what the control says",
     "tunnels/driver.py": "the shell of a tunnel, tested with real sockets in tests/tunnels/test_endpoint.py",
     "tunnels/dialer.py": "tests/tunnels/test_endpoint.py, with real sockets",
     "tunnels/incoming.py": "tests/tunnels/test_attacks.py fills it, with real sockets",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+
+_A_MOMENT: Final = 1e-6  # by which something is left, and not nothing, however times are rounded
 
 
 class Bucket:
@@ -22,13 +25,26 @@ class Bucket:
 
     def take(self, now: float) -> bool:
         """One of them; False if there were too many."""
-        if now > self._at:
-            self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
-            self._at = now
-        if self._left < 1:
+        if self.left(now) < 1:
             return False
         self._left -= 1
         return True
+
+    def left(self, now: float) -> float:
+        """How many may be had at once; less than none after too many were spent."""
+        if now > self._at:
+            self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+            self._at = now
+        return self._left
+
+    def spend(self, amount: float, now: float) -> None:
+        """So many of them, be there enough or not: what is missing has to come back first."""
+        self._left = self.left(now) - amount
+
+    def back_at(self, now: float) -> float:
+        """When there is something left: now, or later."""
+        left = self.left(now)
+        return now if left > 0 else now - left / self._per_second + _A_MOMENT
 
 
 class Buckets:

@@ -47,11 +47,22 @@ class WindowBudget:
 class Outgoing:
     """The writing half of a stream: what was sent, what may be sent, what waits."""
 
-    __slots__ = ("_head", "end_requested", "ended", "limit", "pending", "pending_bytes", "sent")
+    __slots__ = (
+        "_gate",
+        "_granted",
+        "_head",
+        "end_requested",
+        "ended",
+        "limit",
+        "pending",
+        "pending_bytes",
+        "sent",
+    )
 
     def __init__(self) -> None:
         self.sent = 0
-        self.limit = limits.MIN_STREAM_WINDOW
+        self.limit = self._granted = limits.MIN_STREAM_WINDOW
+        self._gate: int | None = None  # up to where we ourselves let it go on; None for no such limit
         self.pending: deque[bytes] = deque()
         self.pending_bytes = 0
         self._head = 0  # bytes of the first pending piece that are sent already
@@ -97,7 +108,27 @@ class Outgoing:
 
     def granted(self, limit: int) -> None:
         """The reader raised the limit; an older, lower grant changes nothing."""
-        self.limit = max(self.limit, limit)
+        self._granted = max(self._granted, limit)
+        self._set_limit()
+
+    def shut_gate(self) -> None:
+        """From now on nothing is sent but what is `let` through, of what waits already, too."""
+        self._gate = self.sent
+        self._set_limit()
+
+    def let(self, size: int) -> None:
+        """So many more bytes may pass the gate."""
+        if self._gate is not None:
+            self._gate += size
+            self._set_limit()
+
+    def remove_gate(self) -> None:
+        """The reader's credit decides alone again."""
+        self._gate = None
+        self._set_limit()
+
+    def _set_limit(self) -> None:
+        self.limit = self._granted if self._gate is None else min(self._granted, self._gate)
 
 
 class Incoming:

@@ -31,6 +31,28 @@ class DatagramHandler(Protocol):
         """One datagram came; order and arrival of datagrams are not guaranteed."""
 
 
+class Meter(Protocol):
+    """Who counts what moves on a stream and, once it has shut the gates, says what may."""
+
+    def wants_to_send(self, size: int) -> int:
+        """So many bytes more were written: how many of those that wait may go now. `let_send` lets the others go."""
+
+    def wants_to_receive(self, size: int) -> int:
+        """So many bytes more came: how many of those that wait may be passed on now; `let_receive` for the others."""
+
+    def may_send_datagram(self, size: int) -> bool:
+        """Whether a datagram may go; it is dropped otherwise."""
+
+    def may_receive_datagram(self, size: int) -> bool:
+        """Whether a datagram may be passed on; it is dropped otherwise."""
+
+    def stopped(self, *, sending: bool) -> None:
+        """Nothing more is sent, or nothing more is received: what waited is dropped."""
+
+    def ended(self) -> None:
+        """The stream is over, called once; its counters are final."""
+
+
 class TunnelTransport(asyncio.Transport):
     """One stream; made by the endpoint."""
 
@@ -42,17 +64,23 @@ class TunnelTransport(asyncio.Transport):
         "_error",
         "_flush",
         "_forget",
+        "_gated",
         "_high",
+        "_let",
         "_linger",
         "_loop",
         "_lost",
         "_low",
+        "_meter",
         "_paused",
         "_protocol",
         "_protocol_paused",
         "_takes_datagrams",
         "_tunnel",
+        "_unasked",
         "_write_ended",
+        "_written",
+        "bytes_received",
         "remote_id",
         "stream_id",
     )
@@ -88,10 +116,83 @@ class TunnelTransport(asyncio.Transport):
         self._protocol_paused = False
         self._high = limits.WRITE_BUFFER_HIGH
         self._low = limits.WRITE_BUFFER_HIGH // 4
+        self.bytes_received = 0
+        """Bytes passed on to the protocol, of the stream and of its datagrams."""
+        self._written = 0
+        self._meter: Meter | None = None
+        self._gated = False
+        self._unasked = 0  # bytes of the buffer that the meter was not asked about
+        self._let = 0  # bytes of the buffer that may be passed on
 
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self._closing else "open"
         return f"<TunnelTransport {state} stream {self.stream_id} with {self.remote_id.short}>"
+
+    # --- counting, and holding back ---------------------------------------------------------------------
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes on their way, of the stream and of its datagrams; without what waits to be sent."""
+        return self._written - self._tunnel.pending_bytes(self.stream_id)
+
+    def set_meter(self, meter: Meter) -> None:
+        """Have it told of the stream's end, be that now, and asked about each byte while the gates are shut."""
+        if self._lost:
+            meter.ended()
+            return
+        self._meter = meter
+
+    def shut_gates(self) -> None:
+        """From now on ask the meter about each byte, and about those that wait; once it has been set."""
+        if self._gated or self._lost or self._meter is None:
+            return
+        self._gated = True
+        self._let, self._unasked = 0, sum(map(len, self._buffer))
+        self._tunnel.shut_gate(self.stream_id)
+        if waiting := self._tunnel.pending_bytes(self.stream_id):
+            self._tunnel.let(self.stream_id, self._meter.wants_to_send(waiting))
+            self._flush()
+
+    def remove_gates(self) -> None:
+        """Ask nobody any more."""
+        if self._gated:
+            self._gated = False
+            self._tunnel.remove_gate(self.stream_id)
+            self._flush()
+            self._deliver()
+
+    def let_send(self, size: int) -> None:
+        """So many more of the bytes that wait may go."""
+        self._tunnel.let(self.stream_id, size)
+        self._flush()
+
+    def let_receive(self, size: int) -> None:
+        """So many more of the bytes that wait may be passed on."""
+        self._let += size
+        self._deliver()
+
+    def _take(self) -> bytes:
+        """What may be passed on now; the rest goes on waiting."""
+        if not self._gated:
+            chunks, self._buffer = self._buffer, []
+            return b"".join(chunks)
+        if self._unasked and self._meter is not None:
+            asked, self._unasked = self._unasked, 0
+            self._let += self._meter.wants_to_receive(asked)
+        taken = []
+        whole = 0
+        for chunk in self._buffer:
+            if len(chunk) > self._let:
+                if self._let:
+                    taken.append(chunk[: self._let])
+                    self._buffer[whole] = chunk[self._let :]
+                    self._let = 0
+                break
+            taken.append(chunk)
+            self._let -= len(chunk)
+            whole += 1
+        del self._buffer[:whole]
+        return b"".join(taken)
 
     # --- asyncio.Transport: reading ---------------------------------------------------------------------
 
@@ -130,8 +231,10 @@ class TunnelTransport(asyncio.Transport):
 
     def _deliver(self) -> None:
         while self._buffer and not self._paused and not self._closing and self._protocol is not None:
-            chunks, self._buffer = self._buffer, []
-            data = b"".join(chunks)
+            data = self._take()
+            if not data:
+                return
+            self.bytes_received += len(data)
             self._tunnel.consumed(self.stream_id, len(data))
             self._flush()
             self._tell(self._protocol.data_received, data)
@@ -168,7 +271,10 @@ class TunnelTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self._write_ended or not data:
             return
+        self._written += len(data)
         self._tunnel.write(self.stream_id, data if type(data) is bytes else bytes(memoryview(data)))
+        if self._gated and self._meter is not None:
+            self._tunnel.let(self.stream_id, self._meter.wants_to_send(len(data)))
         self._flush()
         self._maybe_pause_protocol()
 
@@ -211,8 +317,13 @@ class TunnelTransport(asyncio.Transport):
 
     def send_datagram(self, data: bytes) -> bool:
         """Send one datagram; False if it is too large for a frame, and the stream itself should carry it."""
-        if self._closing or not self._tunnel.send_datagram(self.stream_id, data):
+        if self._closing:
             return False
+        if self._gated and self._meter is not None and not self._meter.may_send_datagram(len(data)):
+            return True
+        if not self._tunnel.send_datagram(self.stream_id, data):
+            return False
+        self._written += len(data)
         self._flush()
         return True
 
@@ -224,6 +335,7 @@ class TunnelTransport(asyncio.Transport):
             return
         self._closing = True
         self._buffer.clear()
+        self._stopped(sending=False)
         if not self._write_ended:
             self._write_ended = True
             self._tunnel.write_eof(self.stream_id)
@@ -235,8 +347,13 @@ class TunnelTransport(asyncio.Transport):
         """Give the stream up at once: the peer sees a reset."""
         self._closing = True
         self._buffer.clear()
+        self._written = self.bytes_sent
         self._stop_peer()
         self._lose(None)
+
+    def _stopped(self, *, sending: bool) -> None:
+        if self._gated and self._meter is not None:
+            self._meter.stopped(sending=sending)
 
     def _finish(self) -> None:
         """Both directions have ended in good order."""
@@ -247,6 +364,11 @@ class TunnelTransport(asyncio.Transport):
         if self._lost:
             return
         self._lost = True
+        if self._meter is not None:
+            self._stopped(sending=False)
+            self._stopped(sending=True)
+            self._gated = False
+            self._meter.ended()
         if self._ended:
             self._forget(self.stream_id)
         else:  # the peer has not ended: it gets a while to read our end before it is told to stop
@@ -281,6 +403,10 @@ class TunnelTransport(asyncio.Transport):
         if self._closing:
             return False  # not consumed, so the peer runs out of credit
         self._buffer.append(data)
+        if self._gated:
+            is_first = not self._unasked
+            self._unasked += len(data)
+            return is_first
         return len(self._buffer) == 1
 
     def deliver(self) -> None:
@@ -333,6 +459,7 @@ class TunnelTransport(asyncio.Transport):
 
     def stream_stopped(self) -> None:
         """The peer reads no more. What it sent is still delivered; a paused writer stays paused until then."""
+        self._stopped(sending=True)
         if self._closing:
             self._lose(StreamReset(CloseCode.STREAM_ABORTED))  # what waited to be flushed never will be
             return
@@ -342,5 +469,9 @@ class TunnelTransport(asyncio.Transport):
 
     def datagram_received(self, data: bytes) -> None:
         """A datagram of this stream came; dropped when nobody takes them."""
-        if self._takes_datagrams and not self._closing:
-            self._tell(self._protocol.datagram_received, data)
+        if not self._takes_datagrams or self._closing:
+            return
+        if self._gated and self._meter is not None and not self._meter.may_receive_datagram(len(data)):
+            return
+        self.bytes_received += len(data)
+        self._tell(self._protocol.datagram_received, data)

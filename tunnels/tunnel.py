@@ -337,6 +337,26 @@ class Tunnel:
         stream = self._streams.get(stream_id)
         return 0 if stream is None else stream.outgoing.pending_bytes
 
+    def shut_gate(self, stream_id: int) -> None:
+        """From now on the stream sends only what is `let` through, whatever credit it has."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.outgoing.shut_gate()
+
+    def let(self, stream_id: int, size: int) -> None:
+        """So many more bytes of the stream may pass its gate."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.outgoing.let(size)
+            self._wait(stream_id, stream)
+
+    def remove_gate(self, stream_id: int) -> None:
+        """The stream sends as its reader's credit allows."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.outgoing.remove_gate()
+            self._wait(stream_id, stream)
+
     def consumed(self, stream_id: int, size: int) -> None:
         """Bytes of `stream_data` were passed on: the peer may send that many more."""
         stream = self._streams.get(stream_id)

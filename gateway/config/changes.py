@@ -30,9 +30,12 @@ APPLIED_LIVE: Final = frozenset(
         "proxy.password",
         "proxy.other_hosts",
         "proxy.upstream",
+        "sharing.up",
+        "sharing.down",
+        "sharing.local",
     }
 )
-"""Keys that `overlay reload` applies, besides every [services.NAME] and [contacts.PETNAME]; all others need a restart."""
+"""Keys that `overlay reload` applies, besides every [services.NAME], [contacts.PETNAME] and [limits.WHOM]; all others need a restart."""
 
 
 def changes(old: Config, new: Config) -> frozenset[str]:
@@ -48,7 +51,7 @@ def changes(old: Config, new: Config) -> frozenset[str]:
 
 def needs_restart(dotted: str) -> bool:
     """Whether a change of this key waits for the next start."""
-    return dotted not in APPLIED_LIVE and not dotted.startswith(("services.", "contacts."))
+    return dotted not in APPLIED_LIVE and not dotted.startswith(("services.", "contacts.", "limits."))
 
 
 def _items(section: object) -> dict[str, object]:

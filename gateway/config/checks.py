@@ -31,6 +31,18 @@ def check_petname(text: str) -> None:
     raise ValueError(f"{text!r} is an endpoint id; a petname is a word of your own")
 
 
+def check_limit(text: str) -> None:
+    """ValueError unless `text` is what is limited: `default`, `strangers`, or a contact, group or service by name."""
+    kind, dot, name = text.partition(".")
+    if not dot and kind in ("default", "strangers"):
+        return
+    if not dot or kind not in ("contacts", "groups", "services"):
+        raise ValueError(
+            f"{text!r} is nobody: expected default, strangers, contacts.NAME, groups.NAME or services.NAME"
+        )
+    check_label(name)  # a petname or an id of a contact
+
+
 def check_ip(text: str) -> None:
     """ValueError unless `text` is a numeric IPv4 or IPv6 address."""
     try:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_type_hints
 
 import msgspec
 
-from gateway.config.checks import check_label, check_petname
+from gateway.config.checks import check_label, check_limit, check_petname
 from gateway.config.settings import SECRET_KEYS, Config
 from gateway.config.values import convert, from_text, one_line, reason_of, shown
 from gateway.errors import ConfigurationError
 from gateway.limits import CONFIG_FILE_BYTES, CONFIG_PROBLEMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _Root = TypeVar("_Root", bound=msgspec.Struct)
@@ -46,12 +46,14 @@ class Schema(Generic[_Root]):
         secrets: frozenset[str],
         check: str,
         named: Mapping[str, Callable[[str], None]] | None = None,
+        grouped: Mapping[str, tuple[str, ...]] | None = None,
         others: tuple[str, ...] = (),
         flags: Mapping[str, str] | None = None,
     ) -> None:
         """`prefix` begins its variables, those that begin with one of `others` are not its own; `secrets` are keys that
         are never shown, `check` the command that tells all problems; `named` are the sections whose keys are names of
-        the owner's own choosing, and what a name may be; `flags` are what keys, as `section.key`, are called at the
+        the owner's own choosing, and what a name may be, and `grouped` those among them in which some names are groups of more, as in
+        `[limits.contacts.bob]`; `flags` are what keys, as `section.key`, are called at the
         command line, where that is not `--section-key`.
         """
         self.root = root
@@ -59,6 +61,7 @@ class Schema(Generic[_Root]):
         self.secrets = secrets
         self.check = check
         self.named = named or {}
+        self.grouped = grouped or {}
         self.others = others
         self.flags = flags or {}
 
@@ -91,7 +94,8 @@ GATEWAY: Final = Schema(
     prefix="OVERLAY_",
     secrets=SECRET_KEYS,
     check="overlay config check",
-    named={"services": check_label, "contacts": check_petname},
+    named={"services": check_label, "contacts": check_petname, "limits": check_limit},
+    grouped={"limits": ("contacts", "groups", "services")},
     others=("OVERLAY_BEACON_",),
     flags={
         "gateway.nickname": "--nickname",
@@ -256,7 +260,7 @@ class _Reading:
             return None
 
     def _add_named(self, section: str, table: dict[str, Any], source: str) -> None:
-        for name, entry in table.items():
+        for name, entry in self._entries(section, table):
             where = f"{source}: [{section}.{one_line(name)}]"
             try:
                 self.schema.named[section](name)
@@ -269,6 +273,14 @@ class _Reading:
                 )
                 continue
             self._add_section(f"{section}.{name}", self.schema.sections[section], entry, where)
+
+    def _entries(self, section: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The entries of a named section, those in groups as `group.name`."""
+        for name, entry in table.items():
+            if name in self.schema.grouped.get(section, ()) and isinstance(entry, dict):
+                yield from ((f"{name}.{inner}", below) for inner, below in entry.items())
+            else:
+                yield name, entry
 
     def _add_section(self, path: str, kind: type[msgspec.Struct], table: dict[str, Any], where: str) -> None:
         self.values.setdefault(path, {})

@@ -20,6 +20,7 @@ from gateway.config.checks import (
     check_upstream,
     check_visible,
 )
+from gateway.config.quantities import read_octets, read_rate
 from tunnels.addresses import Address, BeaconUrl
 from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
 
@@ -298,6 +299,40 @@ class ContactSettings(_Settings, frozen=True, kw_only=True):
             check_petname(group)
 
 
+class LimitSettings(_Settings, frozen=True, kw_only=True):
+    """[limits.WHOM]: what a contact, a group's members, strangers or a service may move; `gateway.traffic` makes sense of it."""
+
+    rate: Annotated[str, Meta(max_length=32)] = ""
+    """Such as `1MB/s`, in each direction. Empty: what [limits.default] says, if it concerns a contact, else no limit."""
+    quota: Annotated[str, Meta(max_length=32)] = ""
+    """Such as `10GB`, of a month, both directions together."""
+    connections: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """Open at once; 0 as empty above."""
+    weight: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Its part of what is shared; 0 as empty above, and 1 if nothing is said."""
+
+    def __post_init__(self) -> None:
+        if self.rate:
+            read_rate(self.rate)
+        if self.quota:
+            read_octets(self.quota)
+
+
+class SharingSettings(_Settings, frozen=True, kw_only=True):
+    """[sharing]: what all together may move, and how it is shared."""
+
+    up: Annotated[str, Meta(max_length=32)] = ""
+    down: Annotated[str, Meta(max_length=32)] = ""
+    """Such as `10MB/s`; empty: no limit, and nothing to share."""
+    local: Literal["outside", "last", "same"] = "outside"
+    """Peers reached over the local network take nothing of it, get what others leave, or are like others."""
+
+    def __post_init__(self) -> None:
+        for text in (self.up, self.down):
+            if text:
+                read_rate(text)
+
+
 class Config(_Settings, frozen=True, kw_only=True):
     """All settings of one gateway, checked."""
 
@@ -318,6 +353,9 @@ class Config(_Settings, frozen=True, kw_only=True):
     https: HttpsSettings = HttpsSettings()
     services: dict[str, ServiceSettings] = {}
     contacts: dict[str, ContactSettings] = {}
+    limits: dict[str, LimitSettings] = {}
+    """By scope: `default`, `strangers`, `contacts.NAME`, `groups.NAME`, `services.NAME`."""
+    sharing: SharingSettings = SharingSettings()
 
 
 SECRET_KEYS: Final = frozenset({"proxy.username", "proxy.password", "proxy.upstream", "beacons.proxy"})

@@ -14,7 +14,7 @@ def as_toml(config: Config) -> str:
     """Every section and key in force, as TOML; secrets that are set appear as `***`."""
     blocks: list[str] = []
     for section, table in as_values(config).items():
-        if section in ("services", "contacts"):
+        if section in ("services", "contacts", "limits"):
             blocks += [_block(f"{section}.{name}", entry) for name, entry in table.items()]
         else:
             blocks.append(_block(section, table))

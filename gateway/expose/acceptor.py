@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from gateway.expose.access import Access, Contacts, Grants
     from gateway.expose.services import Service, ServiceBook
+    from gateway.traffic.control import TrafficControl
     from tunnels.identity import EndpointId
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
@@ -76,13 +77,16 @@ class Acceptor:
         address_of: Callable[[EndpointId], IPv4Address | None] = lambda _: None,
         grants: Grants | None = None,
         redeem: Callable[[EndpointId, bytes], Awaitable[bytes]] | None = None,
+        traffic: TrafficControl | None = None,
         header_seconds: float = HEADER_SECONDS,
         connect_seconds: float = TARGET_CONNECT_SECONDS,
     ) -> None:
         """`services` may be changed at any time; `address_of` is the loopback address that stands for a caller.
 
         `redeem` answers what a caller says about an invite (`gateway.invites.messages`), `grants` are what follows.
+        `traffic` counts and limits what callers move.
         """
+        self.traffic = traffic
         self.services = services
         self.contacts = contacts
         self.spawn = spawn

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, assert_never, cast
 
 from gateway.collecting import Collecting
 from gateway.expose.access import NO_CIRCLE
@@ -26,6 +26,7 @@ from gateway.invites.stream import WholeMessage
 from gateway.limits import CIRCLE_TALK_SECONDS, REDEEM_SECONDS
 from gateway.splice import Splice, as_transport, reset
 from gateway.stream_header import Answer, HeaderError, Kind, RequestParser, Status, encode_services
+from gateway.traffic.control import LimitReached
 from resolver.errors import RecordError
 from resolver.limits import CIRCLE_ASKED_BYTES
 from resolver.names import ServiceProtocol
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.expose.services import Service
     from gateway.splice import Held
     from gateway.stream_header import Request
+    from gateway.traffic.admission import Admission, MeteredTransport
     from tunnels.identity import EndpointId
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class Incoming(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._joined: Splice | ServedFlow | Greeting | None = None
+        self._admission: Admission | None = None
         self._pending = True
         self._over = False
 
@@ -133,6 +136,8 @@ class Incoming(asyncio.Protocol):
             self._over = True
             self._stop_timer()
             self._answered()
+            if self._admission is not None:
+                self._admission.release()
             self._acceptor.forget(self)
 
     def _answered(self) -> None:
@@ -183,15 +188,27 @@ class Incoming(asyncio.Protocol):
         """The service that is meant, if the caller may use it; otherwise the stream is refused."""
         service = self._acceptor.services.find(request.name, request.port, protocol)
         access = self._acceptor.access(service, self.caller)
-        if not access.allowed:
+        if service is None or not access.allowed:
             _logger.info(
                 "%s may not use %s port %d/%s: %s",
                 self.caller.short, request.name or "(any)", request.port, protocol.value, access.reason,
             )  # fmt: skip
             self._refuse(access.refusal)
             return None
+        if self._acceptor.traffic is not None:
+            try:
+                self._admission = self._acceptor.traffic.admit(self.caller, service.name, "served")
+            except LimitReached as reached:
+                _logger.info("%s may not use %s now: %s", self.caller.short, service.name, reached)
+                self._refuse(Answer(Status.LIMITED, str(reached)))
+                return None
         self.service = service
         return service
+
+    def _metered(self) -> None:
+        """From here on it is what the service and its caller say that moves on the stream."""
+        if self._admission is not None:
+            self._admission.begin(cast("MeteredTransport", self._transport))
 
     def _serve_topics(self) -> None:
         """Whoever asks which topics it shares with us needs no permission, and gets none."""
@@ -236,6 +253,7 @@ class Incoming(asyncio.Protocol):
         target = await connect_target(service, port, timeout=self._acceptor.connect_seconds)
         self._transport.write(_OK)
         self._answered()
+        self._metered()
         if service.proxy_protocol:
             target.transport.write(self._proxy_header(target))
         if service.rewrites_http:
@@ -307,6 +325,7 @@ class Incoming(asyncio.Protocol):
         if not admitted:
             flow.expire()
             return
+        self._metered()
         self._transport.set_protocol(flow)
         flow.data_received(self._parser.rest)
         self._transport.resume_reading()

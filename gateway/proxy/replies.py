@@ -5,6 +5,7 @@ The choices, and why:
 * unknown name: SOCKS5 has no code of its own for it, "host unreachable" (4) is what Tor and OpenSSH answer; 404.
 * no service: nothing listens at this port of the endpoint, which is what "refused" (5) means to a client; 404.
 * forbidden, policy: "not allowed by ruleset" (2); 403.
+* limited: "not allowed by ruleset" (2), for trying again at once is of no use; 429.
 * offline: "host unreachable" (4); 502, the gateway of the other side did not answer.
 * target refused: "refused" (5); 502, the same as any reverse proxy says of a stopped backend.
 * target unreachable: "network unreachable" (3), so that it can be told from an offline endpoint; 504.
@@ -80,6 +81,12 @@ ANSWERS: Final[dict[Failure, Answer]] = {
         "This proxy does not go there",
         'Set `other_hosts = "direct"` under `[proxy]` in gateway.toml, or use the PAC file, which sends only '
         ".overlay here.",
+    ),
+    Failure.LIMITED: Answer(
+        socks5.Reply.NOT_ALLOWED,
+        429,
+        "A limit is reached",
+        "If it is not your own limit, which `overlay limits` shows, ask {name} for more.",
     ),
     Failure.OVERLOADED: Answer(
         socks5.Reply.GENERAL_FAILURE,

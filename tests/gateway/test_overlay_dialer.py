@@ -14,8 +14,9 @@ from gateway.limits import FLOW_EARLY_DATAGRAMS
 from gateway.overlay_dialer import OverlayDialer
 from gateway.splice import splice
 from gateway.stream_header import Answer, Status
+from gateway.traffic.terms import Terms
 from resolver.names import OverlayName
-from tests.lab.serving import serving, tcp_server, udp_server, until
+from tests.lab.serving import Contacts, metered, serving, tcp_server, udp_server, until
 from tests.lab.streams import ALICE, BOB, Recorder, take, tcp_pair
 from tunnels.errors import (
     ProtocolViolation,
@@ -99,7 +100,9 @@ async def test_every_status_is_a_failure_and_carries_what_the_far_side_adds(stat
         world.tunnel.acceptors[ALICE] = lambda _: Refused(Answer(status, "so there"))
         with pytest.raises(DialError, match=r"^alice.overlay:80: ") as caught:
             await world.dialer.open_stream("alice.overlay", 80)
-        adds = status in (Status.FORBIDDEN, Status.OVERLOADED, Status.BAD_REQUEST, Status.WRONG_VERSION)
+        adds = status in (
+            Status.FORBIDDEN, Status.OVERLOADED, Status.LIMITED, Status.BAD_REQUEST, Status.WRONG_VERSION,
+        )  # fmt: skip
         assert ("so there" in str(caught.value)) is adds
 
 
@@ -496,3 +499,27 @@ async def test_a_grant_that_ends_resets_the_stream_that_uses_it() -> None:
         await seen.ends()
         with pytest.raises(DialError):
             await world.dialer.open_stream("web.alice.overlay", 80)
+
+
+async def test_a_limit_of_our_own_is_told_before_anybody_is_dialled() -> None:
+    async with tcp_server() as port, serving() as world:
+        world.expose("web", str(port))
+        traffic = metered(Contacts(alice=ALICE), {"contacts.alice": Terms(connections=1)})
+        dialer = OverlayDialer(world.tunnel.open_transport, world.names.get, traffic=traffic)
+        await dialer.open_stream("web.alice.overlay", 80)
+        opened = len(world.tunnel.opened)
+        for attempt in (
+            dialer.open_stream("web.alice.overlay", 80),
+            dialer.open_flow("web.alice.overlay", 80, lambda _: None, lambda: None),
+        ):
+            with pytest.raises(
+                DialError, match=r"alice \(by a limit of your own gateway\) has 1 conn"
+            ) as caught:
+                await attempt
+            assert caught.value.failure is Failure.LIMITED
+        assert len(world.tunnel.opened) == opened
+        traffic.set_terms("contacts.alice", Terms(connections=2))
+        with pytest.raises(DialError, match="nothing is exposed"):
+            await dialer.open_stream("nothing.alice.overlay", 80)
+        assert len(traffic) == 1
+        dialer.close()

@@ -10,12 +10,16 @@ from gateway.config.settings import ServiceSettings
 from gateway.expose.acceptor import Acceptor
 from gateway.expose.services import Service, ServiceBook
 from gateway.overlay_dialer import OverlayDialer
+from gateway.traffic.control import TrafficControl
+from gateway.traffic.ledger import Ledger
+from gateway.traffic.terms import TermsBook
 from tests.lab.dialer import Tasks
 from tests.lab.streams import ALICE, BOB, LabTunnel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from gateway.traffic.terms import Terms
     from resolver.names import OverlayName
     from tunnels.identity import EndpointId
 
@@ -32,6 +36,9 @@ class Contacts:
     def is_contact(self, endpoint_id: EndpointId) -> bool:
         return endpoint_id in self.petnames.values()
 
+    def petname_of(self, endpoint_id: EndpointId) -> str | None:
+        return next((name for name, known in self.petnames.items() if known == endpoint_id), None)
+
     def groups_of(self, endpoint_id: EndpointId) -> frozenset[str]:
         return frozenset()
 
@@ -42,11 +49,13 @@ class Contacts:
 class Serving:
     """Alice serves; Bob, her contact, calls."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, *, terms: Mapping[str, Terms] | None = None, **limits: float) -> None:
+        """`terms` are Alice's; with them her side is metered."""
         self.tasks = Tasks()
         self.book = ServiceBook()
         self.contacts = Contacts(bob=BOB)
-        self.acceptor = Acceptor(self.book, self.contacts, self.tasks.spawn, **limits)
+        self.traffic = metered(self.contacts, terms) if terms is not None else None
+        self.acceptor = Acceptor(self.book, self.contacts, self.tasks.spawn, traffic=self.traffic, **limits)
         self.tunnel = LabTunnel(BOB)
         self.tunnel.acceptors[ALICE] = self.acceptor.accept
         self.names = {"alice": ALICE}
@@ -76,12 +85,18 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(**limits: float) -> AsyncIterator[Serving]:
-    world = Serving(**limits)
+async def serving(*, terms: Mapping[str, Terms] | None = None, **limits: float) -> AsyncIterator[Serving]:
+    world = Serving(terms=terms, **limits)
     try:
         yield world
     finally:
         await world.close()
+
+
+def metered(contacts: Contacts, terms: Mapping[str, Terms]) -> TrafficControl:
+    """A traffic control with such terms; the time of day stands still at the end of November 2026."""
+    ledger = Ledger(contacts.is_contact)
+    return TrafficControl(ledger, contacts, clock=lambda: 1_795_900_000.0, terms=TermsBook(terms))
 
 
 class _Echo(asyncio.Protocol):

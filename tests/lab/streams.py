@@ -34,6 +34,8 @@ class LabStream(asyncio.Transport):
         self._datagram_limit = datagram_limit
         self.peer: LabStream
         self.datagrams_sent = 0
+        self.bytes_sent = self.bytes_received = 0
+        self.meter: Any = None
 
     def send_datagram(self, data: bytes) -> bool:
         """As the real one: False when the datagram does not fit a frame."""
@@ -42,6 +44,16 @@ class LabStream(asyncio.Transport):
         self.datagrams_sent += 1
         asyncio.get_running_loop().call_soon(self.peer.deliver, data)
         return True
+
+    def set_meter(self, meter: Any) -> None:
+        """Remembered only: what a meter does is tested with real streams."""
+        self.meter = meter
+
+    def shut_gates(self) -> None:
+        """As if they were never shut."""
+
+    def remove_gates(self) -> None:
+        """They are not."""
 
     def deliver(self, data: bytes) -> None:
         received = getattr(self.get_protocol(), "datagram_received", None)

@@ -14,6 +14,9 @@ writing = st.one_of(
     st.tuples(st.just("add"), st.integers(1, 100_000)),
     st.tuples(st.just("take"), st.integers(-5, 70_000)),
     st.tuples(st.just("grant"), st.integers(0, 300_000)),
+    st.tuples(st.just("shut"), st.just(0)),
+    st.tuples(st.just("let"), st.integers(0, 100_000)),
+    st.tuples(st.just("open"), st.just(0)),
 )
 
 
@@ -22,6 +25,7 @@ def test_a_writer_never_goes_beyond_its_limit_and_no_byte_is_lost_or_reordered(a
     outgoing = Outgoing()
     added, sent = bytearray(), bytearray()
     granted = limits.MIN_STREAM_WINDOW
+    gate = None
     for action, size in actions:
         if action == "add":
             data = bytes((len(added) + index) % 251 for index in range(size))
@@ -31,12 +35,23 @@ def test_a_writer_never_goes_beyond_its_limit_and_no_byte_is_lost_or_reordered(a
             taken = outgoing.take(size)
             assert len(taken) <= max(size, 0)
             sent += taken
+        elif action == "shut":
+            outgoing.shut_gate()
+            gate = len(sent)
+        elif action == "let":
+            outgoing.let(size)
+            gate = None if gate is None else gate + size
+        elif action == "open":
+            outgoing.remove_gate()
+            gate = None
         else:
             outgoing.granted(size)
             granted = max(granted, size)
+        limit = granted if gate is None else min(granted, gate)
         assert outgoing.sent == len(sent) <= granted
         assert outgoing.pending_bytes == len(added) - len(sent)
-        assert outgoing.wants_to_send == (bool(outgoing.pending_bytes) and len(sent) < granted)
+        assert outgoing.wants_to_send == (bool(outgoing.pending_bytes) and len(sent) < limit)
+    outgoing.remove_gate()
     outgoing.granted(len(added))
     while outgoing.pending_bytes:
         sent += outgoing.take(10_000)

@@ -465,3 +465,164 @@ async def test_datagrams_to_a_protocol_that_takes_none_are_dropped(alice_and_bob
     ours, theirs = await opened(alice_and_bob)
     assert ours.transport.send_datagram(b"wanted")
     await until(lambda: theirs.datagrams == [b"wanted"])
+
+
+# --- counting, and holding back -------------------------------------------------------------------------------
+
+
+class Meter:
+    """Lets so much go as it is told; what waits is let go by hand."""
+
+    def __init__(self, transport: TunnelTransport, *, sending: int = 0, receiving: int = 0) -> None:
+        self.transport = transport
+        self.lets = {"sent": sending, "received": receiving}
+        self.waiting = {"sent": 0, "received": 0}
+        self.dropping = False
+        self.stops: list[bool] = []
+        self.ends = 0
+        transport.set_meter(self)
+        transport.shut_gates()
+
+    def _ask(self, direction: str, size: int) -> int:
+        let = min(size, self.lets[direction])
+        self.lets[direction] -= let
+        self.waiting[direction] += size - let
+        return let
+
+    def wants_to_send(self, size: int) -> int:
+        return self._ask("sent", size)
+
+    def wants_to_receive(self, size: int) -> int:
+        return self._ask("received", size)
+
+    def may_send_datagram(self, size: int) -> bool:
+        return not self.dropping
+
+    def may_receive_datagram(self, size: int) -> bool:
+        return not self.dropping
+
+    def stopped(self, *, sending: bool) -> None:
+        self.stops.append(sending)
+
+    def ended(self) -> None:
+        self.ends += 1
+        self.final = self.transport.bytes_sent, self.transport.bytes_received
+
+
+async def test_what_is_written_goes_as_it_is_let_and_the_writer_waits(pairs):
+    ours, theirs = await opened(pairs)
+    meter = Meter(ours.transport, sending=1000)
+    data = Random(5).randbytes(300_000)
+    ours.transport.write(data)
+    await until(lambda: len(theirs.received) == 1000)
+    assert ours.paused
+    assert ours.transport.bytes_sent == 1001
+    meter.transport.let_send(100_000)
+    await until(lambda: len(theirs.received) == 101_000)
+    assert ours.paused
+    meter.transport.let_send(199_000)
+    await until(lambda: len(theirs.received) == 300_000)
+    assert theirs.received == data
+    assert not ours.paused
+    assert meter.waiting == {"sent": 299_000, "received": 0}
+
+
+async def test_what_comes_is_passed_on_as_it_is_let_in_order_and_the_peer_waits(pairs):
+    ours, theirs = await opened(pairs)
+    meter = Meter(theirs.transport, receiving=1000)
+    data = Random(6).randbytes(2_000_000)
+    ours.transport.write(data)
+    await until(lambda: meter.waiting["received"] > 50_000)
+    assert theirs.received == data[:1000]
+    assert ours.paused
+    given = 0
+    while len(theirs.received) < len(data):
+        await until(lambda: meter.waiting["received"] > given)  # noqa: B023 - used at once
+        piece = min(meter.waiting["received"] - given, 70_001)
+        given += piece
+        meter.transport.let_receive(piece)
+        assert len(theirs.received) == 1000 + given
+    assert theirs.received == data
+    assert theirs.transport.bytes_received == len(data) + 1
+
+
+async def test_gates_that_are_removed_let_everything_through(alice_and_bob):
+    ours, theirs = await opened(alice_and_bob)
+    ours.transport.write(bytes(500_000))
+    Meter(ours.transport)
+    Meter(theirs.transport)
+    ours.transport.write(bytes(500_000))
+    ours.transport.write_eof()
+    ours.transport.remove_gates()
+    await until(lambda: theirs.transport._buffer)
+    theirs.transport.remove_gates()
+    await asyncio.wait_for(theirs.ended.wait(), 10)
+    assert len(theirs.received) == 1_000_000
+
+
+async def test_an_end_waits_for_what_was_written_before_it(alice_and_bob):
+    ours, theirs = await opened(alice_and_bob)
+    meter = Meter(ours.transport)
+    ours.transport.write(bytes(5000))
+    ours.transport.close()
+    theirs.transport.write(b"on its way")
+    await asyncio.sleep(0.05)
+    assert not theirs.ended.is_set()
+    assert meter.ends == 0
+    ours.transport.let_send(5000)
+    await asyncio.wait_for(theirs.ended.wait(), 10)
+    assert len(theirs.received) == 5000
+    await until(lambda: meter.ends == 1)
+    assert meter.final == (5001, 0)
+
+
+async def test_a_reset_counts_only_what_went(alice_and_bob):
+    ours, theirs = await opened(alice_and_bob)
+    meter = Meter(ours.transport, sending=700)
+    ours.transport.write(bytes(50_000))
+    await until(lambda: len(theirs.received) == 700)
+    ours.transport.abort()
+    assert meter.final == (701, 0)
+    assert set(meter.stops) == {True, False}
+    await until(lambda: theirs.lost.done())
+    assert meter.ends == 1
+
+
+async def test_the_end_of_the_peer_is_told_after_what_waits(alice_and_bob):
+    ours, theirs = await opened(alice_and_bob)
+    meter = Meter(theirs.transport)
+    ours.transport.write(bytes(3000))
+    ours.transport.close()
+    await until(lambda: meter.waiting["received"] == 3000)
+    assert not theirs.ended.is_set()
+    theirs.transport.let_receive(3000)
+    assert theirs.ended.is_set()
+    assert len(theirs.received) == 3000
+
+
+async def test_datagrams_are_dropped_at_shut_gates_or_counted(alice_and_bob):
+    ours, theirs = await opened(alice_and_bob)
+    meter = Meter(ours.transport)
+    assert ours.transport.send_datagram(b"x" * 100)
+    await until(lambda: theirs.datagrams == [b"x" * 100])
+    assert ours.transport.bytes_sent == 101
+    meter.dropping = True
+    assert ours.transport.send_datagram(b"y" * 100)
+    assert ours.transport.bytes_sent == 101
+    theirs.transport.send_datagram(b"z")
+    ours.transport.datagram_received(b"z")
+    assert ours.transport.bytes_received == 0
+
+
+async def test_a_meter_that_comes_too_late_is_told_of_the_end_at_once(alice_and_bob):
+    ours, _ = await opened(alice_and_bob)
+    ours.transport.abort()
+    ended = []
+
+    class Late:
+        def ended(self) -> None:
+            ended.append(True)
+
+    ours.transport.set_meter(Late())
+    ours.transport.shut_gates()
+    assert ended == [True]

@@ -323,3 +323,38 @@ def test_any_value_of_any_key_is_a_config_or_an_error(values: dict[tuple[str, st
     for (section, key), value in values.items():
         tables.setdefault(section, []).append(f"{key} = {value}")
     read("\n".join(f"[{section}]\n" + "\n".join(lines) for section, lines in tables.items()).encode())
+
+
+def test_limits_are_read_by_whom_they_are_for():
+    config = parse(
+        f"""
+        [limits.default]
+        rate = "1MB/s"
+        [limits.contacts.bob]
+        weight = 4
+        [limits.contacts.{ID}]
+        quota = "10GB"
+        """.encode(),
+        source="f.toml",
+    )
+    assert list(config.limits) == ["default", "contacts.bob", f"contacts.{ID}"]
+
+
+def test_what_is_wrong_with_a_limit_is_named_by_its_section():
+    assert problems("[limits.contacts.bob]\nrate = '1MB'") == (
+        "f.toml: [limits.contacts.bob]: '1MB' is no rate: expected one such as 1MB/s, 500KB/s, 8Mbit/s or unlimited",
+    )
+    assert problems("[limits.contacts.bob]\nwieght = 4") == (
+        "f.toml: [limits.contacts.bob] wieght = 4: unknown key; did you mean `weight`?",
+    )
+    for written in ("[limits.contact.bob]\nweight = 4", "[limits.bob]\nweight = 4"):
+        (problem,) = problems(written)
+        assert "expected default, strangers, contacts.NAME, groups.NAME or services.NAME" in problem
+    for written in (
+        "[limits]\ncontacts = 5",
+        "[limits.contacts]\nbob = 5",
+        "[limits.contacts.'a.b']\nweight = 1",
+    ):
+        assert problems(written)[0].startswith("f.toml: [limits")
+    (problem,) = problems("[sharing]\nup = 'much'")
+    assert problem.startswith("f.toml: [sharing]: 'much' is no rate")

@@ -35,7 +35,7 @@ def test_a_failed_dial_keeps_its_reason(failure: Failure) -> None:
     back = error_of(reply)
     assert isinstance(back, DialError)
     assert back.failure is failure
-    assert status in (403, 404, 502)
+    assert status in (403, 404, 429, 502)
 
 
 def test_an_error_of_a_newer_daemon_is_a_plain_failure() -> None:

@@ -12,6 +12,7 @@ from gateway import limits
 from gateway.expose.proxy_protocol import proxy_header
 from gateway.splice import reset
 from gateway.stream_header import Answer, AnswerParser, Kind, Request, Status
+from gateway.traffic.terms import Terms
 from tests.lab.serving import serving, tcp_server, udp_server, unix_server, until
 from tests.lab.streams import ALICE, BOB, CAROL, LabStream, Recorder, start, take, tunnel_pair
 
@@ -310,3 +311,37 @@ async def test_streams_end_when_their_service_does() -> None:
         assert isinstance(seen["other"].error, ConnectionResetError)
         await until(lambda: world.acceptor.status.streams == 0)
         assert world.acceptor.status.flows == 0
+
+
+async def test_at_a_limit_a_caller_is_told_which_and_gets_in_again_when_one_ends() -> None:
+    async with tcp_server() as port, serving(terms={"contacts.bob": Terms(connections=1)}) as world:
+        world.expose("web", str(port))
+        request = Request(Kind.TCP_CONNECT, "web", 80).encode()
+        near, first = await _call(world, request + b"hello")
+        await first.until(lambda r: r.data.endswith(b"hello"))
+        _, second = await _call(world, request)
+        told = "you have 1 connection open, which is the limit; close some and try again"
+        assert await _answer(second) == (Answer(Status.LIMITED, told), b"")
+        near.abort()
+        await until(lambda: not len(world.traffic))
+        _, third = await _call(world, request)
+        assert (await _answer(third))[0].status is Status.OK
+
+
+async def test_a_connection_that_came_to_nothing_counts_no_more() -> None:
+    async with serving(terms={"services.dead": Terms(connections=1)}) as world:
+        world.expose("dead", "unix:/nowhere", port=80)
+        for _ in range(3):
+            _, seen = await _call(world, Request(Kind.TCP_CONNECT, "dead", 80).encode())
+            assert (await _answer(seen))[0].status is Status.TARGET_REFUSED
+        assert not len(world.traffic)
+
+
+async def test_a_flow_is_a_connection_too() -> None:
+    async with udp_server() as (port, _), serving(terms={"contacts.bob": Terms(connections=1)}) as world:
+        world.expose("dns", str(port), protocols=("udp",), port=53)
+        request = Request(Kind.UDP_FLOW, "dns", 53).encode()
+        _, first = await _call(world, request)
+        assert (await _answer(first))[0].status is Status.OK
+        _, second = await _call(world, request)
+        assert (await _answer(second))[0].status is Status.LIMITED

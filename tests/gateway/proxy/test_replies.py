@@ -16,6 +16,7 @@ EXPECTED = {
     Failure.TARGET_UNREACHABLE: (3, 504),
     Failure.POLICY: (2, 403),
     Failure.OVERLOADED: (1, 503),
+    Failure.LIMITED: (2, 429),
 }
 
 
