@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Processes that run tests, beside each other if there are several: quicker where there are processors to spare.
 JOBS ?= 0
 
-.PHONY: help demo test check format bench matrix setup packages clean
+.PHONY: help demo test check format bench matrix man setup packages clean
 
 help:
 	@echo "make demo    two gateways on this machine, one service, opened in every way"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   measure this machine (unprivileged, loopback; as root also BENCH=--namespaces)"
 	@echo "make matrix  as root: pairs of home networks, is their path direct (MATRIX=--help: which, how often, how far)"
+	@echo "make man     the man page and docs/reference/commands.md, from the commands"
 	@echo "make setup   the virtual environment in $(VENV)"
 
 setup: $(BIN)/.installed
@@ -46,6 +47,9 @@ bench: setup
 
 matrix: setup packages
 	$(BIN)/python -m scripts.matrix $(MATRIX)
+
+man: setup
+	$(BIN)/python -m gateway.cli.manual
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -72,7 +72,7 @@ from tunnels.transports.relayed import RelayState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from ipaddress import IPv4Address, IPv6Address
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
     from gateway.config.settings import TunnelSettings
     from gateway.home import Home
@@ -87,12 +87,15 @@ _PORT_STATE: Final = "tunnel-port"
 
 
 async def run(
-    home: Home, overrides: Mapping[str, object], *, on_ready: Callable[[api.StatusReport], None]
+    home: Home,
+    overrides: Mapping[str, object],
+    *,
+    on_ready: Callable[[Facade, IPv4Network | None], Coroutine[Any, Any, None]],
 ) -> None:
     """Run a gateway on `home` until it is told to stop by a signal or the control socket.
 
-    `overrides` are settings from the command line; `on_ready` is called once everything listens. GatewayError, or
-    an error of tunnels, says in one line why it could not start; nothing is left running then.
+    `overrides` are settings from the command line; `on_ready` runs beside it once everything listens, and is told the
+    network of loopback addresses. GatewayError, or an error of tunnels, says in one line why it could not start; nothing is left running then.
     """
     _allow_many_files()
     await asyncio.to_thread(home.create)
@@ -114,7 +117,7 @@ async def run(
                 # What was read lives as long as we do. Looking through ten thousand contacts for garbage now and then
                 # would let everything wait for a tenth of a second each time.
                 gc.freeze()
-                on_ready(await daemon.facade.status(with_contacts=False))
+                daemon.tell(on_ready)
                 await daemon.stopped.wait()
                 _logger.info("stopping")
         finally:
@@ -264,6 +267,11 @@ class Daemon:
             loop.add_signal_handler(number, self.stopped.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_on_signal(), "reload"))
         _logger.info("up", extra={"endpoint": self._secret_key.endpoint_id.short})
+
+    def tell(self, on_ready: Callable[[Facade, IPv4Network | None], Coroutine[Any, Any, None]]) -> None:
+        """Let the one who started us look at what there is, until we end."""
+        loopback = self._config.loopback
+        self._spawn(on_ready(self.facade, loopback.network if loopback.enabled else None), "first screen")
 
     # --- starting ---------------------------------------------------------------------------------------
 

@@ -57,6 +57,11 @@ NEEDS = {
             "apt-get",
             "node",
             "npm",
+            "bash",
+            "zsh",
+            "fish",
+            "man",
+            "mandoc",
         )
     },
 }

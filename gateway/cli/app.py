@@ -44,10 +44,12 @@ COMMANDS: Final = {
     "ping": "pinging",
     "netcheck": "netcheck",
     "resolve": "names",
+    "doctor": "doctor",
     "dns": "dns",
     "config": "configuration",
     "ca": "ca",
     "beacon": "beacon",
+    "man": "manual",
     "completion": "completion",
 }
 """Each command, and the module beside this one that holds it as `<name>_command`."""
@@ -67,6 +69,7 @@ Exit codes:
   3    the configuration is wrong
   4    the home directory is locked, full, read-only or corrupt
   5    no gateway runs on this home directory
+  6    only root may do it; the command to be run is printed
   6    only root may do it; the command for root is printed
   10…  an invite is not taken: 10 damaged, 11 tampered, 12 expired, 13 used,
        14 revoked, 15 not for you, 16 clock skew, 17 unknown, 18 newer,
@@ -139,9 +142,19 @@ class Group(click.Group):
 
     command_class = Command
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's
+    def __init__(self, *args: Any, default: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's
+        """`default` is the command that is meant when none is named: `overlay contacts --json` is `overlay contacts ls --json`."""
         super().__init__(*args, **kwargs)
+        self._default = default
         self.params.append(_home_option(hidden=True))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with the default command put in where nothing but options is given."""
+        only_options = not args or args[0].startswith("-")
+        asks_for_help = any(word in ctx.help_option_names for word in args)
+        if self._default and only_options and not asks_for_help and self.commands.keys().isdisjoint(args):
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
 
 class _Overlay(click.Group):

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.cli import importing, naming, output
 from gateway.cli.app import Group, Session, pass_session
+from gateway.cli.parameters import completed_by
 from gateway.config.settings import PathPolicyName
 from gateway.control.api import AddContactRequest, ContactReport, PathPolicyRequest, RenameContactRequest
 from gateway.control.contacts import GroupReport, GroupRequest
@@ -16,14 +17,9 @@ from gateway.errors import UsageError
 from resolver.lookalikes import shown
 
 
-@click.group(
-    "contacts", cls=Group, short_help="Your own names for other endpoints.", invoke_without_command=True
-)
-@click.pass_context
-def contacts_command(context: click.Context) -> None:
+@click.group("contacts", cls=Group, short_help="Your own names for other endpoints.", default="ls")
+def contacts_command() -> None:
     """Names of your own for other endpoints; without a command, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_contacts, as_json=False)
 
 
 @contacts_command.command("add")
@@ -93,7 +89,7 @@ def list_contacts(session: Session, *, as_json: bool) -> None:
 
 
 @contacts_command.command("rm")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completed_by("contacts"))
 @output.json_option
 @pass_session
 def remove_contact(session: Session, *, names: tuple[str, ...], as_json: bool) -> None:
@@ -109,7 +105,7 @@ def remove_contact(session: Session, *, names: tuple[str, ...], as_json: bool) -
 
 
 @contacts_command.command("rename")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("contacts"))
 @click.argument("new_name")
 @output.json_option
 @pass_session
@@ -129,7 +125,7 @@ _POLICIES: Final = (*get_args(PathPolicyName), _DEFAULT)
 
 
 @contacts_command.command("path")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("contacts"))
 @click.argument("policy", type=click.Choice(_POLICIES))
 @output.json_option
 @pass_session
@@ -157,8 +153,8 @@ def group_command() -> None:
 
 
 @group_command.command("add")
-@click.argument("group")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("group", shell_complete=completed_by("groups"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completed_by("contacts"))
 @output.json_option
 @pass_session
 def add_to_group(session: Session, *, group: str, names: tuple[str, ...], as_json: bool) -> None:
@@ -168,8 +164,8 @@ def add_to_group(session: Session, *, group: str, names: tuple[str, ...], as_jso
 
 
 @group_command.command("rm")
-@click.argument("group")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("group", shell_complete=completed_by("groups"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completed_by("contacts"))
 @output.json_option
 @pass_session
 def take_from_group(session: Session, *, group: str, names: tuple[str, ...], as_json: bool) -> None:
@@ -179,7 +175,7 @@ def take_from_group(session: Session, *, group: str, names: tuple[str, ...], as_
 
 
 @group_command.command("ls")
-@click.argument("group", required=False)
+@click.argument("group", required=False, shell_complete=completed_by("groups"))
 @output.json_option
 @pass_session
 def list_groups(session: Session, *, group: str | None, as_json: bool) -> None:
@@ -259,13 +255,17 @@ def import_contacts(session: Session, *, file: TextIO, replace: bool, dry_run: b
 
 
 @contacts_command.command("hosts")
+@output.json_option
 @pass_session
-def list_hosts(session: Session) -> None:
+def list_hosts(session: Session, *, as_json: bool) -> None:
     """Print the contacts' names and loopback addresses in the form of /etc/hosts.
 
     Such a file replaces the DNS server where that cannot be asked; it is true as long as the addresses are.
     """
     status = session.client().status()
+    if as_json:
+        output.echo_json([{"ip": ip, "names": names} for ip, names in importing.hosts_of(status).items()])
+        return
     for line in importing.hosts_lines(status):
         output.say(line)
 

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Final, TextIO
 
-from gateway.cli import output
+from gateway.cli import output, progress
 from gateway.control.contacts import ImportedContact, ImportRequest
 from gateway.errors import UsageError
 from gateway.limits import IMPORT_CONTACTS
@@ -40,11 +40,13 @@ def run(client: ControlClient, file: TextIO, *, replace: bool, preview: bool) ->
         for one in listed
     ]
     taken: list[ImportedReport] = []
-    for at in range(0, len(contacts), IMPORT_CONTACTS):
-        portion = tuple(contacts[at : at + IMPORT_CONTACTS])
-        taken += client.import_contacts(
-            ImportRequest(contacts=portion, replace=replace, preview=preview)
-        ).contacts
+    with progress.counting("contacts", len(contacts)) as done:
+        for at in range(0, len(contacts), IMPORT_CONTACTS):
+            portion = tuple(contacts[at : at + IMPORT_CONTACTS])
+            taken += client.import_contacts(
+                ImportRequest(contacts=portion, replace=replace, preview=preview)
+            ).contacts
+            done(len(portion))
     return tuple(taken)
 
 
@@ -74,15 +76,24 @@ def _undo(taken: tuple[ImportedReport, ...]) -> Iterator[tuple[str, ...]]:
             yield from one.undo
 
 
+def hosts_of(status: StatusReport) -> dict[str, list[str]]:
+    """The names of contacts at each loopback address."""
+    owners = {f".{contact.petname}.overlay" for contact in status.contacts}
+    names: dict[str, list[str]] = {}
+    for place in status.loopback:
+        if any(f".{place.name}".endswith(owner) for owner in owners):
+            names.setdefault(place.ip, []).append(place.name)
+    return names
+
+
 def hosts_lines(status: StatusReport) -> Iterator[str]:
     """The names of contacts that have a loopback address, as lines of a hosts file (hosts(5))."""
     yield "# names of overlay contacts on this machine; printed by: overlay contacts hosts"
     owners = {f".{contact.petname}.overlay" for contact in status.contacts}
-    names: dict[str, list[str]] = {}
+    names = hosts_of(status)
     moved: dict[str, list[str]] = {}
     for place in status.loopback:
         if any(f".{place.name}".endswith(owner) for owner in owners):
-            names.setdefault(place.ip, []).append(place.name)
             moved.setdefault(place.ip, []).extend(
                 f"{offer.port} is at {offer.offered}" for offer in place.offers if offer.offered != offer.port
             )

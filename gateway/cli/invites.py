@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from gateway.cli import output, qr
+from gateway.cli import output, progress, qr
 from gateway.cli.app import Command, Group, Session, pass_session
-from gateway.cli.parameters import Duration
+from gateway.cli.parameters import Duration, completed_by
 from gateway.control.invites import CodeRequest, InviteRequest, IssuedReport
 from gateway.errors import UsageError
 from gateway.invites.errors import CodeUnknown, CodeWrong, InviteError
@@ -41,7 +42,12 @@ class _Lasts(click.ParamType[float | str]):
 
 @click.command("invite", cls=Command, short_help="Let somebody in: link, QR code, spoken code.")
 @click.option(
-    "--service", "services", multiple=True, metavar="NAME", help="What it lets them use (repeatable)."
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completed_by("services"),
+    help="What it lets them use (repeatable).",
 )
 @click.option(
     "--expires", type=Duration("an invite"), metavar="7d", help="In which it is to be taken; else a week."
@@ -61,7 +67,12 @@ class _Lasts(click.ParamType[float | str]):
 )
 @click.option("--name", default="", metavar="NAME", help="What you will call whoever takes it.")
 @click.option(
-    "--for", "holder", default="", metavar="ID", help="A contact or an id: nobody else can take it."
+    "--for",
+    "holder",
+    default="",
+    metavar="ID",
+    shell_complete=completed_by("contacts"),
+    help="A contact or an id: nobody else can take it.",
 )
 @click.option(
     "--delegable",
@@ -69,7 +80,12 @@ class _Lasts(click.ParamType[float | str]):
     help="Whoever has it may pass on narrower ones, each taking one of its uses.",
 )
 @click.option(
-    "--from", "source", default="", metavar="NAME|INVITE", help="Pass on an invite that you were given."
+    "--from",
+    "source",
+    default="",
+    metavar="NAME|INVITE",
+    shell_complete=completed_by("contacts"),
+    help="Pass on an invite that you were given.",
 )
 @click.option("--code", is_flag=True, help="Wait with a short code to be read over the telephone.")
 @click.option("--qr", "with_qr", is_flag=True, help="Print a QR code, also where there is no terminal.")
@@ -166,11 +182,12 @@ def _wait_with_code(session: Session, request: InviteRequest, *, as_json: bool) 
             output.head(report.code)
             output.aside(f"They run, with the beacon {report.beacon}: overlay join {report.code}")
             output.aside(f"Waiting until {_clock(report.expires)}; Ctrl-C cancels.")
-        while report.state in ("waiting", "talking"):
-            before = report.state
-            report = client.code(report.code)
-            if report.state == "talking" and before != "talking" and not as_json:
-                output.aside(f"{report.taker[:8]}… says it …")
+        with progress.lasting("waiting", report.expires - datetime.now(UTC).timestamp()):
+            while report.state in ("waiting", "talking"):
+                before = report.state
+                report = client.code(report.code)
+                if report.state == "talking" and before != "talking" and not as_json:
+                    output.aside(f"{report.taker[:8]}… says it …")
     except KeyboardInterrupt:
         client.cancel_code(report.code)
         output.aside("Cancelled; nobody can use the code any more.")
@@ -200,12 +217,9 @@ def _clock(seconds: float) -> str:
 # --- what there is ------------------------------------------------------------------------------------------------
 
 
-@click.group("invites", cls=Group, short_help="Invites you made and took.", invoke_without_command=True)
-@click.pass_context
-def invites_command(context: click.Context) -> None:
+@click.group("invites", cls=Group, short_help="Invites you made and took.", default="ls")
+def invites_command() -> None:
     """Invites that you made and took, and what they grant; without a command, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_invites, as_json=False)
 
 
 @invites_command.command("ls")
@@ -251,7 +265,7 @@ def list_invites(session: Session, *, as_json: bool) -> None:
 
 
 @invites_command.command("show")
-@click.argument("serial")
+@click.argument("serial", shell_complete=completed_by("serials"))
 @output.json_option
 @pass_session
 def show_invite(session: Session, *, serial: str, as_json: bool) -> None:
@@ -296,7 +310,7 @@ def _rows_of(entry: IssuedReport | HeldReport) -> list[tuple[str, str]]:
 
 
 @invites_command.command("revoke")
-@click.argument("serial")
+@click.argument("serial", shell_complete=completed_by("serials"))
 @output.json_option
 @pass_session
 def revoke_invite(session: Session, *, serial: str, as_json: bool) -> None:

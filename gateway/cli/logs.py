@@ -20,7 +20,13 @@ _POLL_SECONDS: Final = 0.25
 @click.command("logs", cls=Command, short_help="Print the last lines of the log.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines as they come, until Ctrl+C.")
 @click.option(
-    "--lines", "-n", type=click.IntRange(0, CONTROL_LOG_LINES), default=50, show_default=True, metavar="N"
+    "--lines",
+    "-n",
+    type=click.IntRange(0, CONTROL_LOG_LINES),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many.",
 )
 @pass_session
 def logs_command(session: Session, *, follow: bool, lines: int) -> None:

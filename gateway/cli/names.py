@@ -8,6 +8,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
+from gateway.cli.parameters import completed_by
 from gateway.control.api import ResolveRequest
 from gateway.control.records import ExplainRequest
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("resolve", cls=Command, short_help="What a name stands for.")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("names"))
 @click.option("--explain", is_flag=True, help="Ask every source, and tell what each knows of the endpoint.")
 @output.json_option
 @pass_session

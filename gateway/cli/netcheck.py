@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.cli import output
+from gateway.cli import output, progress
 from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.pinging import UnknownName
 from gateway.control.netcheck import NetcheckRequest
@@ -14,6 +15,9 @@ from gateway.dialing import DialError
 
 if TYPE_CHECKING:
     from gateway.control.netcheck import NetcheckReport, RungReport
+
+_SILENCE_SECONDS: Final = 180.0
+"""What measuring how long mappings live takes about: the longest silence that is tried is 175 s."""
 
 
 @click.command(
@@ -48,15 +52,17 @@ def netcheck_command(
     It takes a second, or three where UDP is blocked, and sends some forty small datagrams. Exit codes: 0 if UDP works,
     1 if it is blocked or nobody could be asked, 2 if there is nobody of that name.
     """
+    request = NetcheckRequest(
+        max_age=max_age, lifetime=lifetime, ladder=ladder is not None, peer=ladder or ""
+    )
     if not as_json:
         output.aside("asking our beacon's STUN servers…")
         if lifetime:
             output.aside("waiting for up to three minutes, to see how long a silent path is let in…")
-    request = NetcheckRequest(
-        max_age=max_age, lifetime=lifetime, ladder=ladder is not None, peer=ladder or ""
-    )
+    silence = progress.lasting("silence", _SILENCE_SECONDS) if lifetime else contextlib.nullcontext()
     try:
-        report = session.client().netcheck(request)
+        with silence:
+            report = session.client().netcheck(request)
     except DialError as error:
         raise UnknownName(error.failure, str(error)) from None
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -74,6 +74,26 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console.print(columns)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+_MARKS: Final = {
+    "ok": ("✓", "ok"),
+    "note": ("·", "--"),
+    "warning": ("!", "! "),
+    "problem": ("✗", "XX"),
+    "waiting": ("…", ".."),
+}
+"""How something went, where stdout has such characters, and where it has not."""
+
+
+def mark(how: str) -> str:
+    """A tick, a cross or what else stands for it."""
+    shown, plain = _MARKS[how]
+    try:
+        shown.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return plain
+    return shown
 
 
 def visible(text: str) -> str:

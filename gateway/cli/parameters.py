@@ -1,4 +1,4 @@
-"""Kinds of values that several commands take: durations and amounts of bytes."""
+"""What several commands take: durations, amounts of bytes, names that a shell completes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,26 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from click.shell_completion import CompletionItem
+
+    from gateway.cli.completing import Completer
+
+
+def completed_by(
+    what: str,
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """A completer of `gateway.cli.completing`, which is imported when a shell asks."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from gateway.cli import completing
+
+        completer: Completer = getattr(completing, what)
+        return completer(context, parameter, incomplete)
+
+    return complete
+
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES: Final[Mapping[str, int]] = {

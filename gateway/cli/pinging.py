@@ -10,6 +10,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
+from gateway.cli.parameters import completed_by
 from gateway.control.api import PingRequest
 from gateway.dialing import DialError, Failure
 from gateway.errors import GatewayError
@@ -45,7 +46,7 @@ class _Run:
 
 
 @click.command("ping", cls=Command, short_help="Whether an endpoint answers, and by which path.")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("contacts"))
 @click.option(
     "--count",
     "-c",
@@ -53,7 +54,14 @@ class _Run:
     help=f"How many round trips; else until the path is direct, {_UNTIL_DIRECT} at most.",
 )
 @click.option("--explain", is_flag=True, help="Tell which paths were tried, and what was decided, and why.")
-@click.option("--timeout", type=click.FloatRange(0.1, 60), default=10.0, show_default=True, metavar="S")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 60),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="For each.",
+)
 @output.json_option
 @pass_session
 def ping_command(

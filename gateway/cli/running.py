@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -53,15 +53,25 @@ _SWITCHES: Final = ("proxy", "dns", "loopback", "dashboard")
 
 
 @click.command("up", cls=Command, short_help="Run the gateway in the foreground.")
-@click.option("--proxy-port", type=_PORT, help="SOCKS and HTTP proxy; 0 for any free port.")
-@click.option("--dns-port", type=_PORT, help="DNS server for .overlay; 0 for any free port.")
-@click.option("--dashboard-port", type=_PORT, help="Pages and proxy.pac; 0 for any free port.")
-@click.option("--front-door-port", type=_PORT, help="Pages under .localhost; 0 for any free port.")
+@click.option("--proxy-port", type=_PORT, metavar="PORT", help="SOCKS and HTTP proxy; 0 for any free port.")
+@click.option("--dns-port", type=_PORT, metavar="PORT", help="DNS server for .overlay; 0 for any free port.")
 @click.option(
-    "--https-port", type=_PORT, help="The same with TLS, after `overlay ca install`; 0 for any free port."
+    "--front-door-port", type=_PORT, metavar="PORT", help="Pages under .localhost; 0 for any free port."
 )
 @click.option(
-    "--tunnel-port", type=_PORT, help="UDP port of tunnels; 0 for one that is picked once and kept."
+    "--https-port",
+    type=_PORT,
+    metavar="PORT",
+    help="The same with TLS, after `overlay ca install`; 0 for any free port.",
+)
+@click.option(
+    "--dashboard-port", type=_PORT, metavar="PORT", help="Pages and proxy.pac; 0 for any free port."
+)
+@click.option(
+    "--tunnel-port",
+    type=_PORT,
+    metavar="PORT",
+    help="UDP port of tunnels; 0 for one that is picked once and kept.",
 )
 @click.option("--bind", multiple=True, metavar="IP", help="Listen for tunnels there (repeatable).")
 @click.option(
@@ -74,14 +84,17 @@ _SWITCHES: Final = ("proxy", "dns", "loopback", "dashboard")
 @click.option("--no-loopback", is_flag=True, help="No loopback addresses.")
 @click.option("--no-dashboard", is_flag=True, help="No pages and no proxy.pac.")
 @click.option("--nickname", metavar="NAME", help="What joining contacts call this gateway.")
-@click.option("--quic-engine", type=click.Choice(["qh3", "aioquic"]))
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--log-format", type=click.Choice(["text", "json"]))
+@click.option(
+    "--quic-engine", type=click.Choice(["qh3", "aioquic"]), help="What speaks QUIC; qh3 is the faster one."
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Lines for people, or JSON objects.")
 @pass_session
 def up_command(session: Session, /, **flags: object) -> None:
     """Run the gateway in the foreground, until Ctrl+C or `overlay down`."""
     import asyncio
 
+    from gateway.cli import first_run
     from gateway.daemon import run
 
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
@@ -89,17 +102,19 @@ def up_command(session: Session, /, **flags: object) -> None:
             run(
                 session.home,
                 overrides_of(flags),
-                on_ready=lambda report: first_screen(session.command, report),
+                on_ready=partial(first_run.show, session.command),
             )
         )
 
 
 @click.command("down", cls=Command, short_help="Stop the running gateway.")
+@output.json_option
 @pass_session
-def down_command(session: Session) -> None:
+def down_command(session: Session, *, as_json: bool) -> None:
     """Stop the running gateway."""
-    session.client().down()
     home = session.home
+    stopping = home.running_pid()
+    session.client().down()
     deadline = time.monotonic() + _STOP_SECONDS
     while (pid := home.running_pid()) is not None:
         if time.monotonic() > deadline:
@@ -107,7 +122,10 @@ def down_command(session: Session) -> None:
                 f"down: process {pid} is still ending; see `{session.command} logs`, or kill it"
             )
         time.sleep(0.05)
-    output.say("Stopped.")
+    if as_json:
+        output.echo_json({"stopped": stopping})
+    else:
+        output.say("Stopped.")
 
 
 @click.command("status", cls=Command, short_help="What listens, is exposed, is connected.")
@@ -182,30 +200,6 @@ def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def first_screen(command: str, report: StatusReport) -> None:
-    """What a person needs next, once everything listens."""
-    output.head(f"overlay {report.version} is up; Ctrl+C or `{command} down` stops it.")
-    output.pairs(_doors(report))
-    proxy, dns = report.listener("proxy"), report.listener("dns")
-    _section("Next, in another terminal")
-    steps = [
-        (f"{command} expose web 127.0.0.1:8000", "offer a local server to others"),
-        (f"{command} ticket", "what others need to find you"),
-        (f"{command} join TICKET", "reach somebody who gave you theirs"),
-    ]
-    if proxy:
-        steps.append((f"curl --proxy socks5h://{proxy} http://web.NAME.overlay/", "open a service of theirs"))
-    if dns:
-        host, _, port = dns.rpartition(":")
-        steps.append(
-            (f"dig @{host.strip('[]')} -p {port} web.NAME.overlay +short", "its address on this machine")
-        )
-    output.pairs(steps)
-    for warning in report.warnings:
-        output.warn(warning)
-    sys.stdout.flush()
 
 
 def _section(title: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -9,6 +10,7 @@ import click
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.invites import tell_invite
+from gateway.cli.parameters import completed_by
 from gateway.config.settings import ServiceSettings
 from gateway.control.api import ExposeRequest
 from gateway.control.invites import InviteRequest
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("expose", cls=Command, short_help="Offer a local server to others.")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("well_known"))
 @click.argument("target")
 @click.option(
     "--port",
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--udp", is_flag=True, help="Forward UDP.")
 @click.option(
     "--allow",
+    shell_complete=completed_by("allowed"),
     multiple=True,
     metavar="WHO",
     help="A contact or an endpoint id that may use it, `contacts`, group:NAME, or contacts-of:NAME (repeatable).",
@@ -39,7 +42,12 @@ if TYPE_CHECKING:
 @click.option("--proxy-protocol", is_flag=True, help="Tell the target who calls, by PROXY protocol v2.")
 @click.option("--endpoint-header", is_flag=True, help="Tell an HTTP target who calls, in X-Overlay-Endpoint.")
 @click.option("--host-header", metavar="X", help="Send this Host to an HTTP target, such as localhost:3000.")
-@click.option("--invite", "with_invite", is_flag=True, help="Make an invite for it, too.")
+@click.option(
+    "--invite/--no-invite",
+    "with_invite",
+    default=None,
+    help="Make an invite for it, too; on a terminal that is done where nobody may use it yet.",
+)
 @output.json_option
 @pass_session
 def expose_command(
@@ -55,7 +63,7 @@ def expose_command(
     proxy_protocol: bool,
     endpoint_header: bool,
     host_header: str | None,
-    with_invite: bool,
+    with_invite: bool | None,
     as_json: bool,
 ) -> None:
     """Offer TARGET to others as the service NAME, now and after each start.
@@ -77,12 +85,15 @@ def expose_command(
     except ValueError as error:
         raise UsageError(f"expose: {error}") from None
     report = session.client().expose(ExposeRequest(name=name, settings=settings))
+    if with_invite is None:
+        with_invite = sys.stdout.isatty() and not as_json and not _is_for_somebody(report)
     invite = session.client().invite(InviteRequest(services=(report.name,))) if with_invite else None
     if as_json:
         output.echo_json(report if invite is None else {"service": report, "invite": invite})
         return
     output.head(
-        f"{report.name}: {report.settings.target} is offered as port {_port(report)} to {_who(report)}."
+        f"{report.name}: {report.settings.target} is offered as port {_port(report)} to "
+        f"{_who(report) if invite is None or _is_for_somebody(report) else 'whoever takes this invite'}."
     )
     rows = [("name", report.host)]
     rows += [("opens as", report.url)] if report.url else []
@@ -98,7 +109,7 @@ def expose_command(
 
 
 @click.command("unexpose", cls=Command, short_help="Take a service away.")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("services"))
 @output.json_option
 @pass_session
 def unexpose_command(session: Session, *, name: str, as_json: bool) -> None:
@@ -127,6 +138,10 @@ def services_command(session: Session, *, as_json: bool) -> None:
         for report in reports:
             for warning in report.warnings:
                 output.warn(warning)
+
+
+def _is_for_somebody(report: ServiceReport) -> bool:
+    return report.settings.public or bool(report.settings.allow or report.invited)
 
 
 def _port(report: ServiceReport) -> str:

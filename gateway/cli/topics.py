@@ -9,6 +9,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Group, Session, pass_session
+from gateway.cli.parameters import completed_by
 from gateway.control.topics import JoinTopicRequest
 from gateway.errors import UsageError
 from gateway.limits import MANIFEST_FILE_BYTES
@@ -18,18 +19,13 @@ if TYPE_CHECKING:
     from gateway.topics.manifest import Manifest
 
 
-@click.group(
-    "topic", cls=Group, short_help="Meet endpoints that run the same app.", invoke_without_command=True
-)
-@click.pass_context
-def topic_command(context: click.Context) -> None:
+@click.group("topic", cls=Group, short_help="Meet endpoints that run the same app.", default="ls")
+def topic_command() -> None:
     """Meet the endpoints that are in the same topics; without a command, list the topics.
 
     A topic is a name that the users of an app share. Beacons, the local network and the DHT are told a number that stands for it;
     who else is in it is found out by a handshake. Nothing is granted by it: who may use a service, `overlay expose` says.
     """
-    if context.invoked_subcommand is None:
-        context.invoke(list_topics, as_json=False)
 
 
 @topic_command.command("join")
@@ -63,7 +59,7 @@ def join_topic(session: Session, *, name: str, manifest: str | None, as_json: bo
 
 
 @topic_command.command("leave")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("topics"))
 @output.json_option
 @pass_session
 def leave_topic(session: Session, *, name: str, as_json: bool) -> None:
@@ -95,7 +91,7 @@ def list_topics(session: Session, *, as_json: bool) -> None:
 
 
 @topic_command.command("peers")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("topics"))
 @output.json_option
 @pass_session
 def topic_peers(session: Session, *, name: str, as_json: bool) -> None:

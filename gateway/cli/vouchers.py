@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from gateway.control.api import VoucherReport
 
 
-@click.group(
-    "vouchers", cls=Group, short_help="Credit at relays, beyond their quota.", invoke_without_command=True
-)
-@click.pass_context
-def vouchers_command(context: click.Context) -> None:
+@click.group("vouchers", cls=Group, short_help="Credit at relays, beyond their quota.", default="ls")
+def vouchers_command() -> None:
     """Credit at relays, beyond what they give everybody; without a command, list it."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_vouchers, as_json=False)
 
 
 @vouchers_command.command("add")

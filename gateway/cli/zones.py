@@ -9,6 +9,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Group, Session, pass_session
+from gateway.cli.parameters import completed_by
 from gateway.control.zones import (
     ProfileRequest,
     ZoneImportRequest,
@@ -31,14 +32,9 @@ if TYPE_CHECKING:
     )
 
 
-@click.group(
-    "zone", cls=Group, short_help="The records and the profile of your own name.", invoke_without_command=True
-)
-@click.pass_context
-def zone_command(context: click.Context) -> None:
+@click.group("zone", cls=Group, short_help="The records and the profile of your own name.", default="show")
+def zone_command() -> None:
     """The records and the profile that your own name carries; without a command, show them."""
-    if context.invoked_subcommand is None:
-        context.invoke(show_zone, as_json=False)
 
 
 @zone_command.command("show")
@@ -155,7 +151,7 @@ def import_zone(session: Session, *, file: TextIO, replace: bool, dry_run: bool,
 
 
 @click.command("whois", cls=Command, short_help="What is known of an endpoint.")
-@click.argument("name")
+@click.argument("name", shell_complete=completed_by("names"))
 @output.json_option
 @pass_session
 def whois_command(session: Session, *, name: str, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -116,7 +117,7 @@ class Person:
                 start_new_session=True,
             )
         self._running.append((process, output))
-        if command.startswith("overlay up"):
+        if re.match(r"overlay\b.* up\b", command):
             wait_until(
                 lambda: process.poll() is not None or "proxy" in output.read_text(), 30, "the gateway is up"
             )

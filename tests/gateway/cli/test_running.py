@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.cli.running import first_screen, overrides_of
+from gateway.cli.running import overrides_of
 from gateway.config import parse
-from tests.lab.control import ME, FakeGateway
+from tests.lab.control import ME
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.gateway.cli.conftest import Overlay
 
 
@@ -26,24 +24,6 @@ def test_flags_that_were_given_become_settings() -> None:
     beacons = ("https://eu1.example", f"https://192.0.2.1:7443#{ME}")
     config = parse(b"", source="f", overrides=overrides_of({"beacon": beacons}))
     assert tuple(map(str, config.beacons.urls)) == beacons
-
-
-async def test_the_first_screen_tells_who_where_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
-    first_screen("overlay --home x", await FakeGateway().status())
-    out, err = capsys.readouterr()
-    for told in (
-        ME,
-        "127.0.0.1:1080",
-        "127.0.0.1:5399",
-        "http://127.0.0.1:7399/proxy.pac",
-        "overlay --home x down",
-        "overlay --home x expose web 127.0.0.1:8000",
-        "curl --proxy socks5h://127.0.0.1:1080 ",
-        "dig @127.0.0.1 -p 5399 ",
-    ):
-        assert told in out
-    assert err == "warning: port 80 needs a privilege\n"
-    assert len(out.splitlines()) < 20
 
 
 async def test_status_is_for_people_and_for_programs(overlay: Overlay) -> None:
