@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Processes that run tests, beside each other if there are several: quicker where there are processors to spare.
 JOBS ?= 0
 
-.PHONY: help demo test check format bench matrix man setup packages clean
+.PHONY: help demo test check format bench matrix soak man setup packages clean
 
 help:
 	@echo "make demo    two gateways on this machine, one service, opened in every way"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   measure this machine (unprivileged, loopback; as root also BENCH=--namespaces)"
 	@echo "make matrix  as root: pairs of home networks, is their path direct (MATRIX=--help: which, how often, how far)"
 	@echo "make man     the man page and docs/reference/commands.md, from the commands"
+	@echo "make soak    half an hour of everything: memory, descriptors, tasks and threads end where they began (SOAK=--help)"
 	@echo "make setup   the virtual environment in $(VENV)"
 
 setup: $(BIN)/.installed
@@ -50,6 +51,9 @@ matrix: setup packages
 
 man: setup
 	$(BIN)/python -m gateway.cli.manual
+
+soak: setup packages
+	$(BIN)/python -m scripts.soak $(SOAK)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -33,6 +33,7 @@ from gateway.expose.acceptor import Acceptor
 from gateway.expose.access import introducers
 from gateway.exposed import ExposedServices
 from gateway.facade import Facade, Parts, time_now
+from gateway.headroom.watcher import Watcher
 from gateway.held_vouchers import HeldVouchers
 from gateway.introductions import Introductions
 from gateway.inviting import Inviting
@@ -59,6 +60,8 @@ from gateway.topics.relays import LEND
 from gateway.topics.service import Topics
 from gateway.topics.sources import DhtTopics
 from gateway.traffic.service import Traffic
+from gateway.usage.commanded import CommandedLimits
+from gateway.usage.meter import Meter
 from resolver.errors import ListenError
 from resolver.forwarder import Forwarder
 from resolver.responder import Responder
@@ -166,6 +169,10 @@ class Daemon:
         config, home = self._config, self._home
         self._supervisor = Supervisor()
         stack.push_async_callback(self._supervisor.close)
+        self._headroom = await asyncio.to_thread(
+            Watcher, home.path, self._spawn, memory=config.resources.memory_bytes, shrink=self._shrink
+        )
+        stack.push_async_callback(self._headroom.close)
         self._state = await asyncio.to_thread(KeptState, home, self._spawn)
         stack.push_async_callback(self._state.close)
         self._introductions = await self._make_introductions()
@@ -188,6 +195,18 @@ class Daemon:
             spawn=self._spawn,
         )
         self._traffic = Traffic(self._config, self._contacts, lambda: self._endpoint.status(), time_now)
+        self._meter = await asyncio.to_thread(
+            Meter,
+            home,
+            self._traffic.ledger,
+            path_of=self._path_with,
+            is_contact=self._contacts.is_contact,
+            spawn=self._spawn,
+            clock=time_now,
+        )
+        stack.push_async_callback(self._meter.close)
+        self._limits = await asyncio.to_thread(CommandedLimits, home, self._traffic.control)
+        self._limits.apply()
         stack.callback(self._traffic.control.close)
         self._acceptor = Acceptor(
             self._exposed.book,
@@ -199,6 +218,7 @@ class Daemon:
             traffic=self._traffic.control,
         )
         self._acceptor.circle = self._introductions
+        self._acceptor.refusal = self._headroom.refusal
         stack.callback(self._acceptor.close)
         self._records = Records(
             self._secret_key,
@@ -257,6 +277,8 @@ class Daemon:
         await self._doors.start(self._responder.respond if self._responder is not None else None)
         await self._start_dashboard(stack)
         self.facade = Facade(self._parts())
+        await self._meter.start()
+        self._headroom.start()
         await self._start_control(stack)
         await self._records.join_local_network(stack)
         self._spawn(self._records.publisher.run(), "publish our record")
@@ -412,6 +434,14 @@ class Daemon:
     def _invite_redeemed(self, issuer: EndpointId) -> None:
         self._remote_services.refresh(issuer)
 
+    def _shrink(self) -> None:
+        """Memory is short."""
+        self._records.client.shrink()
+
+    def _path_with(self, endpoint_id: EndpointId) -> str | None:
+        """The kind of path that data takes to an endpoint, for accounts."""
+        return self.facade.path_with(endpoint_id)
+
     def _path_policy(self, endpoint_id: EndpointId) -> PathPolicy:
         return self._contacts.path_policy(endpoint_id, self._config.tunnels.path_policy)
 
@@ -482,6 +512,7 @@ class Daemon:
             self._config.loopback.network if self._config.loopback.enabled else None,
             zones=self._records.zones,
             look_again=self._records.client.look_again,
+            refusal=self._headroom.refusal,
             offers_https=self._doors.offers_https,
         )
         stack.push_async_callback(self._directory.close)
@@ -512,7 +543,11 @@ class Daemon:
         if not settings.enabled:
             return
         self._proxy = ProxyListener(
-            self._proxy_settings(), self._spawn, host=settings.host, port=settings.port
+            self._proxy_settings(),
+            self._spawn,
+            host=settings.host,
+            port=settings.port,
+            refusal=self._headroom.refusal,
         )
         await self._proxy.start()
         stack.push_async_callback(self._proxy.close)
@@ -602,6 +637,10 @@ class Daemon:
             topics=self._topics,
             introductions=self._introductions,
             own_zone=self._records.own_zone,
+            meter=self._meter,
+            limits=self._limits,
+            headroom=self._headroom,
+            flows_with=lambda who: self._acceptor.flows.count(who) + self._dialer.flows_with(who),
         )
 
     def _access_changed(self) -> None:

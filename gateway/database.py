@@ -7,6 +7,7 @@ of the machine the last moments.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 
 class Database:
@@ -48,6 +51,27 @@ class Database:
             await database.close()
             raise
         return database
+
+    @classmethod
+    def open_or_begin_anew(cls, path: Path, *, what: str, schema: str, version: int, lost: str) -> Database:
+        """As `open`, from a thread that may wait, for what can be done without: a damaged file is moved aside, and where
+        there can be none it is in memory. `lost` tells people what becomes of what was in it.
+        """
+
+        def opened(place: Path | None) -> Database:
+            database = cls(place, what=what, schema=schema, version=version)
+            database.open_now()
+            return database
+
+        try:
+            return opened(path)
+        except StateError as error:
+            _logger.warning("%s; %s", error, lost)
+        try:
+            os.replace(path, path.with_suffix(".damaged"))
+            return opened(path)
+        except (StateError, OSError):
+            return opened(None)
 
     def open_now(self) -> None:
         """As `open`, from a thread that may wait; once, before anything else."""

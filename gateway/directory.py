@@ -67,14 +67,17 @@ class Directory:
         *,
         zones: KnownZones | None = None,
         look_again: Callable[[EndpointId], None] = lambda _: None,
+        refusal: Callable[[], str] = lambda: "",
         offers_https: Callable[[ListedService], bool] = lambda _: False,
     ) -> None:
         """`own` is this gateway, `id_of` says whose a petname is, our own nickname included.
 
         `network` is where loopback addresses lie; None for none. Reads those that are kept, from a thread that may wait.
-        `zones` are what owners put into theirs; `look_again` asks for a newer record of an endpoint beside whatever goes on.
+        `zones` are what owners put into theirs; `look_again` asks for a newer record of an endpoint beside whatever goes on;
+        `refusal` says why the process has no room for one more connection;
         `offers_https` says whether a service is to be had at port 443 as well, because TLS ends here.
         """
+        self._refusal = refusal
         self._own_id, self._own = own
         self._id_of = id_of
         self._contacts = contacts
@@ -105,7 +108,9 @@ class Directory:
     async def start(self) -> None:
         """Listen for what contacts offered when they were last heard, so that addresses work before any question."""
         if self._addresses is not None:
-            self._listeners = LoopbackListeners(self._dialer, self._spawn, on_crowded_out=self._forget_facts)
+            self._listeners = LoopbackListeners(
+                self._dialer, self._spawn, on_crowded_out=self._forget_facts, refusal=self._refusal
+            )
             await self._listeners.apply(self._bindings())
 
     async def close(self) -> None:

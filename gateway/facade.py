@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import gateway as package
 from gateway.answers.base import time_now
 from gateway.answers.invites import InviteAnswers
+from gateway.answers.live import LiveAnswers
 from gateway.answers.names import NameAnswers
 from gateway.answers.network import NetworkAnswers
 from gateway.answers.records import RecordAnswers
 from gateway.answers.services import ServiceAnswers
 from gateway.answers.topics import TopicAnswers
+from gateway.answers.usage import UsageAnswers
 from gateway.answers.zones import ZoneAnswers
 from gateway.control import api
 from gateway.errors import UsageError
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.dht import Dht
     from gateway.directory import Directory
     from gateway.exposed import ExposedServices
+    from gateway.headroom.watcher import Watcher
     from gateway.held_vouchers import HeldVouchers
     from gateway.home import Home
     from gateway.introductions import Introductions
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from gateway.reach import Reach
     from gateway.remote_services import RemoteServices
     from gateway.topics.service import Topics
+    from gateway.usage.commanded import CommandedLimits
+    from gateway.usage.meter import Meter
     from resolver.client import ResolverClient
     from resolver.discovery.base import Scope
     from tunnels.endpoint import Endpoint
@@ -99,10 +104,26 @@ class Parts:
     """Contacts of contacts."""
     own_zone: OwnZone | None = None
     """Our zone and profile."""
+    headroom: Watcher | None = None
+    """Memory, descriptors and disk; None where nobody watches them."""
+    limits: CommandedLimits | None = None
+    """Limits, and those of them that commands set; None where nothing is limited."""
+    meter: Meter | None = None
+    """Accounts by month; None where none are kept."""
+    flows_with: Callable[[EndpointId], int] = lambda _: 0
+    """How many UDP flows there are with an endpoint."""
 
 
 class Facade(
-    InviteAnswers, ZoneAnswers, ServiceAnswers, NameAnswers, NetworkAnswers, RecordAnswers, TopicAnswers
+    InviteAnswers,
+    ZoneAnswers,
+    ServiceAnswers,
+    NameAnswers,
+    NetworkAnswers,
+    RecordAnswers,
+    TopicAnswers,
+    LiveAnswers,
+    UsageAnswers,
 ):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 
@@ -138,6 +159,7 @@ class Facade(
             loopback=parts.directory.loopback(),
             warnings=(
                 *parts.endpoint.warnings(),
+                *(parts.headroom.state.warnings() if parts.headroom is not None else ()),
                 *parts.contacts.warnings,
                 *parts.exposed.warnings,
                 *parts.directory.warnings(),

@@ -9,6 +9,7 @@
       lock              held while a gateway runs; holds its process id
       state/*.json      what the gateway remembers
       state/kept.db     what it remembers and could do without (gateway.kept_state)
+      state/usage.db    how much moved, by month (gateway.usage)
       state/dht-nodes   nodes of the DHT; may be absent
       state/nat-history what made direct paths between which networks; may be absent
       ca/               the certificate authority for local HTTPS; may be absent
@@ -87,6 +88,11 @@ class Home:
     def kept_file(self) -> Path:
         """Records, remote services and loopback addresses."""
         return self.path / "state" / "kept.db"
+
+    @property
+    def usage_file(self) -> Path:
+        """How much moved, by month."""
+        return self.path / "state" / "usage.db"
 
     @property
     def nat_history_file(self) -> Path:

@@ -161,7 +161,13 @@ class Introductions:
         """Those of them who are to hear that our circle is another."""
         self._woken = asyncio.Event()
         self._has_started = False
-        self._saver = LateSaver(lambda: self._save(), KEPT_SAVE_SECONDS, "save circles", spawn)
+        self._saver = LateSaver(
+            lambda: self._save(),
+            KEPT_SAVE_SECONDS,
+            "save circles",
+            spawn,
+            lost="contacts are asked for their circles again after a restart",
+        )
         self._circles, self._agreed = self._load()
         self._told_circle = self._own_circle()
 
@@ -379,7 +385,4 @@ class Introductions:
 
     async def _save(self) -> None:
         saved = {**self._circles.to_json(), "agreed": list(map(str, self._agreed))}
-        try:
-            await asyncio.to_thread(self._home.save_state, _STATE, saved)
-        except StateError as error:
-            _logger.warning("%s; contacts are asked for their circles again after a restart", error)
+        await asyncio.to_thread(self._home.save_state, _STATE, saved)

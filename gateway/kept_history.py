@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.home import state_error
 from gateway.late_saver import LateSaver
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_LOST: Final = "what worked is found out again after a restart"
+
 
 class KeptHistory:
     """The history, and its file: written some seconds after a change, and at the end."""
@@ -28,7 +30,9 @@ class KeptHistory:
     ) -> None:
         """Read what is saved; of a file that is damaged or cannot be read nothing is known, and another one is written."""
         self._file = home.nat_history_file
-        self._saver = LateSaver(lambda: self._save(), NAT_HISTORY_SAVE_SECONDS, "save nat-history", spawn)
+        self._saver = LateSaver(
+            lambda: self._save(), NAT_HISTORY_SAVE_SECONDS, "save nat-history", spawn, lost=_LOST
+        )
         self.history = self._load()
         self.history.changed = self._saver.changed
 
@@ -39,7 +43,7 @@ class KeptHistory:
         except FileNotFoundError:
             return History()
         except OSError as error:
-            _logger.warning("%s; what worked is found out again", state_error("read", self._file, error))
+            _logger.warning("%s; %s", state_error("read", self._file, error), _LOST)
             return History()
 
     async def close(self) -> None:
@@ -51,6 +55,4 @@ class KeptHistory:
         try:
             await asyncio.to_thread(write_private, self._file, data)
         except OSError as error:
-            _logger.warning(
-                "%s; what worked is found out again after a restart", state_error("write", self._file, error)
-            )
+            raise state_error("write", self._file, error) from None

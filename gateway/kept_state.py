@@ -7,20 +7,18 @@ is moved aside, and what was in it found out again.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.database import Database
-from gateway.errors import StateError, StoreUnavailable
+from gateway.errors import StoreUnavailable
 from gateway.late_saver import LateSaver
-from gateway.limits import KEPT_SAVE_SECONDS
+from gateway.limits import KEPT_ROWS_UNWRITTEN, KEPT_SAVE_SECONDS
 
 if TYPE_CHECKING:
     import asyncio
     import sqlite3
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from gateway.home import Home
 
@@ -75,7 +73,13 @@ class KeptState:
     ) -> None:
         """Open it, from a thread that may wait. Where there can be none, all of it is in memory."""
         self.spawn = spawn
-        self.database = _opened(home)
+        self.database = Database.open_or_begin_anew(
+            home.kept_file,
+            what="the database of what is remembered",
+            schema=_SCHEMA,
+            version=_VERSION,
+            lost=_LOST,
+        )
 
     def rows(self, table: Table) -> list[Row]:
         """All rows of a table, the one written longest ago first; for a thread that may wait."""
@@ -97,7 +101,9 @@ class LateRows:
         self._state = state
         self._table = table
         self._changed: dict[Row, Row | None] = {}
-        self._saver = LateSaver(lambda: self._save(), KEPT_SAVE_SECONDS, f"save {table.name}", state.spawn)
+        self._saver = LateSaver(
+            lambda: self._save(), KEPT_SAVE_SECONDS, f"save {table.name}", state.spawn, lost=_LOST
+        )
 
     def put(self, row: Row) -> None:
         """Write this row in place of the one with the same keys."""
@@ -117,29 +123,15 @@ class LateRows:
         changed, self._changed = self._changed, {}
         try:
             await self._state.database.run(lambda connection: self.write(connection, changed))
-        except StoreUnavailable as error:
-            _logger.warning("%s; %s after a restart", error, _LOST)
+        except StoreUnavailable:
+            for key, row in self._changed.items():  # what changed meanwhile is newer
+                changed[key] = row
+            self._changed = changed
+            while len(self._changed) > KEPT_ROWS_UNWRITTEN:
+                del self._changed[next(iter(self._changed))]
+            raise
 
     def write(self, connection: sqlite3.Connection, changed: dict[Row, Row | None]) -> None:
         """Write the changes, by their keys; in the database's thread."""
         connection.executemany(self._table.delete, [key for key, row in changed.items() if row is None])
         connection.executemany(self._table.put, [row for row in changed.values() if row is not None])
-
-
-def _opened(home: Home) -> Database:
-    path = home.kept_file
-    try:
-        return _open(path)
-    except StateError as error:
-        _logger.warning("%s; %s", error, _LOST)
-    try:
-        os.replace(path, path.with_suffix(".damaged"))
-        return _open(path)
-    except (StateError, OSError):
-        return _open(None)
-
-
-def _open(path: Path | None) -> Database:
-    database = Database(path, what="the database of what is remembered", schema=_SCHEMA, version=_VERSION)
-    database.open_now()
-    return database

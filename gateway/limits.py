@@ -287,6 +287,13 @@ KEPT_SAVE_SECONDS: Final = 2.0
 KEPT_RECORDS_UNWRITTEN: Final = 4096
 """Records of strangers that wait for being written, 1 KB each: more than can be asked for in the time until then."""
 
+KEPT_ROWS_UNWRITTEN: Final = 20_000
+"""Rows of one table that wait for a disk that is full: one for each contact and service of an address book that is full; beyond
+it the oldest are not written."""
+
+SAVE_RETRY_LONGEST_SECONDS: Final = 60.0
+"""Longest time between attempts to write to a disk that did not take it: who has freed it waits no longer than this."""
+
 NAT_HISTORY_SAVE_SECONDS: Final = 10.0
 """From an outcome between two networks to its being written: many attempts end together, and little is lost without it."""
 
@@ -821,6 +828,56 @@ LIMIT_FLUSH_SECONDS: Final = 1.0
 
 LOCAL_LOOK_SECONDS: Final = 2.0
 """How often it is looked who is reached over the local network, where that decides what they share."""
+
+# --- Usage, and room for everything -------------------------------------------------------------------------------
+
+USAGE_LOOK_SECONDS: Final = 1.0
+"""How often the ledger is looked at: what moved in between is put down to one kind of path."""
+
+USAGE_SAVE_SECONDS: Final = 2.0
+"""From an octet that was seen to its being on disk: with the look above, a crash loses three seconds."""
+
+USAGE_ROWS: Final = 32_768
+"""Rows of accounts in one month, each a contact's service by one kind of path; 100 B each on disk. Beyond it all are one row."""
+
+USAGE_STRANGERS: Final = 1024
+"""Endpoints in one month that are no contacts and have rows of their own: ids cost nothing, so all further ones are one."""
+
+USAGE_MONTHS: Final = 25
+"""Months that are kept: this one, and two years to compare it with."""
+
+HEADROOM_LOOK_SECONDS: Final = 1.0
+"""How often memory and disk are looked at: at full speed a second fills some hundred megabytes."""
+
+MEMORY_DEFAULT_BYTES: Final = 1_000_000_000
+"""What may be resident if nobody says: an address book of ten thousand, and a thousand streams with full buffers, take half."""
+
+MEMORY_LEAST_BYTES: Final = 150_000_000
+"""Below this a gateway with nothing to do would refuse everything."""
+
+MEMORY_PART_OF_GROUP: Final = 0.8
+"""Of the limit of a control group, beyond which the kernel kills: page tables and socket buffers count there, too."""
+
+MEMORY_PART_OF_MACHINE: Final = 0.5
+"""Of a small machine's memory: others live there, too."""
+
+MEMORY_RELIEVED: Final = 0.95
+"""Memory is short until this part of what may be resident is: what is freed does not all go back to the system."""
+
+SHRINK_SECONDS: Final = 10.0
+"""How often caches are made smaller while memory is short: going through all objects takes a tenth of a second."""
+
+DESCRIPTORS_RESERVED: Final = 128
+"""Descriptors kept for what must go on: commands, databases, logs, look-ups, and refusals; or an eighth, if there are few."""
+
+HEADROOM_REFUSALS: Final = 16
+"""Clients of the proxy that are told at once that there is no room; each holds a descriptor of those that are kept for a while."""
+
+DISK_RESERVED_BYTES: Final = 1_000_000
+"""Below this much free disk what is saved may not find room: the largest file of an ordinary gateway is smaller."""
+
+LIMITS_BY_COMMAND: Final = 4096
+"""Contacts, groups and services that have limits by command: beyond that a group of contacts is what is meant."""
 
 TERMS_KNOWN: Final = 4096
 """Contacts and services of which it is remembered what holds for them; of more, all are looked up again. About 100 B each."""

@@ -137,6 +137,10 @@ class OverlayDialer:
         """End all flows; streams belong to those who opened them."""
         self._flows.close()
 
+    def flows_with(self, endpoint_id: EndpointId) -> int:
+        """How many UDP flows we opened there."""
+        return self._flows.count(endpoint_id)
+
     async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
         """Connect to the TCP service `host:port`; raises DialError. `user` makes no difference."""
         endpoint_id, service = await self._resolve(host)

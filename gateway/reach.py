@@ -82,6 +82,19 @@ def _word(address: PathAddress, tier: Tier, is_lent: Callable[[RelayAddress], bo
     return "peer relay" if isinstance(address, RelayAddress) and is_lent(address) else _WORDS[tier]
 
 
+def word_of(
+    report: PathsReport | None, *, is_lent: Callable[[RelayAddress], bool] = _nobody
+) -> api.PathWord | None:
+    """The kind of path that data takes; None if there is none."""
+    used = selected(report)
+    return None if used is None else _word(used.address, used.tier, is_lent)
+
+
+def tier_word(tier: Tier) -> api.PathWord:
+    """A kind of path, where nothing is known of who lends a relay."""
+    return _WORDS[tier]
+
+
 def via(address: PathAddress | None, word: str) -> str:
     """A path for people: `relay eu1.example`, `peer relay 192.0.2.7:7443`, `203.0.113.9:41641 (direct)`, `192.0.2.9:7 (TURN)`."""
     match address:

@@ -269,6 +269,10 @@ class ResolverClient:
             return None
         return self._search(endpoint_id)
 
+    def shrink(self) -> None:
+        """Hold fewer records in memory."""
+        self._cache.shrink()
+
     def forget(self, endpoint_id: EndpointId) -> None:
         """Drop what is known of the endpoint; what is said of it from now on is news."""
         self._cache.forget(endpoint_id)

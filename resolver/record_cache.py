@@ -99,6 +99,11 @@ class RecordCache:
         records = self._fresh(endpoint_id, now).values()
         return tuple(sorted(records, key=lambda cached: cached.record.timestamp, reverse=True))
 
+    def shrink(self) -> None:
+        """Keep a fourth, those used last: memory is short. What is dropped is on disk, or comes again."""
+        for endpoint_id in list(self._records)[: len(self._records) * 3 // 4]:
+            del self._records[endpoint_id]
+
     def forget(self, endpoint_id: EndpointId) -> None:
         """Drop what is known of the endpoint."""
         self._records.pop(endpoint_id, None)

@@ -9,11 +9,14 @@ from tunnels import limits
 from tunnels.backoff import Backoff
 from tunnels.errors import TunnelClosed, TunnelError, Unreachable
 from tunnels.events import CloseCode
+from tunnels.paths.reports import all_moved
 from tunnels.remote import is_better
 
 if TYPE_CHECKING:
     from tunnels.driver import TunnelDriver
     from tunnels.identity import EndpointId
+    from tunnels.paths.candidates import Tier
+    from tunnels.paths.reports import Moved
 
 
 class Remote:
@@ -27,6 +30,8 @@ class Remote:
         self.last_error: TunnelError | None = None
         self.dial: asyncio.Task[None] | None = None
         self.redial: asyncio.Task[None] | None = None
+        self.moved_before: dict[Tier, Moved] = {}
+        """What went by connections that are over."""
         self.was_dialled = False
         """Whether it was ever dialled from here: somebody on this machine wanted to reach it."""
         self._waiters: set[asyncio.Future[TunnelDriver | TunnelError]] = set()
@@ -40,6 +45,10 @@ class Remote:
     def has_connection(self) -> bool:
         """Whether there is a connection, be it one that fell silent."""
         return self.current is not None and self.current.is_usable
+
+    def moved(self) -> dict[Tier, Moved]:
+        """What went to and from this endpoint so far, by kind of path."""
+        return all_moved([self.moved_before, *(driver.paths.moved() for driver in self.drivers)])
 
     def working(self, now: float) -> TunnelDriver | None:
         """The connection for new streams, if there is one and its peer did not fall silent."""
@@ -85,6 +94,7 @@ class Remote:
     def closed(self, driver: TunnelDriver) -> None:
         """A connection is over."""
         if driver in self.drivers:
+            self.moved_before = all_moved([self.moved_before, driver.paths.moved()])
             self.drivers.remove(driver)
         if self.current is driver:
             usable = [other for other in self.drivers if other.is_usable]

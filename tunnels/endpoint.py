@@ -26,6 +26,7 @@ from tunnels.incoming import IncomingConnections
 from tunnels.nat.dialback import Verdict
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier
 from tunnels.paths.path_set import PathSet
+from tunnels.paths.reports import all_moved
 from tunnels.quic.certificates import make_certificate
 from tunnels.quic.engines import make_factory, warm_up
 from tunnels.reception import Reception
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tunnels.mapped_port import MappingStatus
     from tunnels.nat.report import NetworkReport
     from tunnels.paths.checks import Cross
+    from tunnels.paths.reports import Moved
     from tunnels.quic.engine import Engine, EngineName
     from tunnels.quic.packets import Initial
     from tunnels.streams import TunnelTransport
@@ -143,6 +145,7 @@ class Endpoint(TunnelOwner):
         )
         self._budget = WindowBudget()
         self._opened = 0
+        self._moved_before: dict[Tier, Moved] = {}  # with endpoints that are forgotten
         self._closing = False
 
     def __repr__(self) -> str:
@@ -391,6 +394,15 @@ class Endpoint(TunnelOwner):
             for driver in remote.drivers
         )
 
+    def moved_with(self, endpoint_id: EndpointId) -> dict[Tier, Moved]:
+        """What went to and from an endpoint since we started, by kind of path."""
+        remote = self._remotes.get(endpoint_id)
+        return {} if remote is None else remote.moved()
+
+    def moved(self) -> dict[Tier, Moved]:
+        """The same with everybody, those included that are not connected any more."""
+        return all_moved([self._moved_before, *(remote.moved() for remote in self._remotes.values())])
+
     # --- dialling ---------------------------------------------------------------------------------------
 
     def _remote(self, endpoint_id: EndpointId) -> Remote:
@@ -400,7 +412,8 @@ class Endpoint(TunnelOwner):
             if len(self._remotes) >= limits.MAX_REMOTES:
                 idle = next((known for known, other in self._remotes.items() if other.is_idle), None)
                 if idle is not None:
-                    del self._remotes[idle]
+                    forgotten = self._remotes.pop(idle)
+                    self._moved_before = all_moved([self._moved_before, forgotten.moved_before])
         self._remotes[endpoint_id] = remote  # the last in the dict is the latest touched
         return remote
 

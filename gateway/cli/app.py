@@ -43,6 +43,8 @@ COMMANDS: Final = {
     "vouchers": "vouchers",
     "ping": "pinging",
     "netcheck": "netcheck",
+    "usage": "usage",
+    "limits": "limits",
     "resolve": "names",
     "doctor": "doctor",
     "dns": "dns",

@@ -249,6 +249,22 @@ class DashboardSettings(_Settings, frozen=True, kw_only=True):
         check_ip(self.host)
 
 
+class ResourceSettings(_Settings, frozen=True, kw_only=True):
+    """[resources]: what the whole process may use."""
+
+    memory: Annotated[str, Meta(max_length=32)] = "auto"
+    """Such as `500MB`: what may be resident before new connections are refused."""
+
+    def __post_init__(self) -> None:
+        if self.memory != "auto":
+            read_octets(self.memory)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The same in bytes; 0 for what seems right on this machine."""
+        return 0 if self.memory == "auto" else read_octets(self.memory)
+
+
 class FrontDoorSettings(_Settings, frozen=True, kw_only=True):
     """[front_door]: `http://SERVICE.NAME.localhost`, which browsers treat as a secure context."""
 
@@ -349,6 +365,7 @@ class Config(_Settings, frozen=True, kw_only=True):
     dns: DnsSettings = DnsSettings()
     loopback: LoopbackSettings = LoopbackSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    resources: ResourceSettings = ResourceSettings()
     front_door: FrontDoorSettings = FrontDoorSettings()
     https: HttpsSettings = HttpsSettings()
     services: dict[str, ServiceSettings] = {}

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
         TakeInviteReport,
         TakeInviteRequest,
     )
+    from gateway.control.live import LiveReport
     from gateway.control.netcheck import NetcheckReport, NetcheckRequest
     from gateway.control.records import ExplainRequest, ExplanationReport, PublishedReport
     from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
+    from gateway.control.usage import ChangedLimitsReport, LimitsReport, SetLimitsRequest, UsageReport
 
 API_VERSION: Final = 1
 """The version in every path (`/v1/…`); a change that an older command would misread gets the next one."""
@@ -662,6 +664,18 @@ class Gateway(Protocol):
 
     async def topic_peers(self, name: str) -> tuple[TopicPeerReport, ...]:
         """Who proved to be in a topic of ours."""
+
+    async def live(self) -> LiveReport:
+        """What moves now, in counts; cheap enough to be asked for each second."""
+
+    async def usage(self, month: str | None = None) -> UsageReport:
+        """How much moved in a month, this one if none is named."""
+
+    async def limits(self) -> LimitsReport:
+        """Every limit in force, and how much of it is used."""
+
+    async def set_limits(self, request: SetLimitsRequest) -> ChangedLimitsReport:
+        """Set limits that hold at once, and after a restart."""
 
     async def reload(self) -> ReloadReport:
         """Read the configuration again; ConfigurationError leaves everything as it was."""

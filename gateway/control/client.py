@@ -28,9 +28,11 @@ from gateway.control.invites import (
     SaidCodeReport,
     TakeInviteReport,
 )
+from gateway.control.live import LiveReport
 from gateway.control.netcheck import NetcheckReport
 from gateway.control.records import ExplanationReport, PublishedReport
 from gateway.control.topics import TopicPeerReport, TopicReport
+from gateway.control.usage import ChangedLimitsReport, LimitsReport, UsageReport
 from gateway.errors import GatewayError, NotRunning, UsageError
 from gateway.limits import CODE_POLL_SECONDS, CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS, TAKE_SECONDS
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.control.netcheck import NetcheckRequest
     from gateway.control.records import ExplainRequest
     from gateway.control.topics import JoinTopicRequest
+    from gateway.control.usage import SetLimitsRequest
     from gateway.home import Home
 
 T = TypeVar("T")
@@ -218,6 +221,22 @@ class ControlClient:
     def topic_peers(self, name: str) -> tuple[TopicPeerReport, ...]:
         """See `Gateway.topic_peers`."""
         return self._call("GET", f"/topics/{_part(name)}/peers", tuple[TopicPeerReport, ...])
+
+    def live(self) -> LiveReport:
+        """See `Gateway.live`."""
+        return self._call("GET", "/live", LiveReport)
+
+    def usage(self, month: str | None = None) -> UsageReport:
+        """See `Gateway.usage`."""
+        return self._call("GET", f"/usage?month={_part(month)}" if month else "/usage", UsageReport)
+
+    def limits(self) -> LimitsReport:
+        """See `Gateway.limits`."""
+        return self._call("GET", "/limits", LimitsReport)
+
+    def set_limits(self, request: SetLimitsRequest) -> ChangedLimitsReport:
+        """See `Gateway.set_limits`."""
+        return self._call("POST", "/limits", ChangedLimitsReport, request)
 
     def reload(self) -> api.ReloadReport:
         """See `Gateway.reload`."""

@@ -19,6 +19,7 @@ from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, 
 from gateway.control.netcheck import NetcheckRequest
 from gateway.control.records import ExplainRequest
 from gateway.control.topics import JoinTopicRequest
+from gateway.control.usage import SetLimitsRequest
 from gateway.errors import GatewayError, UsageError
 from gateway.limits import CONTROL_BODY_BYTES, CONTROL_BODY_SECONDS, CONTROL_LOG_LINES
 from gateway.logs import LogTail
@@ -164,6 +165,18 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def topic_peers(request: web.Request) -> web.Response:
         return _answer(await gateway.topic_peers(request.match_info["name"]))
 
+    async def live(request: web.Request) -> web.Response:
+        return _answer(await gateway.live())
+
+    async def usage(request: web.Request) -> web.Response:
+        return _answer(await gateway.usage(request.query.get("month")))
+
+    async def limits(request: web.Request) -> web.Response:
+        return _answer(await gateway.limits())
+
+    async def set_limits(request: web.Request) -> web.Response:
+        return _answer(await gateway.set_limits(await _body(request, SetLimitsRequest)))
+
     async def reload(request: web.Request) -> web.Response:
         return _answer(await gateway.reload())
 
@@ -216,6 +229,10 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("POST", "/topics", join_topic),
         ("DELETE", "/topics/{name}", leave_topic),
         ("GET", "/topics/{name}/peers", topic_peers),
+        ("GET", "/live", live),
+        ("GET", "/usage", usage),
+        ("GET", "/limits", limits),
+        ("POST", "/limits", set_limits),
         ("POST", "/reload", reload),
         ("POST", "/down", down),
         ("GET", "/logs", logs),

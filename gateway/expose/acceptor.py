@@ -95,6 +95,8 @@ class Acceptor:
         self._grants = grants
         self.greet: Callable[[EndpointId, Callable[[], None]], Greeting | None] | None = None
         """Takes over a caller's stream about topics, and calls back when it ends; None for nobody, or if it may not ask now."""
+        self.refusal: Callable[[], str] = lambda: ""
+        """Why this process has no room for one more connection, for the caller; empty if it has."""
         self.circle: CircleTeller | None = None
         self.header_seconds = header_seconds
         self.connect_seconds = connect_seconds
@@ -116,6 +118,8 @@ class Acceptor:
     def accept(self, transport: asyncio.Transport) -> asyncio.Protocol:
         """The protocol for a stream that a peer opened; its `connection_made` must be called."""
         caller: EndpointId = transport.get_extra_info("endpoint_id")
+        if why := self.refusal():
+            return Refused(Answer(Status.OVERLOADED, why))
         if not self._streams.take(caller):
             return Refused(Answer(Status.OVERLOADED, "you have too many streams open here; close some"))
         if not self.pending.take(caller):

@@ -36,6 +36,10 @@ class FlowKeeper:
     def __len__(self) -> int:
         return len(self._table)
 
+    def count(self, owner: Hashable) -> int:
+        """How many an owner has."""
+        return self._table.count(owner)
+
     def add(self, flow: Expiring, owner: Hashable) -> bool:
         """Take a flow in, at the cost of the owner's flow idle longest if need be; False when there is no room."""
         try:

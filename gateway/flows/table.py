@@ -35,6 +35,10 @@ class FlowTable(Generic[_Flow]):
     def __len__(self) -> int:
         return len(self._last)
 
+    def count(self, owner: Hashable) -> int:
+        """How many an owner has."""
+        return len(self._of_owner.get(owner, ()))
+
     def add(self, flow: _Flow, owner: Hashable, now: float) -> _Flow | None:
         """Take a flow in; returns the one that gave way and is out now, if any. Raises TableFull."""
         mine = self._of_owner.get(owner)

@@ -45,13 +45,16 @@ class LoopbackListeners:
         dial_limit: int = LISTENER_DIALS,
         idle_seconds: float = FLOW_IDLE_SECONDS,
         on_crowded_out: Callable[[], None] = lambda: None,
+        refusal: Callable[[], str] = lambda: "",
     ) -> None:
-        """`on_crowded_out` is told when a listener gave way to another one."""
+        """`on_crowded_out` is told when a listener gave way to another one; `refusal` says why there is no room for a connection."""
         self._on_crowded_out = on_crowded_out
         self._dialer = dialer
         self._spawn = spawn
         self._limit = limit
-        self._connections = Connections(dialer, spawn, limit=connection_limit, dial_limit=dial_limit)
+        self._connections = Connections(
+            dialer, spawn, limit=connection_limit, dial_limit=dial_limit, refusal=refusal
+        )
         self._keeper = FlowKeeper(idle=idle_seconds, per_owner=LISTENER_SOURCES, total=LISTENER_SOURCES_TOTAL)
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()

@@ -26,8 +26,19 @@ _logger = logging.getLogger(__name__)
 class Connections:
     """All connections of all listeners, bounded, so that they can be counted and ended together."""
 
-    def __init__(self, dialer: Dialer, spawn: Spawn, *, limit: int, dial_limit: int) -> None:
-        """At most `limit` connections, of which `dial_limit` wait for the far side."""
+    def __init__(
+        self,
+        dialer: Dialer,
+        spawn: Spawn,
+        *,
+        limit: int,
+        dial_limit: int,
+        refusal: Callable[[], str] = lambda: "",
+    ) -> None:
+        """At most `limit` connections, of which `dial_limit` wait for the far side. `refusal` says why the process has no room for
+        one more, empty if it has; the log has been told then.
+        """
+        self.refusal = refusal
         self.dialer = dialer
         self.spawn = spawn
         self.open: set[Connection] = set()
@@ -63,6 +74,9 @@ class Connection(Held):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._connections.refusal():
+            reset(transport)
+            return
         if self._connections.full:
             _logger.warning("a connection to %s is reset: too many connections are open", self.binding.host)
             reset(transport)

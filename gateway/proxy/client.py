@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.dialing import DialError, OpenedStream
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from gateway.proxy.listener import ProxySettings
     from gateway.proxy.udp_associate import Spawn
 
+_FULL = "The proxy has as many clients as it may have."
 _BUSY = Problem(
     503,
     "Too busy",
-    "The proxy has as many clients as it may have.",
+    _FULL,
     "Try again in a moment.",
     (("Retry-After", "5"),),
 )
@@ -230,7 +232,11 @@ class Client(asyncio.Protocol):
 class Refusal(asyncio.Protocol):
     """A client beyond the cap: it is told so in its own protocol, briefly."""
 
-    def __init__(self, transport: asyncio.Transport, on_closed: Callable[[Refusal], None]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, on_closed: Callable[[Refusal], None], why: str = ""
+    ) -> None:
+        """`why` is told where the client's protocol has words for it."""
+        self._problem = dataclasses.replace(_BUSY, why=why or _FULL)
         self._transport = transport
         self._on_closed = on_closed
         self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.abort)
@@ -249,7 +255,7 @@ class Refusal(asyncio.Protocol):
             case Speech.SOCKS4:
                 answer = socks4.reply(socks4.Reply.FAILED)
             case _:
-                answer = plain_answer(_BUSY)
+                answer = plain_answer(self._problem)
         self._transport.write(answer)
         Lingering(self._transport, lambda: self._on_closed(self))
 

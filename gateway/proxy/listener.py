@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ConfigurationError
 from gateway.limits import (
+    HEADROOM_REFUSALS,
     LISTEN_BACKLOG,
     PROXY_CONNECTIONS,
     PROXY_HANDSHAKE_SECONDS,
@@ -24,6 +25,8 @@ from gateway.proxy.client import Client, Refusal
 from gateway.splice import reset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.dialing import Dialer
     from gateway.proxy.requests import Credentials
     from gateway.proxy.udp_associate import Spawn, UdpAssociation
@@ -73,8 +76,12 @@ class ProxyListener:
         max_connections: int = PROXY_CONNECTIONS,
         max_handshakes: int = PROXY_HANDSHAKES,
         handshake_seconds: float = PROXY_HANDSHAKE_SECONDS,
+        refusal: Callable[[], str] = lambda: "",
     ) -> None:
-        """`spawn(coroutine, name)` runs a task under supervision; port 0 takes any free one."""
+        """`spawn(coroutine, name)` runs a task under supervision; port 0 takes any free one. `refusal` says why the process has no
+        room for one more connection, empty if it has.
+        """
+        self._refusal = refusal
         self.settings = settings
         self.spawn = spawn
         self.handshake_seconds = handshake_seconds
@@ -154,6 +161,9 @@ class ProxyListener:
         if self._server is None:  # it was in the kernel's queue when we closed
             reset(transport)
             return False
+        if why := self._refusal():
+            self._refuse(transport, HEADROOM_REFUSALS, why)
+            return False
         if len(self._clients) >= self._max_connections or len(self._handshakes) >= self._max_handshakes:
             oldest = next(iter(self._handshakes), None)
             if oldest is None:
@@ -178,7 +188,7 @@ class ProxyListener:
 
     def may_associate(self) -> bool:
         """Whether one more UDP association is within the cap."""
-        return len(self._associations) < UDP_ASSOCIATIONS
+        return len(self._associations) < UDP_ASSOCIATIONS and not self._refusal()
 
     def associated(self, association: UdpAssociation) -> None:
         """A UDP association has begun."""
@@ -191,10 +201,10 @@ class ProxyListener:
     def _accept(self) -> Client:
         return Client(self)
 
-    def _refuse(self, transport: asyncio.Transport) -> None:
+    def _refuse(self, transport: asyncio.Transport, at_once: int = PROXY_REFUSALS, why: str = "") -> None:
         self._refused += 1
-        if len(self._refusals) >= PROXY_REFUSALS:
+        if len(self._refusals) >= at_once:
             reset(transport)
             return
-        refusal = Refusal(transport, self._refusals.discard)
+        refusal = Refusal(transport, self._refusals.discard, why)
         self._refusals.add(refusal)

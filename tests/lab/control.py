@@ -12,6 +12,7 @@ from gateway.answers.ladders import ladders
 from gateway.config import ServiceSettings
 from gateway.control import api
 from gateway.control.contacts import GroupReport, GroupRequest
+from gateway.control.live import LiveReport, MovedReport, PeerLiveReport, ProcessReport
 from gateway.control.netcheck import (
     FamilyNetworkReport,
     FindingReport,
@@ -33,6 +34,7 @@ from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicRepor
 from gateway.dialing import DialError, Failure
 from gateway.errors import ChooseName, ConfigurationError, GatewayError, UsageError
 from gateway.topics.manifest import Manifest
+from tests.lab.control_usage import FakeUsage
 from tests.lab.control_zones import ALICE, ME, FakeZones
 from tests.lab.fake_invites import FakeInvites
 from tunnels.crossing.description import NetworkClass
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from gateway.home import Home
 
 
-class FakeGateway(FakeInvites, FakeZones):
+class FakeGateway(FakeUsage, FakeInvites, FakeZones):
     """Implements `gateway.control.api.Gateway`; knows `alice`, who answers in 1.5 ms, and `bob`, who never does."""
 
     def __init__(self) -> None:
@@ -60,6 +62,7 @@ class FakeGateway(FakeInvites, FakeZones):
         self.udp_blocked: bool | None = False
         """What a measurement finds; None: there is nobody to ask."""
         self.pings = 0
+        self.looks = 0
         self.relayed_pings = 0
         """How many pings go by relay before the path is direct."""
 
@@ -394,6 +397,37 @@ class FakeGateway(FakeInvites, FakeZones):
             ip="127.80.3.1",
             offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
             source="contact",
+        )
+
+    async def live(self) -> LiveReport:
+        """Each time a second later, and a megabyte more from alice."""
+        self.looks += 1
+        received = 1_000_000 * self.looks
+        return LiveReport(
+            moment=100.0 + self.looks,
+            started=93.0,
+            process=ProcessReport(
+                rss=50_000_000, descriptors=20, descriptors_most=1024, cpu_seconds=1.5, threads=3, tasks=9
+            ),
+            peers=(
+                PeerLiveReport(
+                    endpoint_id=ALICE,
+                    petname="alice",
+                    where="192.0.2.1:7777 (direct)",
+                    rtt=0.0015,
+                    sent=2000,
+                    received=received,
+                    moved=(MovedReport(path="direct", sent=2000, received=received),),
+                    streams=2,
+                    flows=1,
+                    seconds=65.0,
+                ),
+            ),
+            sent=2000,
+            received=received,
+            moved=(MovedReport(path="direct", sent=2000, received=received),),
+            streams=2,
+            flows=1,
         )
 
     async def reload(self) -> api.ReloadReport:

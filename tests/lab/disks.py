@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def tiny_disk(mount_point: Path) -> Iterator[None]:
-    """A file system of 16 kB at `mount_point`; skips the test where we may not mount one."""
+def tiny_disk(mount_point: Path, *, kilobytes: int = 16) -> Iterator[None]:
+    """A file system of so many kB at `mount_point`; skips the test where we may not mount one."""
     mount = shutil.which("mount")
     if os.geteuid() != 0 or mount is None:
         pytest.skip("mounting needs root")
     mount_point.mkdir(exist_ok=True)
     result = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(mount_point)], capture_output=True, check=False
+        [mount, "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(mount_point)],
+        capture_output=True,
+        check=False,
     )
     if result.returncode != 0:
         pytest.skip("mounting is not allowed here")

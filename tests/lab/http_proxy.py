@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.proxy.listener import ProxyListener, ProxySettings
 from tests.lab.dialer import FakeDialer, Tasks
@@ -30,7 +30,7 @@ class LabProxy:
 
 
 @asynccontextmanager
-async def proxy(credentials: Credentials | None = None, **limits: float) -> AsyncIterator[LabProxy]:
+async def proxy(credentials: Credentials | None = None, **limits: Any) -> AsyncIterator[LabProxy]:
     dialer, tasks = FakeDialer(), Tasks()
     listener = ProxyListener(ProxySettings(dialer, credentials), tasks.spawn, port=0, **limits)  # type: ignore[arg-type]
     await listener.start()

@@ -72,6 +72,15 @@ def test_the_least_recently_used_record_makes_room() -> None:
     assert repr(cache) == "<RecordCache of 3 endpoints>"
 
 
+def test_where_memory_is_short_a_fourth_is_kept_and_it_is_those_used_last() -> None:
+    cache = RecordCache()
+    for number in range(1, 9):
+        cache.offer(packet(number), "dht", NOW)
+    cache.get(key(1).endpoint_id, NOW)
+    cache.shrink()
+    assert [number for number in range(1, 9) if key(number).endpoint_id in cache] == [1, 8]
+
+
 def test_the_newest_of_each_scope_is_kept_and_the_newest_of_all_comes_first() -> None:
     cache = RecordCache()
     public, local = packet(signed_at=NOW), packet(signed_at=NOW + 1, seconds=60)

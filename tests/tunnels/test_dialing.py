@@ -13,6 +13,8 @@ from tunnels.addresses import Address
 from tunnels.dialer import Dialer
 from tunnels.dialing import Remote
 from tunnels.errors import TunnelClosed, TunnelError, Unreachable, WrongIdentity
+from tunnels.paths.candidates import Tier
+from tunnels.paths.reports import Moved
 from tunnels.remote import Connection
 
 LOW, HIGH = sorted([ALICE.endpoint_id, BOB.endpoint_id])
@@ -32,6 +34,7 @@ class FakeDriver:
         self.silent = False
         self.superseded = False
         self.closed_with: TunnelError | None = None
+        self.paths = SimpleNamespace(moved=lambda: {Tier.DIRECT: Moved(3, 4)})
         remote.drivers.append(self)
 
     def is_suspect(self, now: float) -> bool:
@@ -58,6 +61,15 @@ def opened(remote: Remote, **how) -> FakeDriver:
     driver = FakeDriver(remote, **how)
     remote.opened(driver, 100.0)
     return driver
+
+
+def test_what_went_by_connections_that_are_over_still_counts(remote):
+    first = opened(remote)
+    opened(remote)
+    assert remote.moved() == {Tier.DIRECT: Moved(6, 8)}
+    first.close(None, TunnelError("over"))
+    remote.closed(first)
+    assert remote.moved() == {Tier.DIRECT: Moved(6, 8)}
 
 
 async def waiting(remote: Remote) -> asyncio.Task:

@@ -46,7 +46,17 @@ from tunnels.paths.checks import Cross, Offer, Ping, Pong, Sealer
 from tunnels.paths.exchange import Exchange, Strangers
 from tunnels.paths.offers import Offers
 from tunnels.paths.path import Path, PathState
-from tunnels.paths.reports import Crossed, Doubted, Healed, Offered, PathEvent, PathReport, Switched, Woken
+from tunnels.paths.reports import (
+    Crossed,
+    Doubted,
+    Healed,
+    Moved,
+    Offered,
+    PathEvent,
+    PathReport,
+    Switched,
+    Woken,
+)
 from tunnels.paths.selection import Choice, Selector
 from tunnels.paths.suspicion import Suspicion
 from tunnels.paths.table import PathTable, source
@@ -548,6 +558,10 @@ class PathSet:
     def report(self, now: float) -> tuple[PathReport, ...]:
         """Every path, the selected one first, then the best."""
         return self._table.report(now)
+
+    def moved(self) -> dict[Tier, Moved]:
+        """What went by paths of each kind so far."""
+        return self._table.moved()
 
     # --- what is done -----------------------------------------------------------------------------------
 

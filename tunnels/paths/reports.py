@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from tunnels.addresses import Address, PathAddress
     from tunnels.paths.candidates import CandidateKind, Tier
     from tunnels.paths.checks import Cross
@@ -50,6 +52,26 @@ class Crossed:
 @dataclass(frozen=True, slots=True)
 class Woken:
     """Data flows again: a better path is worth an effort."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes on the wire, of a connection's datagrams; the pings of paths are not counted."""
+
+    sent: int = 0
+    received: int = 0
+
+    def __add__(self, other: Moved) -> Moved:
+        return Moved(self.sent + other.sent, self.received + other.received)
+
+
+def all_moved(parts: Iterable[Mapping[Tier, Moved]]) -> dict[Tier, Moved]:
+    """The sums by kind of path."""
+    sums: dict[Tier, Moved] = {}
+    for part in parts:
+        for tier, moved in part.items():
+            sums[tier] = sums.get(tier, Moved()) + moved
+    return sums
 
 
 PathEvent = Switched | Healed | Doubted | Offered | Crossed | Woken

@@ -9,7 +9,7 @@ from tunnels import limits
 from tunnels.addresses import PathAddress, RelayAddress
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier, bounded, may_send
 from tunnels.paths.path import Path, PathState
-from tunnels.paths.reports import PathReport
+from tunnels.paths.reports import Moved, PathReport, all_moved
 from tunnels.paths.selection import rank
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PathTable:
     """Bounded: what is neither usable nor named by the peer makes room."""
 
-    __slots__ = ("_paths", "policy", "ports_vary", "selected", "selected_at")
+    __slots__ = ("_moved_before", "_paths", "policy", "ports_vary", "selected", "selected_at")
 
     def __init__(self, candidates: Iterable[Candidate], policy: PathPolicy, now: float) -> None:
         """As many of the candidates as the policy and the bounds allow."""
@@ -30,6 +30,7 @@ class PathTable:
             candidate.address: Path(candidate)
             for candidate in bounded(one for one in candidates if may_send(policy, one))
         }
+        self._moved_before: dict[Tier, Moved] = {}  # by paths that are forgotten
         self.selected: Path | None = None
         self.selected_at = now
 
@@ -85,7 +86,7 @@ class PathTable:
                 and path.address not in named
                 and path.candidate.tier is not Tier.RELAY
             ):
-                del self._paths[path.address]
+                self._drop(path)
                 return True
         return False
 
@@ -94,7 +95,7 @@ class PathTable:
         for address in addresses:
             path = self._paths.get(address)
             if path is not None and path is not self.selected and path.state is not PathState.USABLE:
-                del self._paths[address]
+                self._drop(path)
 
     def forget(self, named: frozenset[PathAddress], now: float) -> None:
         """Where the peer was once heard and is not any more, and nobody says that it is there."""
@@ -105,13 +106,13 @@ class PathTable:
                 and path.address not in named
                 and now - max(path.heard_at, path.answered_at) > limits.PATH_FORGOTTEN
             ):
-                del self._paths[path.address]
+                self._drop(path)
 
     def remove(self, address: PathAddress) -> None:
         """Nothing can be sent there any more; if data goes there, it does until another path is selected."""
         path = self._paths.get(address)
         if path is not None and path is not self.selected:
-            del self._paths[address]
+            self._drop(path)
 
     def set_policy(self, policy: PathPolicy) -> None:
         """Forget what it forbids."""
@@ -119,11 +120,19 @@ class PathTable:
         self._keep_allowed()
 
     def _keep_allowed(self) -> None:
-        self._paths = {
-            address: path for address, path in self._paths.items() if may_send(self.policy, path.candidate)
-        }
+        for path in tuple(self):
+            if not may_send(self.policy, path.candidate):
+                self._drop(path)
         if self.selected is not None and self.selected.address not in self._paths:
             self.selected = None
+
+    def _drop(self, path: Path) -> None:
+        del self._paths[path.address]
+        self._moved_before = all_moved([self._moved_before, _moved(path)])
+
+    def moved(self) -> dict[Tier, Moved]:
+        """What went by paths of each kind so far, those that are forgotten included."""
+        return all_moved([self._moved_before, *map(_moved, self)])
 
     def select(self, path: Path, now: float) -> None:
         """Data goes by this one from now on."""
@@ -204,6 +213,12 @@ class PathTable:
             answered_ago=_since(path.answered_at, now),
             heard_ago=_since(path.heard_at, now),
         )
+
+
+def _moved(path: Path) -> dict[Tier, Moved]:
+    if not (path.bytes_sent or path.bytes_received):
+        return {}
+    return {path.candidate.tier: Moved(path.bytes_sent, path.bytes_received)}
 
 
 def source(address: PathAddress) -> Candidate:

@@ -180,6 +180,19 @@ async def test_unanswered_streams_are_bounded_per_caller(monkeypatch) -> None:
         assert (await _answer(again))[0].status is Status.OK
 
 
+async def test_a_process_that_has_no_room_tells_the_caller_why() -> None:
+    async with tcp_server() as port, serving() as world:
+        world.expose("web", str(port), public=True)
+        world.acceptor.refusal = lambda: (
+            "this gateway has no room for more connections: its memory is used up"
+        )
+        _, refused = await _call(world, Request(Kind.TCP_CONNECT, "web", 80).encode())
+        answer = (await _answer(refused))[0]
+        assert answer.status is Status.OVERLOADED
+        assert "its memory is used up" in answer.reason
+        assert world.acceptor.status.streams == 0
+
+
 async def test_open_streams_are_bounded_per_caller(monkeypatch) -> None:
     monkeypatch.setattr("gateway.expose.acceptor.STREAMS_PER_ENDPOINT", 3)
     async with tcp_server() as port, serving() as world:

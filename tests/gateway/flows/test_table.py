@@ -30,6 +30,7 @@ def test_a_full_table_takes_from_the_newcomer_itself_or_refuses_it() -> None:
         table.add("f", "carol", 1.0)
     assert table.add("g", "bob", 1.0) == "d"
     assert len(table) == 5
+    assert (table.count("alice"), table.count("bob"), table.count("carol")) == (3, 2, 0)
     table.remove("a")
     assert table.add("f", "carol", 2.0) is None
 

@@ -132,6 +132,17 @@ async def test_a_failed_dial_resets_the_connection() -> None:
         assert world.listeners.connections == 0
 
 
+async def test_a_process_that_has_no_room_resets_the_connection_and_dials_nobody() -> None:
+    async with tcp_server() as port, _world(refusal=lambda: "no room") as world:
+        world.dialer.services["web.alice.overlay"] = ("127.0.0.1", port)
+        binding = _binding()
+        await world.listeners.apply([binding])
+        _, seen = await world.connect(binding)
+        await seen.loses()
+        assert isinstance(seen.error, ConnectionResetError)
+        assert world.listeners.connections == 0
+
+
 async def test_a_program_that_gives_up_ends_its_dial() -> None:
     async with _world() as world:
         world.dialer.gate = asyncio.Event()

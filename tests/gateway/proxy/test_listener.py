@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigurationError
-from gateway.limits import PROXY_REFUSALS
+from gateway.limits import HEADROOM_REFUSALS, PROXY_REFUSALS
 from gateway.proxy.client import Client
 from gateway.proxy.listener import ProxyListener, ProxySettings
 from gateway.proxy.requests import Credentials
@@ -105,6 +105,32 @@ async def test_the_oldest_unfinished_handshake_gives_way() -> None:
         good.close()
         for _, writer in half_open:
             writer.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"), [(SOCKS5, b"\5\xff"), (GET, b"HTTP/1.1 503"), (GET, b"no room for more connections")]
+)
+async def test_a_process_that_has_no_room_says_so_to_a_few_and_closes_the_others(
+    data: bytes, answer: bytes
+) -> None:
+    rooms = [""]
+    async with proxy(refusal=lambda: rooms[0]) as lab, serve(echo) as place:
+        lab.dialer.services["a.overlay"] = place
+        reader, writer = await served(lab)
+        rooms[0] = "this gateway has no room for more connections: too many files are open"
+        refused, client = await connect(lab, data)
+        assert answer in await ended(refused)
+        client.close()
+        silent = [await connect(lab) for _ in range(HEADROOM_REFUSALS + 5)]
+        assert [await ended(reader) for reader, _ in silent[HEADROOM_REFUSALS:]] == [b""] * 5
+        assert not lab.listener.may_associate()
+        rooms[0] = ""
+        assert lab.listener.may_associate()
+        writer.write(b"ping")
+        assert await reader.readexactly(4) == b"ping"
+        for _, each in silent:
+            each.close()
+        writer.close()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tests.lab.paths import at, relay_to
 from tunnels import limits
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier
+from tunnels.paths.reports import Moved
 from tunnels.paths.table import PathTable, source
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ def test_a_policy_takes_away_what_it_forbids():
     paths.set_policy(PathPolicy.RELAY_ONLY)
     assert [path.candidate for path in paths] == [RELAY]
     assert paths.selected is None
+
+
+def test_what_went_by_a_path_counts_when_it_is_forgotten():
+    paths = table(DIRECT, LAN, RELAY)
+    for number, path in enumerate(paths):
+        path.sent(10 + number, NOW)
+        path.heard(20 + number, NOW)
+    expected = {Tier.DIRECT: Moved(10, 20), Tier.LAN: Moved(11, 21), Tier.RELAY: Moved(12, 22)}
+    assert paths.moved() == expected
+    paths.remove(DIRECT.address)
+    paths.set_policy(PathPolicy.NO_LAN)
+    assert len(paths) == 1
+    assert paths.moved() == expected
+    paths.add(DIRECT).sent(5, NOW)
+    assert paths.moved()[Tier.DIRECT] == Moved(15, 20)
 
 
 def test_at_first_data_goes_everywhere_except_where_a_transport_says_it_cannot():
