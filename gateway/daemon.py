@@ -43,8 +43,11 @@ from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
 from gateway.limits import OPEN_FILES
 from gateway.local_users import LocalUsers
+from gateway.metrics import Counts
+from gateway.metrics_door import MetricsDoor
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_services import OwnServices
+from gateway.profiles import Profiles
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
 from gateway.proxy.listener import ProxyListener, ProxySettings
@@ -54,6 +57,7 @@ from gateway.proxy.upstream import UpstreamProxy
 from gateway.records import AboutUs, News, Records
 from gateway.remote_services import RemoteServices
 from gateway.secure.doors import SecureDoors
+from gateway.service_notes import ServiceNotes
 from gateway.supervision import Supervisor
 from gateway.topics.joined import JoinedTopics
 from gateway.topics.relays import LEND
@@ -101,6 +105,7 @@ async def run(
     network of loopback addresses. GatewayError, or an error of tunnels, says in one line why it could not start; nothing is left running then.
     """
     _allow_many_files()
+    notes = ServiceNotes.taken_from(os.environ)
     await asyncio.to_thread(home.create)
     lock = await asyncio.to_thread(home.lock)
     try:
@@ -111,7 +116,7 @@ async def run(
             form=config.gateway.log_format,
             file=home.log_file,
             colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-            secrets=[secret for secret in (config.proxy.password,) if secret],
+            secrets=_secrets(config),
         )
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -121,12 +126,19 @@ async def run(
                 # would let everything wait for a tenth of a second each time.
                 gc.freeze()
                 daemon.tell(on_ready)
-                await daemon.stopped.wait()
+                with notes:
+                    await daemon.stopped.wait()
                 _logger.info("stopping")
         finally:
             await asyncio.to_thread(log.close)
     finally:
         lock.release()
+
+
+def _secrets(config: Config) -> list[str]:
+    """What no line of the log may show."""
+    profiles = (profile.password for profile in config.profiles.values())
+    return [secret for secret in (config.proxy.password, config.metrics.token, *profiles) if secret]
 
 
 def _pwnat_targets(settings: TunnelSettings) -> tuple[IPv4Address | IPv6Address, ...]:
@@ -258,6 +270,7 @@ class Daemon:
             self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._topics.start()
+        self._profiles = Profiles(self._config.profiles, self._contacts)
         self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
         self._dialer = OverlayDialer(
             self._endpoint.open_stream,
@@ -265,6 +278,7 @@ class Daemon:
             own=self._own,
             alias_of=lambda name: self._directory.alias_of(name),
             before=self._inviting.held.before,
+            lane_to=lambda user, who, label: self._profiles.lane_to(user, who, label),
             traffic=self._traffic.control,
             service_at=lambda *place: self._remote_services.name_at(*place),
         )
@@ -280,6 +294,7 @@ class Daemon:
         await self._meter.start()
         self._headroom.start()
         await self._start_control(stack)
+        await self._start_metrics(stack)
         await self._records.join_local_network(stack)
         self._spawn(self._records.publisher.run(), "publish our record")
         self._inviting.start()
@@ -559,8 +574,16 @@ class Daemon:
 
     def _proxy_settings(self) -> ProxySettings:
         settings = self._config.proxy
-        dialer = RoutedDialer(self._doors.dialer, self._direct, OtherHosts(settings.other_hosts))
-        credentials = Credentials(settings.username, settings.password) if settings.username else None
+        self._profiles = Profiles(self._config.profiles, self._contacts)
+        dialer = RoutedDialer(
+            self._doors.dialer, self._direct, OtherHosts(settings.other_hosts), self._profiles
+        )
+        passwords = {name: profile.password for name, profile in self._config.profiles.items()}
+        credentials = (
+            Credentials(settings.username, settings.password, passwords)
+            if settings.username or passwords
+            else None
+        )
         return ProxySettings(dialer, credentials)
 
     async def _start_dns(self, stack: contextlib.AsyncExitStack) -> None:
@@ -603,6 +626,23 @@ class Daemon:
         await control.start()
         stack.push_async_callback(control.close)
 
+    async def _start_metrics(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self._config.metrics
+        self._metrics: MetricsDoor | None = None
+        if not settings.enabled:
+            return
+        self._metrics = MetricsDoor(
+            settings.host, settings.port, self.facade.metrics_text, token=settings.token
+        )
+        await self._metrics.start()
+        stack.push_async_callback(self._metrics.close)
+
+    def _metrics_url(self) -> str:
+        if self._metrics is None:
+            return ""
+        host, port = self._metrics.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+
     # --- what the facade asks ---------------------------------------------------------------------------
 
     def _parts(self) -> Parts:
@@ -640,6 +680,8 @@ class Daemon:
             meter=self._meter,
             limits=self._limits,
             headroom=self._headroom,
+            counts=lambda: Counts(self._proxy.status() if self._proxy else None, self._acceptor.status),
+            metrics_url=self._metrics_url,
             flows_with=lambda who: self._acceptor.flows.count(who) + self._dialer.flows_with(who),
         )
 
@@ -717,7 +759,7 @@ class Daemon:
             parts.config, parts.nickname = new, self._nickname()
             if "gateway.log_level" in changed:
                 self._log.set_level(new.gateway.log_level)
-            if any(key.startswith("proxy.") for key in changed):
+            if any(key.startswith(("proxy.", "profiles.")) for key in changed):
                 self._direct = self._direct_dialer()
                 if self._proxy is not None:
                     self._direct.own_address = self._proxy.address

@@ -34,6 +34,8 @@ class Failure(Enum):
     """The endpoint is there; what stands behind its service cannot be reached or timed out."""
     POLICY = "policy"
     """Our own configuration refuses this host: it is not under .overlay and other hosts are refused."""
+    PROFILE = "profile"
+    """The profile of the proxy user refuses this: another contact, another host, or a path that it may not use."""
     OVERLOADED = "overloaded"
     """A bound of ours or theirs is reached; it is worth trying again later."""
     LIMITED = "limited"
@@ -75,6 +77,12 @@ class Dialer(Protocol):
         """Connect to a TCP service; raises DialError."""
 
     async def open_flow(
-        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+        self,
+        host: str,
+        port: int,
+        on_datagram: Callable[[bytes], None],
+        on_closed: Callable[[], None],
+        *,
+        user: str | None = None,
     ) -> Flow:
         """Open a UDP flow; raises DialError. `on_closed` is called once, when the flow ends by itself."""

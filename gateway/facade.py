@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import gateway as package
 from gateway.answers.base import time_now
 from gateway.answers.invites import InviteAnswers
-from gateway.answers.live import LiveAnswers
+from gateway.answers.metrics import MetricsAnswers
 from gateway.answers.names import NameAnswers
 from gateway.answers.network import NetworkAnswers
 from gateway.answers.records import RecordAnswers
@@ -20,6 +20,7 @@ from gateway.answers.usage import UsageAnswers
 from gateway.answers.zones import ZoneAnswers
 from gateway.control import api
 from gateway.errors import UsageError
+from gateway.metrics import Counts
 from gateway.reach import beacon_report, path_word, port_mapping_report, selected
 from resolver.lookalikes import shown
 from tunnels.addresses import Address, BeaconUrl
@@ -112,6 +113,10 @@ class Parts:
     """Accounts by month; None where none are kept."""
     flows_with: Callable[[EndpointId], int] = lambda _: 0
     """How many UDP flows there are with an endpoint."""
+    counts: Callable[[], Counts] = Counts
+    """What the adapters count of themselves, for metrics."""
+    metrics_url: Callable[[], str] = str
+    """Where Prometheus may fetch the figures; empty if nowhere."""
 
 
 class Facade(
@@ -122,8 +127,8 @@ class Facade(
     NetworkAnswers,
     RecordAnswers,
     TopicAnswers,
-    LiveAnswers,
     UsageAnswers,
+    MetricsAnswers,
 ):
     """Implements `gateway.control.api.Gateway`; what concerns services, contacts and names is in `gateway.answers`."""
 

@@ -93,6 +93,18 @@ LOG_CLOSE_SECONDS: Final = 2.0
 CONTROL_CONNECTIONS: Final = 64
 """Connections to the control socket at once: a person, some scripts, some followed logs."""
 
+SERVICE_MEMORY: Final = 1 << 30
+"""Bytes at which systemd ends a gateway that it runs: eight times what one with ten thousand contacts takes."""
+
+SERVICE_WATCHDOG_SECONDS: Final = 60
+"""Without a sign of life for so long systemd starts it again: nothing here holds the event loop up for a second."""
+
+SERVICE_STOP_SECONDS: Final = 20
+"""How long a service may take to end: open streams get a moment, and beacons a goodbye."""
+
+METRICS_CONNECTIONS: Final = 16
+"""Connections that fetch metrics: Prometheus has one, and two of it and a person with curl are served as well."""
+
 CONTROL_BODY_BYTES: Final = 96 * 1024
 """Largest request: a service with a thousand allowed ids, and `contacts-of:` before each."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway.collecting import Collecting
 from gateway.dialing import DialError, Failure, OpenedStream
@@ -34,8 +34,10 @@ from resolver.errors import InvalidName
 from resolver.limits import ALIAS_HOPS, CIRCLE_TOLD_BYTES
 from resolver.names import OverlayName, ServiceProtocol
 from tunnels.errors import (
+    NoAllowedPath,
     ProtocolViolation,
     StreamReset,
+    TooManyLanes,
     TooManyStreams,
     TunnelClosed,
     TunnelError,
@@ -48,15 +50,28 @@ if TYPE_CHECKING:
     from gateway.own_services import OwnServices
     from gateway.traffic.admission import Admission, MeteredTransport
     from gateway.traffic.control import TrafficControl
+    from tunnels.dialing import Lane
 
 _NO_ANSWER: Final = TunnelClosed("the stream ended without an answer")
 
 _logger = logging.getLogger(__name__)
 
-OpenTransport = Callable[
-    [EndpointId, Callable[[], asyncio.Protocol]], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]
-]
-"""Opens a tunnel stream whose protocol the factory makes; raises TunnelError."""
+
+class OpenTransport(Protocol):
+    """Opens a tunnel stream whose protocol the factory makes; raises TunnelError."""
+
+    def __call__(
+        self,
+        endpoint_id: EndpointId,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        /,
+        *,
+        lane: Lane | None = None,
+    ) -> Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]:
+        """On that lane, or on the main connection."""
+
+
+LaneTo = Callable[[str | None, EndpointId, str], "Lane | None"]
 
 AliasOf = Callable[[OverlayName], Awaitable[OverlayName | str | None]]
 
@@ -85,6 +100,8 @@ _TELLING: Final = frozenset(
 )
 """Where the far side's own words add to ours."""
 _TUNNEL_FAILURES: Final = (
+    (NoAllowedPath, Failure.PROFILE, "no path that may be used leads there"),
+    (TooManyLanes, Failure.OVERLOADED, "it has as many connections as it may; try again later"),
     (TooManyStreams, Failure.OVERLOADED, "the tunnel carries as many streams as it may; try again later"),
     (WrongIdentity, Failure.OFFLINE, "somebody else answers at its address; ask its owner for a new ticket"),
     (StreamReset, Failure.TARGET_UNREACHABLE, "the other gateway gave the stream up; try again"),
@@ -110,18 +127,21 @@ class OverlayDialer:
         alias_of: AliasOf | None = None,
         answer_seconds: float = ANSWER_SECONDS,
         before: Callable[[EndpointId], Awaitable[None]] | None = None,
+        lane_to: LaneTo = lambda user, endpoint_id, label: None,
         traffic: TrafficControl | None = None,
         service_at: Callable[[EndpointId, int, ServiceProtocol], str | None] = lambda *_: None,
     ) -> None:
         """`id_of` says which endpoint a petname belongs to now; `own` is this gateway, which needs no tunnel.
 
         `alias_of` says what a name stands for by its owner's word: another name, or a public one outside `.overlay`.
+        `lane_to` says on which connection a user of the proxy reaches an endpoint; it may raise DialError.
         `before` is waited for before an endpoint is asked for anything: it redeems invites, and may raise DialError.
         `traffic` counts and limits; `service_at` tells what an endpoint's service at a port is called, if that is known.
         """
         self._traffic = traffic
         self._service_at = service_at
         self._before = before
+        self._lane_to = lane_to
         self._own_id = own[0] if own is not None else None
         self._own = own[1] if own is not None else None
         self._open_transport = open_transport
@@ -142,15 +162,16 @@ class OverlayDialer:
         return self._flows.count(endpoint_id)
 
     async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
-        """Connect to the TCP service `host:port`; raises DialError. `user` makes no difference."""
+        """Connect to the TCP service `host:port`; raises DialError. `user` chooses the connection."""
         endpoint_id, service = await self._resolve(host)
+        lane = self._lane_to(user, endpoint_id, f"{host}:{port}")
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_stream(service, port, f"{host}:{port}")
         label = f"{host}:{port}"
         admission = self._admit(endpoint_id, service, port, ServiceProtocol.TCP, label)
         try:
             await self._prepare(endpoint_id)
-            opened = await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), label)
+            opened = await self._ask(endpoint_id, Request(Kind.TCP_CONNECT, service, port), label, lane=lane)
         except BaseException:
             if admission is not None:
                 admission.release()
@@ -160,7 +181,13 @@ class OverlayDialer:
         return opened
 
     async def open_flow(
-        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+        self,
+        host: str,
+        port: int,
+        on_datagram: Callable[[bytes], None],
+        on_closed: Callable[[], None],
+        *,
+        user: str | None = None,
     ) -> Flow:
         """Open a UDP flow to `host:port`, usable before the far side has answered; raises DialError.
 
@@ -168,13 +195,14 @@ class OverlayDialer:
         """
         endpoint_id, service = await self._resolve(host)
         label = f"{host}:{port}"
+        lane = self._lane_to(user, endpoint_id, label)
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_flow(service, port, label, on_datagram, on_closed)
         admission = self._admit(endpoint_id, service, port, ServiceProtocol.UDP, label)
         flow = DialedFlow(Request(Kind.UDP_FLOW, service, port), label, self._flows, on_datagram, on_closed)
         try:
             await self._prepare(endpoint_id)
-            transport = await self._open(endpoint_id, lambda: flow, label)
+            transport = await self._open(endpoint_id, lambda: flow, label, lane)
         except BaseException:
             if admission is not None:
                 admission.release()
@@ -304,16 +332,28 @@ class OverlayDialer:
         return seen[-1]
 
     async def _open(
-        self, endpoint_id: EndpointId, factory: Callable[[], asyncio.Protocol], label: str
+        self,
+        endpoint_id: EndpointId,
+        factory: Callable[[], asyncio.Protocol],
+        label: str,
+        lane: Lane | None,
     ) -> asyncio.Transport:
         try:
-            transport, _ = await self._open_transport(endpoint_id, factory)
+            if lane is None:
+                transport, _ = await self._open_transport(endpoint_id, factory)
+            else:
+                transport, _ = await self._open_transport(endpoint_id, factory, lane=lane)
         except TunnelError as error:
             raise _tunnel_failure(error, label) from error
         return transport
 
     async def _ask(
-        self, endpoint_id: EndpointId, request: Request, label: str, message: bytes = b""
+        self,
+        endpoint_id: EndpointId,
+        request: Request,
+        label: str,
+        message: bytes = b"",
+        lane: Lane | None = None,
     ) -> OpenedStream:
         """Open a stream and wait for a good answer to `request`, and to the `message` behind it, with which our side ends.
 
@@ -321,20 +361,20 @@ class OverlayDialer:
         tunnel: nothing but the request was sent, and a message that may be sent again, so nothing can happen twice.
         """
         try:
-            return await self._ask_once(endpoint_id, request, label, message)
+            return await self._ask_once(endpoint_id, request, label, message, lane)
         except TunnelClosed:
             _logger.info("%s: the tunnel ended before the answer; asking once more", label)
         try:
-            return await self._ask_once(endpoint_id, request, label, message)
+            return await self._ask_once(endpoint_id, request, label, message, lane)
         except TunnelClosed as error:
             raise _tunnel_failure(error, label) from error
 
     async def _ask_once(
-        self, endpoint_id: EndpointId, request: Request, label: str, message: bytes
+        self, endpoint_id: EndpointId, request: Request, label: str, message: bytes, lane: Lane | None
     ) -> OpenedStream:
         """The same, once; TunnelClosed when the tunnel ended first."""
         opening = _Opening(request.encode() + message, ends=bool(message))
-        transport = await self._open(endpoint_id, lambda: opening, label)
+        transport = await self._open(endpoint_id, lambda: opening, label, lane)
         try:
             async with asyncio.timeout(self._answer_seconds):
                 answer = await opening.answer

@@ -62,6 +62,8 @@ NEEDS = {
             "fish",
             "man",
             "mandoc",
+            "promtool",
+            "systemd-analyze",
         )
     },
 }

@@ -11,7 +11,7 @@ import pytest
 from gateway.beacon.settings import SCHEMA, BeaconConfig
 from gateway.config import Config, needs_restart, parse
 from gateway.config.loading import parse_as
-from gateway.config.settings import ContactSettings, LimitSettings, ServiceSettings
+from gateway.config.settings import ContactSettings, LimitSettings, ProfileSettings, ServiceSettings
 from gateway.config.showing import as_values
 
 FILE = Path(__file__).parents[1] / "configs" / "gateway.toml"
@@ -19,7 +19,7 @@ TEXT = FILE.read_text(encoding="utf-8")
 WITHOUT_DEFAULT = {"services.target", "contacts.id"}
 
 
-NAMES = {"services": "example", "contacts": "example", "limits": "contacts.example"}
+NAMES = {"services": "example", "profiles": "example", "contacts": "example", "limits": "contacts.example"}
 BEACON_FILE = FILE.with_name("beacon.toml")
 BEACON_TEXT = BEACON_FILE.read_text(encoding="utf-8")
 
@@ -37,7 +37,7 @@ def test_every_plain_key_is_documented_with_its_default() -> None:
     documented = parse(uncommented().encode(), source=str(FILE))
     defaults = as_values(Config())
     for section, table in as_values(documented).items():
-        if section not in ("services", "contacts", "limits"):
+        if section not in ("services", "contacts", "profiles", "limits"):
             assert table == defaults[section]
             for key in table:
                 assert re.search(rf"^#{key} = ", section_text(section), re.MULTILINE), f"{section}.{key}"
@@ -45,7 +45,12 @@ def test_every_plain_key_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("section", "kind"),
-    [("services", ServiceSettings), ("contacts", ContactSettings), ("limits", LimitSettings)],
+    [
+        ("services", ServiceSettings),
+        ("contacts", ContactSettings),
+        ("profiles", ProfileSettings),
+        ("limits", LimitSettings),
+    ],
 )
 def test_every_key_of_a_named_section_is_documented_with_its_default(
     section: str, kind: type[msgspec.Struct]
@@ -61,7 +66,11 @@ def test_every_key_of_a_named_section_is_documented_with_its_default(
 
 @pytest.mark.parametrize(
     "section",
-    [section for section in Config.__struct_fields__ if section not in ("services", "contacts", "limits")],
+    [
+        section
+        for section in Config.__struct_fields__
+        if section not in ("services", "contacts", "profiles", "limits")
+    ],
 )
 def test_the_marks_tell_which_keys_need_a_restart(section: str) -> None:
     comment = ""

@@ -64,6 +64,7 @@ TESTED_ELSEWHERE = {
     "gateway/inviting.py": "joins two rooms that have tests; tests/integration/test_invites.py",
     "gateway/invites/errors.py": "names and sentences only; tests/gateway/control/test_errors.py has each code",
     "gateway/invites/stream.py": "one message at either end of a stream; tests/gateway/test_overlay_dialer.py joins both",
+    "gateway/answers/metrics.py": "as the facade: tests/integration/test_live.py",
     "gateway/answers/live.py": "as the facade: tests/integration/test_live.py",
     "gateway/answers/names.py": "as the facade: tests/integration",
     "gateway/answers/network.py": "as the facade: tests/integration/test_netcheck.py",

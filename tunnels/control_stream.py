@@ -9,9 +9,11 @@ type    name      body
 1       PROOF     version (1) | client's endpoint id (32) | incarnation (8) | signature (64)
 2       WELCOME   version (1) | incarnation (8)
 3       CREDIT    stream id (8) | limit (8), in bytes since the stream began
+4       SIDE      nothing
 ======  ========  ==================================================================================
 
-PROOF is the client's first message and WELCOME the server's. The signature covers the connection's channel
+PROOF is the client's first message and WELCOME the server's. A client that has another connection with the same server
+says SIDE before its PROOF: the server goes on to open its own streams on the other one. The signature covers the connection's channel
 binding and the server's id, so a proof is worth nothing on any other connection or to any other server. The
 incarnation is a random number of the process: a new one means that the peer restarted.
 """
@@ -66,7 +68,12 @@ class Credit:
     limit: int
 
 
-Message = Proof | Welcome | Credit
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The client has this connection beside its main one."""
+
+
+Message = Proof | Welcome | Credit | Side
 
 
 def _proof_text(binding: bytes, server: EndpointId, incarnation: bytes) -> bytes:
@@ -84,6 +91,11 @@ def encode_welcome(incarnation: bytes) -> bytes:
     """The WELCOME message."""
     body = bytes([VERSION]) + incarnation
     return _HEADER.pack(2, len(body)) + body
+
+
+def encode_side() -> bytes:
+    """The SIDE message."""
+    return _HEADER.pack(4, 0)
 
 
 def encode_credit(stream_id: int, limit: int) -> bytes:
@@ -137,5 +149,7 @@ def _decode(kind: int, body: bytes) -> Message | None:
             if len(body) != 16:
                 raise ProtocolViolation("a credit message has 16 bytes")
             return Credit(int.from_bytes(body[:8]), int.from_bytes(body[8:]))
+        case 4:
+            return Side()
         case _:
             return None

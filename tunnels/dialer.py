@@ -10,7 +10,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from tunnels import limits
-from tunnels.errors import Offline, TunnelError, Unreachable, WrongIdentity
+from tunnels.errors import NoAllowedPath, Offline, TunnelError, Unreachable, WrongIdentity
+from tunnels.paths.candidates import is_allowed, tier_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -80,11 +81,13 @@ class Dialer:
         name = remote.endpoint_id.short
         try:
             async with asyncio.timeout_at(deadline):
-                candidates = tuple(await self._find_addresses(remote.endpoint_id))
+                candidates = _allowed(remote, await self._find_addresses(remote.endpoint_id))
         except TimeoutError:
             return Unreachable(f"looking for the addresses of {name} took too long; is this machine online?")
         if not candidates and (problem := self._problem()):
             return Unreachable(f"no address of {name} is known, and {problem}")
+        if not candidates and remote.policy is not None:
+            return NoAllowedPath(f"no path to {name} is known that {remote.policy.value} allows")
         if not candidates:
             return Unreachable(
                 f"no address of {name} is known; ask its owner for a new ticket, then: overlay join TICKET"
@@ -128,7 +131,7 @@ class Dialer:
         """What is known of its addresses at this moment."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limits.SEARCH_AHEAD):
-                return await self._find_addresses(remote.endpoint_id)
+                return _allowed(remote, await self._find_addresses(remote.endpoint_id))
         return ()
 
     def redial(self, remote: Remote) -> None:
@@ -150,6 +153,12 @@ class Dialer:
             except TunnelError:
                 continue  # the next wait is longer; the error is in `last_error` for whoever asks
             return
+
+
+def _allowed(remote: Remote, addresses: Sequence[PathAddress]) -> tuple[PathAddress, ...]:
+    """Without those that a lane may not use; for the main connection its paths see to it."""
+    policy = remote.policy
+    return tuple(one for one in addresses if policy is None or is_allowed(policy, tier_of(one)))
 
 
 def _no_answer(name: str, addresses: Sequence[PathAddress]) -> Unreachable:

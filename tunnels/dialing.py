@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels import limits
@@ -15,15 +16,26 @@ from tunnels.remote import is_better
 if TYPE_CHECKING:
     from tunnels.driver import TunnelDriver
     from tunnels.identity import EndpointId
-    from tunnels.paths.candidates import Tier
+    from tunnels.paths.candidates import PathPolicy, Tier
     from tunnels.paths.reports import Moved
 
 
-class Remote:
-    """The connections with one endpoint, and the dial that is under way."""
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Who shares a connection beside the main one: all that want such paths, or, with a name, those of that name alone."""
 
-    def __init__(self, endpoint_id: EndpointId) -> None:
+    policy: PathPolicy
+    name: str = ""
+
+
+class Remote:
+    """The connections with one endpoint, and the dial that is under way; or those of one lane beside the main one."""
+
+    def __init__(self, endpoint_id: EndpointId, lane: Lane | None = None) -> None:
         self.endpoint_id = endpoint_id
+        self.lane = lane
+        self.policy: PathPolicy | None = None
+        """A lane: which paths may be used for it."""
         self.drivers: list[TunnelDriver] = []
         self.current: TunnelDriver | None = None
         self.backoff = Backoff(limits.BACKOFF_FIRST, limits.BACKOFF_MAX)
@@ -73,10 +85,10 @@ class Remote:
                 driver.supersede()
                 best = current
         self.current = best
-        self._close_earlier_runs(best)
+        self.close_earlier_runs(best)
         self._answer(best)
 
-    def _close_earlier_runs(self, best: TunnelDriver) -> None:
+    def close_earlier_runs(self, best: TunnelDriver) -> None:
         """Connections with an earlier run of the peer's program are dead, and their streams are told now."""
         for other in list(self.drivers):
             if (
@@ -97,7 +109,7 @@ class Remote:
             self.moved_before = all_moved([self.moved_before, driver.paths.moved()])
             self.drivers.remove(driver)
         if self.current is driver:
-            usable = [other for other in self.drivers if other.is_usable]
+            usable = [other for other in self.drivers if other.is_usable and (self.lane or not other.is_side)]
             self.current = usable[-1] if usable else None
             if self.current is not None:
                 self.current.reinstate()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunnels.addresses import PathAddress
     from tunnels.errors import TunnelError
     from tunnels.events import TunnelEvents
-    from tunnels.paths.candidates import Candidate
+    from tunnels.paths.candidates import Candidate, PathPolicy
     from tunnels.paths.checks import Cross
     from tunnels.paths.path_set import PathSet
     from tunnels.remote import Connection
@@ -119,6 +119,8 @@ class TunnelDriver:
         """Whether streams were opened or pings sent from here: somebody here wants the peer to be reachable."""
         self.was_suspect = False
         """Whether somebody was told that the peer fell silent; they are told when it is heard again."""
+        self.policy: PathPolicy | None = None
+        """Which paths it may use whatever else may be used to the endpoint; None for all."""
         self.settled: asyncio.Future[TunnelError | None] = self._loop.create_future()
         self.tunnel = make_tunnel(self)
 
@@ -129,6 +131,11 @@ class TunnelDriver:
     def is_usable(self) -> bool:
         """Whether new streams may be opened on it."""
         return self.tunnel.state is TunnelState.OPEN
+
+    @property
+    def is_side(self) -> bool:
+        """Whether it is beside the main connection with its endpoint."""
+        return self.tunnel.is_side
 
     def is_suspect(self, now: float) -> bool:
         """Whether the peer fell silent; if so, the owner is told when it is heard again."""
@@ -335,6 +342,19 @@ class TunnelDriver:
     def reinstate(self) -> None:
         """The connection that had taken over is gone: this one goes on."""
         self._cancel_linger()
+        if self.is_side:
+            self.end_when_unused()
+
+    def end_when_unused(self) -> None:
+        """It is a lane of ours: end it once nobody has used it for a while."""
+        if self.tunnel.is_client and self.is_usable:
+            self._call_later(limits.LANE_LINGER, self._end_unused)
+
+    def _end_unused(self) -> None:
+        if self.tunnel.unused_for(time.monotonic()) >= limits.LANE_LINGER:
+            self.close(CloseCode.DONE, TunnelClosed("nobody uses it any more"))
+        else:
+            self.end_when_unused()
 
     def dispose_later(self, dispose: Callable[[], None]) -> None:
         """It is closed: call `dispose` when late datagrams need not be told apart from new ones any more."""

@@ -23,6 +23,7 @@ from tunnels.errors import TunnelClosed, TunnelLost, Unreachable
 from tunnels.events import CloseCode, TunnelEvents
 from tunnels.identity import SecretKey
 from tunnels.incoming import IncomingConnections
+from tunnels.lanes import Lanes
 from tunnels.nat.dialback import Verdict
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy, Tier
 from tunnels.paths.path_set import PathSet
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tunnels.addresses import BeaconUrl, PathAddress
     from tunnels.crossing.description import Pair
     from tunnels.dialer import FindAddresses, Spawn
+    from tunnels.dialing import Lane
     from tunnels.errors import TunnelError
     from tunnels.identity import EndpointId
     from tunnels.mapped_port import MappingStatus
@@ -143,6 +145,7 @@ class Endpoint(TunnelOwner):
             connect_timeout=settings.connect_timeout,
             problem=self._transport.beacon_problem,
         )
+        self._lanes = Lanes(policy_of)
         self._budget = WindowBudget()
         self._opened = 0
         self._moved_before: dict[Tier, Moved] = {}  # with endpoints that are forgotten
@@ -162,6 +165,7 @@ class Endpoint(TunnelOwner):
         """Close every connection, tell the peers, release the sockets."""
         self._closing = True
         tasks = [task for remote in self._remotes.values() for task in (remote.dial, remote.redial) if task]
+        tasks += self._lanes.dials()
         for task in tasks:
             task.cancel()
         for driver in list(self._drivers):
@@ -196,11 +200,13 @@ class Endpoint(TunnelOwner):
 
     # --- using it ---------------------------------------------------------------------------------------
 
-    async def connect(self, endpoint_id: EndpointId, *, is_stranger: bool = False) -> TunnelDriver:
+    async def connect(
+        self, endpoint_id: EndpointId, *, is_stranger: bool = False, lane: Lane | None = None
+    ) -> TunnelDriver:
         """A tunnel to the endpoint, there already or dialled now; TunnelError says why there is none.
 
         `is_stranger`: nobody here chose it. It is told none of our addresses before it has proved itself, none of our
-        local ones at all, and we go to no beacon that it names.
+        local ones at all, and we go to no beacon that it names. `lane`: not the main connection, but that one beside it.
         """
         if endpoint_id == self.endpoint_id:
             raise Unreachable("this is our own endpoint; its services are reached without a tunnel")
@@ -208,6 +214,8 @@ class Endpoint(TunnelOwner):
             raise TunnelClosed("the gateway is shut down")
         remote = self._remote(endpoint_id)
         remote.was_dialled |= not is_stranger
+        if lane is not None and (lane.name or lane.policy is not self._whereabouts.policy_of(endpoint_id)):
+            remote = self._lanes.get(endpoint_id, lane)
         return await self._dialer.connect(remote)
 
     async def open_stream(
@@ -216,14 +224,15 @@ class Endpoint(TunnelOwner):
         protocol_factory: Callable[[], asyncio.Protocol],
         *,
         is_stranger: bool = False,
+        lane: Lane | None = None,
     ) -> tuple[TunnelTransport, asyncio.Protocol]:
         """A stream to the endpoint with a protocol of the caller's, as `loop.create_connection` would give.
 
-        `is_stranger` as in `connect`.
+        `is_stranger` and `lane` as in `connect`.
         """
-        driver = await self.connect(endpoint_id, is_stranger=is_stranger)
+        driver = await self.connect(endpoint_id, is_stranger=is_stranger, lane=lane)
         if not driver.is_usable:  # it closed between the turns of the loop
-            driver = await self.connect(endpoint_id, is_stranger=is_stranger)
+            driver = await self.connect(endpoint_id, is_stranger=is_stranger, lane=lane)
         transport = driver.open_transport()
         try:
             protocol = protocol_factory()
@@ -388,6 +397,8 @@ class Endpoint(TunnelOwner):
                 bytes_received=driver.tunnel.bytes_received,
                 bytes_sent=driver.tunnel.bytes_sent,
                 age=None if driver.tunnel.opened_at is None else now - driver.tunnel.opened_at,
+                is_side=driver.is_side,
+                lane=self._lanes.lane_of(driver),
                 trying=self._whereabouts.crossings.trying(driver),
             )
             for remote in self._remotes.values()
@@ -420,18 +431,28 @@ class Endpoint(TunnelOwner):
     def _begin(self, remote: Remote, addresses: tuple[PathAddress, ...], timeout: float) -> TunnelDriver:
         engine = self._factory.client(self._certificate, self._settings.idle_timeout)
         candidates = [Candidate(address, CandidateKind.CONFIGURED) for address in addresses]
-        policy = self._whereabouts.policy_of(remote.endpoint_id)
+        policy = remote.policy or self._whereabouts.policy_of(remote.endpoint_id)
         paths = PathSet(candidates, now=time.monotonic(), chance=secrets.token_bytes, policy=policy)
-        driver = self._new_driver(engine, paths, remote.endpoint_id, timeout)
+        driver = self._new_driver(engine, paths, remote.endpoint_id, timeout, is_side=remote.lane is not None)
         remote.drivers.append(driver)
+        if remote.lane is not None:
+            driver.policy = remote.lane.policy
+            self._lanes.begun(driver, remote)
+            self._remote(remote.endpoint_id).drivers.append(driver)
         if self._whereabouts.is_trusted(remote.endpoint_id):
-            self._whereabouts.call(remote.endpoint_id, addresses)
-            self._whereabouts.summon(remote.endpoint_id, addresses, driver)
+            self._whereabouts.call(remote.endpoint_id, addresses, policy)
+            self._whereabouts.summon(remote.endpoint_id, addresses, driver, policy)
         driver.schedule_flush()
         return driver
 
     def _new_driver(
-        self, engine: Engine, paths: PathSet, dialled: EndpointId | None, handshake_timeout: float
+        self,
+        engine: Engine,
+        paths: PathSet,
+        dialled: EndpointId | None,
+        handshake_timeout: float,
+        *,
+        is_side: bool = False,
     ) -> TunnelDriver:
         def make_tunnel(events: TunnelEvents) -> Tunnel:
             return Tunnel(
@@ -444,6 +465,7 @@ class Endpoint(TunnelOwner):
                 keepalive=self._settings.keepalive,
                 handshake_timeout=handshake_timeout,
                 budget=self._budget,
+                is_side=is_side,
             )
 
         driver = TunnelDriver(self, paths, make_tunnel)
@@ -501,9 +523,15 @@ class Endpoint(TunnelOwner):
         self._opened += 1
         driver.connection = Connection(client, tunnel.incarnation, self._opened)
         self._whereabouts.opened(driver, tunnel.remote_id)
-        remote.opened(driver, time.monotonic())
-        surplus = len(remote.drivers) - limits.MAX_TUNNELS_PER_ENDPOINT
-        for old in [other for other in remote.drivers if other is not remote.current][: max(0, surplus)]:
+        if driver.is_side:
+            remote.close_earlier_runs(driver)
+            self._lanes.opened(driver, time.monotonic())
+        else:
+            remote.opened(driver, time.monotonic())
+        sides = [other for other in remote.drivers if other.is_side]
+        others = [other for other in remote.drivers if not other.is_side and other is not remote.current]
+        surplus = others[: max(0, len(others) + 1 - limits.MAX_TUNNELS_PER_ENDPOINT)]
+        for old in [*surplus, *sides[: max(0, len(sides) - limits.MAX_SIDES_PER_ENDPOINT)]]:
             old.close(CloseCode.BUSY, TunnelClosed("too many connections with one endpoint"))
         self._opened_with(tunnel.remote_id)
 
@@ -515,8 +543,10 @@ class Endpoint(TunnelOwner):
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
         if remote is not None:
             remote.closed(driver)
-            if isinstance(error, TunnelLost) and remote.current is None and _is_wanted(driver):
+            is_main = not driver.is_side
+            if isinstance(error, TunnelLost) and is_main and remote.current is None and _is_wanted(driver):
                 self._redial(remote)
+        self._lanes.closed(driver)
         driver.dispose_later(lambda: self._dispose(driver))
         self._whereabouts.closed(driver)
 
@@ -529,6 +559,7 @@ class Endpoint(TunnelOwner):
         remote = self._remotes.get(driver.tunnel.remote_id) if driver.tunnel.remote_id else None
         if remote is not None:
             remote.recovered(driver)
+        self._lanes.recovered(driver)
 
     def path_changed(self, driver: TunnelDriver) -> None:
         self._whereabouts.changed(driver)

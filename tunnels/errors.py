@@ -7,11 +7,13 @@
      ├── ConfigurationError    a setting that this machine cannot honour                 (ours)
      ├── Unreachable           no known address of the endpoint answered in time         (nobody)
      │    └── Offline          every beacon where it may be says that it is not there    (nobody)
+     ├── NoAllowedPath         none that a lane may use leads to the endpoint            (ours)
      ├── WrongIdentity         somebody else answered at the endpoint's address          (theirs)
      ├── ProtocolViolation     the peer sent what the protocol forbids                   (theirs)
      ├── TunnelClosed          the connection ended; open streams are gone with it       (either)
      │    └── TunnelLost       it ended by silence or breakage, nobody closed it          (nobody)
      ├── TooManyStreams        the connection carries as many streams as it may          (ours)
+     ├── TooManyLanes          there are as many side connections as there may be        (ours)
      └── StreamReset           the peer gave the stream up; others on the tunnel live on (theirs)
 
 Foreign exceptions (socket, TLS, QUIC engine) are mapped to these where they arise and nowhere else.
@@ -36,6 +38,14 @@ class Unreachable(TunnelError):
 
 class Offline(Unreachable):
     """The endpoint is at none of its beacons, and nothing else is known of it; waiting would be in vain."""
+
+
+class NoAllowedPath(TunnelError):
+    """A connection was asked for by certain paths only, and none of these leads to the endpoint; nothing was sent."""
+
+
+class TooManyLanes(TunnelError):
+    """There are as many connections beside the main one as there may be; they end when nobody uses them."""
 
 
 class WrongIdentity(TunnelError):

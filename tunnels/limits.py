@@ -317,6 +317,18 @@ RETRY_TOKEN_LIFETIME: Final = 30.0
 MAX_TUNNELS_PER_ENDPOINT: Final = 4
 """Connections with one endpoint: the current one, a superseded one each way, and one being born."""
 
+LANES_PER_ENDPOINT: Final = 4
+"""Connections of ours beside the main one with an endpoint: each path policy once, or some users that share none."""
+
+MAX_SIDES_PER_ENDPOINT: Final = 2 * LANES_PER_ENDPOINT + MAX_TUNNELS_PER_ENDPOINT
+"""Side connections that an endpoint may have with us: our own lanes, its own, and some that are being replaced."""
+
+LANES: Final = 256
+"""Lanes with all endpoints: each costs what a connection does, about 100 KB, and a keepalive four times a minute."""
+
+LANE_LINGER: Final = 60.0
+"""Seconds that a lane is kept when nobody uses it: as long as a person reads a page."""
+
 MAX_CANDIDATES: Final = 16
 MAX_CANDIDATES_PER_SCOPE: Final = 8
 """Addresses of one endpoint that are tried, in all and of each family and tier: the first flight goes to each of them,

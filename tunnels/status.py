@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tunnels.addresses import PathAddress
+    from tunnels.dialing import Lane
     from tunnels.events import TunnelState
     from tunnels.identity import EndpointId
     from tunnels.paths.candidates import Candidate
@@ -33,6 +34,10 @@ class TunnelStatus:
     bytes_sent: int
     age: float | None
     """Seconds since it opened."""
+    is_side: bool = False
+    """Whether whoever dialled has it beside the main one."""
+    lane: Lane | None = None
+    """Which of our own lanes it is."""
     trying: str = ""
     """The strategy that is tried for a direct path; empty if none is."""
 

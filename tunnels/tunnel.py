@@ -18,9 +18,11 @@ from tunnels.control_stream import (
     ControlReader,
     Credit,
     Proof,
+    Side,
     Welcome,
     encode_credit,
     encode_proof,
+    encode_side,
     encode_welcome,
 )
 from tunnels.credit import Incoming, Outgoing, WindowBudget
@@ -83,8 +85,12 @@ class Tunnel:
         keepalive: float = limits.KEEPALIVE,
         handshake_timeout: float = limits.HANDSHAKE_TIMEOUT,
         budget: WindowBudget | None = None,
+        is_side: bool = False,
     ) -> None:
-        """As client to the endpoint `dialled`, or, if that is None, as server to whoever proves who it is."""
+        """As client to the endpoint `dialled`, or, if that is None, as server to whoever proves who it is.
+
+        `is_side`: as client, beside a main connection.
+        """
         self._engine = engine
         self._secret_key = secret_key
         self._events = events
@@ -92,6 +98,8 @@ class Tunnel:
         self._keepalive = keepalive
         self._deadline = now + handshake_timeout
         self.is_client = dialled is not None
+        self.is_side = is_side
+        """Whether its client has it beside its main connection: the server opens no streams on it."""
         self.remote_id = dialled
         self.answered_by: EndpointId | None = None
         """Client: who proved to be the server, be it the one that was dialled or not."""
@@ -441,7 +449,7 @@ class Tunnel:
             return
         binding = self._engine.channel_binding()
         proof = encode_proof(self._secret_key, binding, self.remote_id, self._incarnation)
-        self._engine.send_stream_data(CONTROL_STREAM, proof)
+        self._engine.send_stream_data(CONTROL_STREAM, encode_side() + proof if self.is_side else proof)
         self._events.server_proved()
 
     def stream_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
@@ -539,6 +547,10 @@ class Tunnel:
                     if stream is not None:
                         stream.outgoing.granted(limit)
                         self._wait(stream_id, stream)
+                case Side():
+                    if self.is_client or self.state is not TunnelState.HANDSHAKE:
+                        raise ProtocolViolation("a side connection that is told too late")
+                    self.is_side = True
                 case Proof():
                     self._proved(message)
                 case Welcome(incarnation):

@@ -14,7 +14,7 @@ from tunnels.calling import Calls
 from tunnels.crossing.history import History
 from tunnels.crossings import Crossings
 from tunnels.destinations import Destinations
-from tunnels.errors import Offline, ProtocolViolation
+from tunnels.errors import Offline, ProtocolViolation, TunnelClosed
 from tunnels.events import CloseCode, TunnelState
 from tunnels.joined_transport import JoinedTransport, TransportOwner
 from tunnels.paths.candidates import (
@@ -25,6 +25,7 @@ from tunnels.paths.candidates import (
     allowed,
     is_allowed,
     is_sane,
+    narrower,
 )
 from tunnels.serverless import Serverless
 from tunnels.turn_paths import TurnPaths
@@ -145,7 +146,7 @@ class Whereabouts(TransportOwner):
         driver.paths.exchange.destinations = self._blind_pings
         if not self.is_trusted(endpoint_id):
             driver.paths.exchange.shared = self._strangers_pings
-        driver.paths.set_policy(self.policy_of(endpoint_id), now)
+        self._apply(driver, self.policy_of(endpoint_id), now)
         driver.paths.set_own_candidates(self.told_to(endpoint_id), now)
         self.turn_paths.look_soon()
         if self.is_trusted(endpoint_id):  # nobody else makes us go to any length
@@ -173,10 +174,19 @@ class Whereabouts(TransportOwner):
     def set_policy(self, endpoint_id: EndpointId, policy: PathPolicy) -> None:
         """Use only such paths to the endpoint from now on."""
         for driver in self._drivers_of(endpoint_id):
-            driver.paths.set_policy(policy, time.monotonic())
+            self._apply(driver, policy, time.monotonic())
             driver.schedule_flush()
             self.crossings.look(driver)
         self.turn_paths.look_soon()
+
+    @staticmethod
+    def _apply(driver: TunnelDriver, policy: PathPolicy, now: float) -> None:
+        """The endpoint's policy, as far as a lane has none of its own; a lane that has no paths left ends."""
+        both = policy if driver.policy is None else narrower(policy, driver.policy)
+        if both is None:
+            driver.close(CloseCode.DONE, TunnelClosed(f"no path is left to it that is {policy.value}"))
+        else:
+            driver.paths.set_policy(both, now)
 
     # --- where peers may be -----------------------------------------------------------------------------
 
@@ -213,20 +223,25 @@ class Whereabouts(TransportOwner):
         for driver in drivers:
             self._give_up_if_hopeless(driver)
 
-    def call(self, endpoint_id: EndpointId, addresses: Iterable[PathAddress]) -> None:
+    def call(self, endpoint_id: EndpointId, addresses: Iterable[PathAddress], policy: PathPolicy) -> None:
         """We dial it: have its relays tell it from where, so that its NAT lets us in, and we learn where it is.
 
         Where relays may carry the connection as well, this makes it direct two round trips earlier.
         """
-        policy = self.policy_of(endpoint_id)
         beacons = [address.beacon for address in addresses if isinstance(address, RelayAddress)]
         if beacons and is_allowed(policy, Tier.DIRECT):
             own = allowed(policy, self.transport.candidates)
             self._calls.call(endpoint_id, beacons, own, description=self.crossings.told_to(endpoint_id))
 
-    def summon(self, endpoint_id: EndpointId, addresses: Iterable[PathAddress], driver: TunnelDriver) -> None:
+    def summon(
+        self,
+        endpoint_id: EndpointId,
+        addresses: Iterable[PathAddress],
+        driver: TunnelDriver,
+        policy: PathPolicy,
+    ) -> None:
         """The same without a beacon, if nothing else works and we may."""
-        if is_allowed(self.policy_of(endpoint_id), Tier.DIRECT):
+        if is_allowed(policy, Tier.DIRECT):
             self.serverless.summon(endpoint_id, addresses, driver.settled.done)
 
     def addresses_changed(self, endpoint_id: EndpointId) -> None:

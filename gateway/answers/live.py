@@ -6,15 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.answers.base import Answers
-from gateway.control.live import LiveReport, MovedReport, PeerLiveReport, ProcessReport
+from gateway.control.live import LaneReport, LiveReport, MovedReport, PeerLiveReport, ProcessReport
 from gateway.process_use import process_use
 from gateway.reach import path_word, selected, tier_word, via
 from tunnels.events import TunnelState
 from tunnels.paths.reports import Moved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tunnels.identity import EndpointId
     from tunnels.paths.candidates import Tier
     from tunnels.status import TunnelStatus
 
@@ -25,10 +26,16 @@ class LiveAnswers(Answers):
     async def live(self) -> LiveReport:
         parts = self.parts
         use = await asyncio.to_thread(process_use)
+        ours: dict[EndpointId, list[TunnelStatus]] = {}
+        for tunnel in parts.endpoint.status():
+            if tunnel.state is TunnelState.OPEN and (tunnel.is_current or tunnel.lane is not None):
+                ours.setdefault(tunnel.endpoint_id, []).append(tunnel)
         peers = tuple(
-            self._peer(tunnel)
-            for tunnel in parts.endpoint.status()
-            if tunnel.state is TunnelState.OPEN and tunnel.is_current
+            self._peer(
+                next((one for one in tunnels if one.is_current), tunnels[0]),
+                [one for one in tunnels if one.lane is not None],
+            )
+            for tunnels in ours.values()
         )
         moved = parts.endpoint.moved()
         total = sum(moved.values(), Moved())
@@ -51,10 +58,10 @@ class LiveAnswers(Answers):
             flows=sum(peer.flows for peer in peers),
         )
 
-    def _peer(self, tunnel: TunnelStatus) -> PeerLiveReport:
+    def _peer(self, tunnel: TunnelStatus, lanes: Sequence[TunnelStatus]) -> PeerLiveReport:
         parts = self.parts
         contact = parts.contacts.book.find_id(tunnel.endpoint_id)
-        paths = self._paths(tunnel.endpoint_id)
+        paths = self._paths(tunnel.endpoint_id) if tunnel.is_current else None
         used = selected(paths)
         word = path_word(tunnel.address, paths, is_lent=self._is_lent)
         moved = parts.endpoint.moved_with(tunnel.endpoint_id)
@@ -69,10 +76,25 @@ class LiveAnswers(Answers):
             sent=total.sent,
             received=total.received,
             moved=_by_kind(moved),
-            streams=tunnel.streams,
+            streams=sum(one.streams for one in lanes) + (tunnel.streams if tunnel.is_current else 0),
             flows=parts.flows_with(tunnel.endpoint_id),
             seconds=tunnel.age or 0.0,
             trying=tunnel.trying,
+            lanes=tuple(map(self._lane, lanes)),
+        )
+
+    def _lane(self, tunnel: TunnelStatus) -> LaneReport:
+        assert tunnel.lane is not None  # noqa: S101 - it was chosen for it
+        word = path_word(tunnel.address, is_lent=self._is_lent)
+        return LaneReport(
+            profile=tunnel.lane.name,
+            policy=tunnel.lane.policy.value,
+            path=word,
+            where=via(tunnel.address, word),
+            rtt=tunnel.rtt,
+            streams=tunnel.streams,
+            sent=tunnel.bytes_sent,
+            received=tunnel.bytes_received,
         )
 
 

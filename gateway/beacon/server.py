@@ -27,6 +27,7 @@ from gateway.beacon.sessions import Sessions
 from gateway.beacon.stores import StoreUnavailable
 from gateway.beacon.topic_desk import TopicDesk
 from gateway.errors import ConfigurationError
+from gateway.exposition import CONTENT_TYPE
 from gateway.limits import (
     BEACON_BODY_BYTES,
     BEACON_KEEPALIVE_SECONDS,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BACKLOG: Final = 1024
 """Connections the kernel may have ready for us: all gateways of a beacon that restarted come at once."""
 
@@ -280,7 +280,7 @@ class BeaconServer:
         mapped = getattr(ip, "ipv4_mapped", None) or ip
         if mapped is None or not any(mapped in ip_network(network) for network in self._config.metrics.allow):
             raise web.HTTPForbidden(text="Metrics are shown to the networks in [metrics] allow only.\n")
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": _PROMETHEUS})
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     def __repr__(self) -> str:
         return f"BeaconServer({', '.join(f'{host}:{port}' for host, port in self.addresses)}; {self.hub!r})"

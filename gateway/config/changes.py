@@ -30,12 +30,13 @@ APPLIED_LIVE: Final = frozenset(
         "proxy.password",
         "proxy.other_hosts",
         "proxy.upstream",
+        "metrics.contacts",
         "sharing.up",
         "sharing.down",
         "sharing.local",
     }
 )
-"""Keys that `overlay reload` applies, besides every [services.NAME], [contacts.PETNAME] and [limits.WHOM]; all others need a restart."""
+"""Keys that `overlay reload` applies, besides every [services.NAME], [contacts.PETNAME], [profiles.NAME] and [limits.WHOM]; all others need a restart."""
 
 
 def changes(old: Config, new: Config) -> frozenset[str]:
@@ -51,7 +52,9 @@ def changes(old: Config, new: Config) -> frozenset[str]:
 
 def needs_restart(dotted: str) -> bool:
     """Whether a change of this key waits for the next start."""
-    return dotted not in APPLIED_LIVE and not dotted.startswith(("services.", "contacts.", "limits."))
+    return dotted not in APPLIED_LIVE and not dotted.startswith(
+        ("services.", "contacts.", "profiles.", "limits.")
+    )
 
 
 def _items(section: object) -> dict[str, object]:

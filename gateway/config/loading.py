@@ -94,7 +94,12 @@ GATEWAY: Final = Schema(
     prefix="OVERLAY_",
     secrets=SECRET_KEYS,
     check="overlay config check",
-    named={"services": check_label, "contacts": check_petname, "limits": check_limit},
+    named={
+        "services": check_label,
+        "contacts": check_petname,
+        "profiles": check_petname,
+        "limits": check_limit,
+    },
     grouped={"limits": ("contacts", "groups", "services")},
     others=("OVERLAY_BEACON_",),
     flags={

@@ -265,6 +265,25 @@ class ResourceSettings(_Settings, frozen=True, kw_only=True):
         return 0 if self.memory == "auto" else read_octets(self.memory)
 
 
+class MetricSettings(_Settings, frozen=True, kw_only=True):
+    """[metrics]: figures for Prometheus."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 7397
+    token: Annotated[str, Meta(max_length=255)] = ""
+    contacts: bool = False
+
+    def __post_init__(self) -> None:
+        check_ip(self.host)
+        if not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
+            raise ValueError("token has letters, digits and signs of ASCII only")
+        if self.enabled and not self.token and not ip_address(self.host).is_loopback:
+            raise ValueError(
+                f"host {self.host} is open to other machines: set a token, which Prometheus sends along"
+            )
+
+
 class FrontDoorSettings(_Settings, frozen=True, kw_only=True):
     """[front_door]: `http://SERVICE.NAME.localhost`, which browsers treat as a secure context."""
 
@@ -313,6 +332,19 @@ class ContactSettings(_Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for group in self.groups:
             check_petname(group)
+
+
+class ProfileSettings(_Settings, frozen=True, kw_only=True):
+    """[profiles.NAME]: what a user name of the proxy stands for."""
+
+    password: LoginText = ""
+    contacts: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=75)], ...], Meta(max_length=1000)
+    ] = ()
+    """As `allow` of a service; empty for everybody."""
+    path_policy: PathPolicyName = "auto"
+    isolation: bool = False
+    other_hosts: Literal["", "direct", "refuse"] = ""
 
 
 class LimitSettings(_Settings, frozen=True, kw_only=True):
@@ -368,12 +400,32 @@ class Config(_Settings, frozen=True, kw_only=True):
     resources: ResourceSettings = ResourceSettings()
     front_door: FrontDoorSettings = FrontDoorSettings()
     https: HttpsSettings = HttpsSettings()
+    metrics: MetricSettings = MetricSettings()
     services: dict[str, ServiceSettings] = {}
     contacts: dict[str, ContactSettings] = {}
+    profiles: dict[str, ProfileSettings] = {}
     limits: dict[str, LimitSettings] = {}
     """By scope: `default`, `strangers`, `contacts.NAME`, `groups.NAME`, `services.NAME`."""
     sharing: SharingSettings = SharingSettings()
 
+    def __post_init__(self) -> None:
+        for name, profile in self.profiles.items():
+            if self.proxy.username and not profile.password:
+                raise ValueError(
+                    f"profiles.{name} has no password, which would open the proxy that [proxy] username guards: give it one"
+                )
+            if name == self.proxy.username:
+                raise ValueError(f"profiles.{name} and [proxy] username are the same name: choose another")
 
-SECRET_KEYS: Final = frozenset({"proxy.username", "proxy.password", "proxy.upstream", "beacons.proxy"})
+
+SECRET_KEYS: Final = frozenset(
+    {
+        "proxy.username",
+        "proxy.password",
+        "proxy.upstream",
+        "beacons.proxy",
+        "metrics.token",
+        "profiles.password",
+    }
+)
 """Keys that are shown as `***` and never logged; the URL of a proxy may hold a password."""

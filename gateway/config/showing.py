@@ -14,7 +14,7 @@ def as_toml(config: Config) -> str:
     """Every section and key in force, as TOML; secrets that are set appear as `***`."""
     blocks: list[str] = []
     for section, table in as_values(config).items():
-        if section in ("services", "contacts", "limits"):
+        if section in ("services", "contacts", "profiles", "limits"):
             blocks += [_block(f"{section}.{name}", entry) for name, entry in table.items()]
         else:
             blocks.append(_block(section, table))
@@ -26,8 +26,10 @@ def as_values(config: msgspec.Struct, secrets: frozenset[str] = SECRET_KEYS) -> 
     values: dict[str, dict[str, Any]] = _plain(config)
     for dotted in secrets:
         section, _, key = dotted.partition(".")
-        if values[section][key]:
-            values[section][key] = "***"
+        named = section in ("services", "contacts", "profiles")
+        for table in values[section].values() if named else (values[section],):
+            if table[key]:
+                table[key] = "***"
     return values
 
 

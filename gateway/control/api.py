@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TakeInviteRequest,
     )
     from gateway.control.live import LiveReport
+    from gateway.control.metrics import MetricsReport
     from gateway.control.netcheck import NetcheckReport, NetcheckRequest
     from gateway.control.records import ExplainRequest, ExplanationReport, PublishedReport
     from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
@@ -676,6 +677,9 @@ class Gateway(Protocol):
 
     async def set_limits(self, request: SetLimitsRequest) -> ChangedLimitsReport:
         """Set limits that hold at once, and after a restart."""
+
+    async def metrics(self) -> MetricsReport:
+        """The figures for Prometheus."""
 
     async def reload(self) -> ReloadReport:
         """Read the configuration again; ConfigurationError leaves everything as it was."""

@@ -29,6 +29,7 @@ from gateway.control.invites import (
     TakeInviteReport,
 )
 from gateway.control.live import LiveReport
+from gateway.control.metrics import MetricsReport
 from gateway.control.netcheck import NetcheckReport
 from gateway.control.records import ExplanationReport, PublishedReport
 from gateway.control.topics import TopicPeerReport, TopicReport
@@ -237,6 +238,10 @@ class ControlClient:
     def set_limits(self, request: SetLimitsRequest) -> ChangedLimitsReport:
         """See `Gateway.set_limits`."""
         return self._call("POST", "/limits", ChangedLimitsReport, request)
+
+    def metrics(self) -> MetricsReport:
+        """See `Gateway.metrics`."""
+        return self._call("GET", "/metrics", MetricsReport)
 
     def reload(self) -> api.ReloadReport:
         """See `Gateway.reload`."""

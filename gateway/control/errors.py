@@ -31,6 +31,7 @@ _DIAL_STATUS: Final = {
     Failure.NO_SERVICE: 404,
     Failure.FORBIDDEN: 403,
     Failure.POLICY: 403,
+    Failure.PROFILE: 403,
     Failure.LIMITED: 429,
 }
 """Every other failure is a 502: something beyond us did not do its part."""

@@ -33,6 +33,22 @@ class MovedReport(Report, frozen=True, kw_only=True):
     received: int = 0
 
 
+class LaneReport(Report, frozen=True, kw_only=True):
+    """A connection of ours beside the main one, for profiles that need one."""
+
+    profile: str = ""
+    """The one that has it for itself; empty for all that want such paths."""
+    policy: str = "auto"
+    """Which paths it may use."""
+    path: PathWord = "direct"
+    where: str = ""
+    rtt: float | None = None
+    streams: int = 0
+    sent: int = 0
+    """Bytes of its streams."""
+    received: int = 0
+
+
 class PeerLiveReport(Report, frozen=True, kw_only=True):
     """An endpoint that a connection is up with."""
 
@@ -58,6 +74,8 @@ class PeerLiveReport(Report, frozen=True, kw_only=True):
     """How long the connection has been up."""
     trying: str = ""
     """The strategy that is tried for a direct path now."""
+    lanes: tuple[LaneReport, ...] = ()
+    """Connections beside the one that is told of here; if there is no main one, the first of them is told of above, too."""
 
 
 class LiveReport(Report, frozen=True, kw_only=True):

@@ -177,6 +177,9 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     async def set_limits(request: web.Request) -> web.Response:
         return _answer(await gateway.set_limits(await _body(request, SetLimitsRequest)))
 
+    async def metrics(request: web.Request) -> web.Response:
+        return _answer(await gateway.metrics())
+
     async def reload(request: web.Request) -> web.Response:
         return _answer(await gateway.reload())
 
@@ -233,6 +236,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("GET", "/usage", usage),
         ("GET", "/limits", limits),
         ("POST", "/limits", set_limits),
+        ("GET", "/metrics", metrics),
         ("POST", "/reload", reload),
         ("POST", "/down", down),
         ("GET", "/logs", logs),

@@ -114,6 +114,14 @@ def _permission(service: Service, caller: EndpointId, contacts: Contacts, *, kno
     return None
 
 
+def is_listed(who: EndpointId, entries: Iterable[str], contacts: Contacts) -> bool:
+    """Whether one of these entries, as `allow` has them, stands for the endpoint."""
+    return any(
+        contacts.is_contact(who) if entry == ALL_CONTACTS else _is_among(who, entry, contacts)
+        for entry in entries
+    )
+
+
 def _is_among(caller: EndpointId, entry: str, contacts: Contacts) -> bool:
     """Whether an entry of `allow` stands for the caller, among others."""
     if entry.startswith(GROUP):

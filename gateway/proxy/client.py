@@ -139,7 +139,7 @@ class Client(asyncio.Protocol):
                     self._run(self._serve_stream(event, machine), f"proxy to {host}:{port}")
                 case AssociateRequest():
                     self._house.shook_hands(self)
-                    self._run(self._serve_datagrams(), "udp association")
+                    self._run(self._serve_datagrams(event.user), "udp association")
 
     async def _serve_stream(self, request: ConnectRequest, machine: Socks4 | Socks5) -> None:
         is_socks5 = isinstance(machine, Socks5)
@@ -157,14 +157,14 @@ class Client(asyncio.Protocol):
         self._transport.write(granted)
         await splice(self._transport, opened.transport, from_first=machine.trailing, from_second=opened.early)
 
-    async def _serve_datagrams(self) -> None:
+    async def _serve_datagrams(self, user: str | None) -> None:
         if not self._house.may_associate():
             await self._end_with(socks5.reply(socks5.Reply.GENERAL_FAILURE))
             return
         local, peer = self._transport.get_extra_info("sockname"), self._transport.get_extra_info("peername")
         try:
             association = await UdpAssociation.open(
-                local[0], peer[0], self._house.settings.dialer, self._house.spawn
+                local[0], peer[0], self._house.settings.dialer, self._house.spawn, user=user
             )
         except OSError:
             await self._end_with(socks5.reply(socks5.Reply.GENERAL_FAILURE))

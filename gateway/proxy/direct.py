@@ -52,7 +52,13 @@ class DirectDialer:
         return opened
 
     async def open_flow(
-        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+        self,
+        host: str,
+        port: int,
+        on_datagram: Callable[[bytes], None],
+        on_closed: Callable[[], None],
+        *,
+        user: str | None = None,
     ) -> Flow:
         """Open a connected UDP socket; raises DialError. An outside proxy is not asked to carry UDP."""
         if self._upstream is not None:

@@ -13,6 +13,7 @@ from gateway.http.authority import Authority, parse_authority, split_absolute
 from gateway.http.plans import Forward, Place, Tunnel
 from gateway.http.problems import HttpError, Problem, bad_request
 from gateway.http.rewriting import KEEP
+from gateway.proxy.requests import NotAdmitted
 
 if TYPE_CHECKING:
     from gateway.http.heads import RequestHead
@@ -41,6 +42,14 @@ _NEEDS_PASSWORD: Final = Problem(
     "The gateway on this computer is set up to let in only those who know its user name and password.",
     "They are in gateway.toml under `[proxy]`.",
     (("Proxy-Authenticate", 'Basic realm="overlay", charset="UTF-8"'),),
+)
+
+_UNKNOWN_USER: Final = Problem(
+    407,
+    "This proxy knows no such user",
+    "The user name that your program gives chooses a profile of the gateway, and there is none of this name with this password.",
+    "Profiles are in gateway.toml under `[profiles.NAME]`; without a user name none is chosen.",
+    _NEEDS_PASSWORD.fields,
 )
 
 
@@ -77,6 +86,7 @@ def _authenticate(head: RequestHead, credentials: Credentials | None) -> str | N
     """The user of the request, None when nobody is asked; HttpError 407 without the right password (RFC 7617)."""
     if credentials is None:
         return None
+    is_named = False
     for value in head.values(b"proxy-authorization"):
         scheme, _, encoded = value.partition(b" ")
         if scheme.lower() != b"basic":
@@ -85,6 +95,13 @@ def _authenticate(head: RequestHead, credentials: Credentials | None) -> str | N
             user, colon, password = b64decode(encoded.strip(), validate=True).partition(b":")
         except binascii.Error:
             continue
-        if colon and credentials.match(user, password):
-            return credentials.user
-    raise HttpError(_NEEDS_PASSWORD)
+        if colon:
+            try:
+                return credentials.admit(user, password)
+            except NotAdmitted:
+                is_named = True
+    if credentials.user:
+        raise HttpError(_NEEDS_PASSWORD)
+    if is_named:
+        raise HttpError(_UNKNOWN_USER)
+    return None

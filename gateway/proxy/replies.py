@@ -4,7 +4,7 @@ The choices, and why:
 
 * unknown name: SOCKS5 has no code of its own for it, "host unreachable" (4) is what Tor and OpenSSH answer; 404.
 * no service: nothing listens at this port of the endpoint, which is what "refused" (5) means to a client; 404.
-* forbidden, policy: "not allowed by ruleset" (2); 403.
+* forbidden, policy, profile: "not allowed by ruleset" (2); 403.
 * limited: "not allowed by ruleset" (2), for trying again at once is of no use; 429.
 * offline: "host unreachable" (4); 502, the gateway of the other side did not answer.
 * target refused: "refused" (5); 502, the same as any reverse proxy says of a stopped backend.
@@ -81,6 +81,13 @@ ANSWERS: Final[dict[Failure, Answer]] = {
         "This proxy does not go there",
         'Set `other_hosts = "direct"` under `[proxy]` in gateway.toml, or use the PAC file, which sends only '
         ".overlay here.",
+    ),
+    Failure.PROFILE: Answer(
+        socks5.Reply.NOT_ALLOWED,
+        403,
+        "Your profile does not go there",
+        "The user name that your program gives this proxy chooses a section `[profiles.…]` of gateway.toml: change that, or "
+        "use another user name.",
     ),
     Failure.LIMITED: Answer(
         socks5.Reply.NOT_ALLOWED,

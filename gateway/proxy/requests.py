@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MAX_HOST: Final = 255
 
 
+class NotAdmitted(Exception):
+    """Nobody of this name, or with this password, may use the proxy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The one user and password that the proxy asks for, when it is set up to ask."""
+    """The one user and password that the proxy asks for, when it is set up to ask; and those of profiles."""
 
-    user: str
-    password: str
+    user: str = ""
+    """Empty: nobody is asked, and whoever gives no name is let in."""
+    password: str = ""
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    """The password of each profile, empty for any."""
+
+    def admit(self, user: bytes, password: bytes | None) -> str | None:
+        """Who a client is that gives these, None if it gives no name; NotAdmitted. SOCKS4 has no passwords: None."""
+        if not user and not self.user:
+            return None
+        name = user.decode("utf-8", "replace")
+        expected = self.profiles.get(name)
+        if expected is not None:
+            if not expected or (password is not None and hmac.compare_digest(expected.encode(), password)):
+                return name
+        elif self.user and password is not None and self.match(user, password):
+            return self.user
+        raise NotAdmitted(name)
 
     def match(self, user: bytes, password: bytes) -> bool:
         """Whether these are the right ones; how long it takes does not tell how much of them is right."""

@@ -11,7 +11,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 from typing import Final
 
-from gateway.proxy.requests import ConnectRequest, Credentials, Rejected, SocksEvent, host_text
+from gateway.proxy.requests import ConnectRequest, Credentials, NotAdmitted, Rejected, SocksEvent, host_text
 
 VERSION: Final = 4
 _CONNECT: Final = 1
@@ -36,7 +36,7 @@ class Socks4:
     """One client. Feed `receive_data`, act on the event; after it the machine is done."""
 
     def __init__(self, credentials: Credentials | None = None) -> None:
-        """With `credentials` nobody gets in: SOCKS4 knows no passwords."""
+        """With `credentials` who needs a password does not get in: SOCKS4 knows none."""
         self.done = False
         self._credentials = credentials
         self._buffer = b""
@@ -83,11 +83,15 @@ class Socks4:
             end = name_end
         self._buffer = data[end:]
         port = int.from_bytes(data[2:4])
+        who = user.decode("utf-8", "replace") or None
         if self._credentials is not None:
-            return Rejected(reply(Reply.WRONG_USER), "SOCKS4 has no passwords; use SOCKS5 or HTTP")
+            try:
+                who = self._credentials.admit(user, None)
+            except NotAdmitted:
+                return Rejected(reply(Reply.WRONG_USER), "SOCKS4 has no passwords; use SOCKS5 or HTTP")
         if data[1] != _CONNECT or not port:
             return Rejected(reply(Reply.FAILED), f"command {data[1]} to port {port} is not supported")
-        return ConnectRequest(host, port, user.decode("utf-8", "replace") or None)
+        return ConnectRequest(host, port, who)
 
 
 def _text(data: bytes, start: int) -> tuple[bytes, int]:

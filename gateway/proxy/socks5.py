@@ -11,7 +11,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from gateway.proxy.requests import AssociateRequest, ConnectRequest, Credentials, Rejected, SocksEvent
+from gateway.proxy.requests import (
+    AssociateRequest,
+    ConnectRequest,
+    Credentials,
+    NotAdmitted,
+    Rejected,
+    SocksEvent,
+)
 from gateway.proxy.socks_address import BadAddress, decode, encode
 
 VERSION: Final = 5
@@ -70,7 +77,7 @@ class Socks5:
     """One client. Feed `receive_data`, send `data_to_send`, act on the events; after an event it is done."""
 
     def __init__(self, credentials: Credentials | None = None) -> None:
-        """With `credentials` only the right user gets in, by password; without, everyone does.
+        """With `credentials` only the right users get in, by password; without, everyone does.
 
         Without, a password is still listened to when it is all the client offers: such clients work, and there
         is nothing to protect.
@@ -118,7 +125,10 @@ class Socks5:
         if len(data) < 2 or len(data) < 2 + data[1]:
             return None
         methods, self._buffer = data[2 : 2 + data[1]], data[2 + data[1] :]
-        if self._credentials is None and _NO_AUTH in methods:
+        credentials = self._credentials
+        may_be_anonymous = _NO_AUTH in methods and not (credentials and credentials.user)
+        has_name = credentials is not None and bool(credentials.profiles) and _PASSWORD in methods
+        if may_be_anonymous and not has_name:
             self._output += bytes((VERSION, _NO_AUTH))
             self.state = State.REQUEST
         elif _PASSWORD in methods:
@@ -140,9 +150,13 @@ class Socks5:
         if len(data) < end:
             return None
         user, password, self._buffer = data[2:middle], data[middle + 1 : end], data[end:]
-        if self._credentials is not None and not self._credentials.match(user, password):
-            return Rejected(bytes((_PASSWORD_VERSION, 1)), "wrong user name or password")
-        self._user = user.decode("utf-8", "replace")
+        if self._credentials is None:
+            self._user = user.decode("utf-8", "replace")
+        else:
+            try:
+                self._user = self._credentials.admit(user, password)
+            except NotAdmitted:
+                return Rejected(bytes((_PASSWORD_VERSION, 1)), "wrong user name or password")
         self._output += bytes((_PASSWORD_VERSION, 0))
         self.state = State.REQUEST
         return None

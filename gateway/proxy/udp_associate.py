@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class UdpAssociation(asyncio.DatagramProtocol):
     """One association; `open` makes it, `close` ends it and all its flows."""
 
-    def __init__(self, client_ip: str, dialer: Dialer, spawn: Spawn) -> None:
+    def __init__(self, client_ip: str, dialer: Dialer, spawn: Spawn, *, user: str | None = None) -> None:
+        self._user = user
         self._client_ip = client_ip
         self._client: tuple[str, int] | None = None
         self._dialer = dialer
@@ -37,10 +38,12 @@ class UdpAssociation(asyncio.DatagramProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def open(cls, bind_ip: str, client_ip: str, dialer: Dialer, spawn: Spawn) -> UdpAssociation:
+    async def open(
+        cls, bind_ip: str, client_ip: str, dialer: Dialer, spawn: Spawn, *, user: str | None = None
+    ) -> UdpAssociation:
         """Bind a socket on `bind_ip`, any port; OSError when that is impossible."""
         _, association = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: cls(client_ip, dialer, spawn), local_addr=(bind_ip, 0)
+            lambda: cls(client_ip, dialer, spawn, user=user), local_addr=(bind_ip, 0)
         )
         return association
 
@@ -120,7 +123,7 @@ class UdpAssociation(asyncio.DatagramProtocol):
             self._table.forget(destination, entry)
 
         try:
-            flow = await self._dialer.open_flow(*destination, on_datagram, on_closed)
+            flow = await self._dialer.open_flow(*destination, on_datagram, on_closed, user=self._user)
         except DialError:
             self._table.failed(entry, self._loop.time())
             return

@@ -55,7 +55,7 @@ class HttpDoor:
         if place == DOH_PLACE:
             return await self._open_doh()
         try:
-            return await self._dialer.open_stream(place.host, place.port)
+            return await self._dialer.open_stream(place.host, place.port, user=place.user)
         except DialError as error:
             raise HttpError(replies.http_problem(error, place.host)) from None
 

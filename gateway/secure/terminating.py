@@ -63,7 +63,7 @@ class TerminatingDialer:
         plain = await self._plain_port(name) if name is not None else None
         if leaves is None or name is None or plain is None:
             return await self._inner.open_stream(host, port, user=user)
-        place = Place(str(name), plain)
+        place = Place(str(name), plain, user)
         owner = self._owner_of(name)
 
         def serves(asked: str) -> bool:
@@ -81,10 +81,16 @@ class TerminatingDialer:
         return await opened(ours)
 
     async def open_flow(
-        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+        self,
+        host: str,
+        port: int,
+        on_datagram: Callable[[bytes], None],
+        on_closed: Callable[[], None],
+        *,
+        user: str | None = None,
     ) -> Flow:
         """Open a UDP flow: always the inner dialer's."""
-        return await self._inner.open_flow(host, port, on_datagram, on_closed)
+        return await self._inner.open_flow(host, port, on_datagram, on_closed, user=user)
 
     async def _plain_port(self, name: OverlayName) -> int | None:
         """Where the name speaks plain HTTP, if it speaks no TLS; None if it is not known to."""

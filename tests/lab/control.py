@@ -13,6 +13,7 @@ from gateway.config import ServiceSettings
 from gateway.control import api
 from gateway.control.contacts import GroupReport, GroupRequest
 from gateway.control.live import LiveReport, MovedReport, PeerLiveReport, ProcessReport
+from gateway.control.metrics import MetricsReport
 from gateway.control.netcheck import (
     FamilyNetworkReport,
     FindingReport,
@@ -33,6 +34,8 @@ from gateway.control.server import ControlServer
 from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
 from gateway.dialing import DialError, Failure
 from gateway.errors import ChooseName, ConfigurationError, GatewayError, UsageError
+from gateway.metrics import Counts
+from gateway.metrics import text as exposition
 from gateway.topics.manifest import Manifest
 from tests.lab.control_usage import FakeUsage
 from tests.lab.control_zones import ALICE, ME, FakeZones
@@ -429,6 +432,10 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
             streams=2,
             flows=1,
         )
+
+    async def metrics(self) -> MetricsReport:
+        text = exposition(await self.status(), await self.live(), Counts(), contacts=True)
+        return MetricsReport(text=text.decode())
 
     async def reload(self) -> api.ReloadReport:
         if self.configuration_is_wrong:

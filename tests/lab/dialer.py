@@ -47,9 +47,15 @@ class FakeDialer:
         return await self._direct.open_stream(*self._place(host, port))
 
     async def open_flow(
-        self, host: str, port: int, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+        self,
+        host: str,
+        port: int,
+        on_datagram: Callable[[bytes], None],
+        on_closed: Callable[[], None],
+        *,
+        user: str | None = None,
     ) -> Flow:
-        self.dialed.append((host, port, None))
+        self.dialed.append((host, port, user))
         await self._pass_gate()
         flow = FakeFlow(
             await self._direct.open_flow(*self._place(host, port), on_datagram, on_closed), on_closed

@@ -95,6 +95,10 @@ class GatewayProcess:
         command = [*program, "--home", str(self.home), *arguments]
         return self.namespace.command(*command) if self.namespace else command
 
+    def command(self, *arguments: str) -> list[str]:
+        """`overlay …` on this gateway's home, for who runs it himself."""
+        return self._command(*arguments)
+
     def run(
         self, *arguments: str, check: bool = True, timeout: float = 30
     ) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,7 @@ class FakeDriver:
     """What a Remote needs of a driver, with its state in the test's hands."""
 
     order = 0
+    is_side = False
 
     def __init__(self, remote: Remote, client=LOW, incarnation=FIRST_RUN) -> None:
         FakeDriver.order += 1

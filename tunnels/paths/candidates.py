@@ -93,6 +93,12 @@ _ALLOWED: Final = {
 }
 
 
+def narrower(one: PathPolicy, other: PathPolicy) -> PathPolicy | None:
+    """The policy that allows what both do; None if there is none, or no path is left."""
+    both = _ALLOWED[one] & _ALLOWED[other]
+    return next((policy for policy, tiers in _ALLOWED.items() if tiers == both), None)
+
+
 def is_allowed(policy: PathPolicy, tier: Tier) -> bool:
     """Whether paths of this tier may be used."""
     return tier in _ALLOWED[policy]

@@ -95,3 +95,23 @@ def test_anything_else_is_asked_for_a_password(fields: bytes) -> None:
 
 def test_without_credentials_nobody_is_asked_and_nobody_is_named() -> None:
     assert plan(b"CONNECT a.overlay:22", basic("ann:a:b")).place.user is None
+
+
+PROFILES = Credentials(profiles={"work": "", "home": "key"})
+
+
+@pytest.mark.parametrize(("text", "user"), [("work:", "work"), ("work:any", "work"), ("home:key", "home")])
+def test_the_name_of_a_profile_is_kept(text: str, user: str) -> None:
+    planned = plan(b"CONNECT a.overlay:80", basic(text), PROFILES)
+    assert planned == Tunnel(Place("a.overlay", 80, user))
+
+
+def test_who_gives_no_name_needs_none_beside_profiles() -> None:
+    assert plan(b"CONNECT a.overlay:80", b"", PROFILES) == Tunnel(Place("a.overlay", 80, None))
+
+
+@pytest.mark.parametrize("text", ["home:wrong", "nobody:x"])
+def test_who_is_no_profile_is_told_so(text: str) -> None:
+    with pytest.raises(HttpError, match="knows no such user") as caught:
+        plan(b"CONNECT a.overlay:80", basic(text), PROFILES)
+    assert caught.value.problem.status == 407

@@ -50,6 +50,7 @@ CODES = [
     (Failure.TARGET_REFUSED, 5, 502),
     (Failure.TARGET_UNREACHABLE, 3, 504),
     (Failure.POLICY, 2, 403),
+    (Failure.PROFILE, 2, 403),
     (Failure.OVERLOADED, 1, 503),
 ]
 

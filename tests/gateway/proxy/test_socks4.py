@@ -70,3 +70,13 @@ def test_another_version_is_not_answered() -> None:
 def test_any_bytes_in_any_pieces_have_one_meaning(data: bytes, step: int) -> None:
     data = b"\4" + data
     assert run(data)[0] == run(data, step)[0]
+
+
+def test_a_profile_without_a_password_is_chosen_by_name() -> None:
+    profiles = Credentials(profiles={"work": "", "home": "key"})
+    for user, name in ((b"work", "work"), (b"", None)):
+        (event,), _ = run(b"\4\1\0\x50\1\2\3\4" + user + b"\0", credentials=profiles)
+        assert event == ConnectRequest("1.2.3.4", 80, name)
+    for user in (b"home", b"nobody"):
+        (event,), _ = run(b"\4\1\0\x50\1\2\3\4" + user + b"\0", credentials=profiles)
+        assert isinstance(event, Rejected)

@@ -107,3 +107,46 @@ def test_any_bytes_in_any_pieces_have_one_meaning(data: bytes, ask: bool, step: 
     whole, split = run(data, credentials), run(data, credentials, step)
     assert (whole[0], whole[1]) == (split[0], split[1])
     assert len(whole[0]) <= 1
+
+
+PROFILES = Credentials(profiles={"work": "", "home": "key"})
+
+
+@pytest.mark.parametrize("step", [1, 10_000])
+@pytest.mark.parametrize(
+    ("user", "password", "name"),
+    [("work", "", "work"), ("work", "any", "work"), ("home", "key", "home"), ("", "x", None)],
+)
+def test_the_name_of_a_profile_is_asked_for_and_kept(
+    step: int, user: str, password: str, name: str | None
+) -> None:
+    said = bytes((1, len(user))) + user.encode() + bytes((len(password),)) + password.encode()
+    events, sent, _ = run(
+        b"\5\2\0\2" + said + b"\5\1\0\3\x01a\0\x50", PROFILES, step
+    )  # offers no password, too: it has one
+    assert events == [ConnectRequest("a", 80, name)]
+    assert sent == b"\5\2\1\0"
+
+
+@pytest.mark.parametrize(("user", "password"), [("home", "wrong"), ("home", ""), ("nobody", "key")])
+def test_who_is_no_profile_is_rejected(user: str, password: str) -> None:
+    said = bytes((1, len(user))) + user.encode() + bytes((len(password),)) + password.encode()
+    (event,), _, _ = run(b"\5\1\2" + said, PROFILES)
+    assert isinstance(event, Rejected)
+    assert event.answer == b"\1\1"
+
+
+def test_who_gives_no_name_needs_none_beside_profiles() -> None:
+    events, sent, _ = run(b"\5\1\0\5\1\0\3\x01a\0\x50", PROFILES)
+    assert events == [ConnectRequest("a", 80, None)]
+    assert sent == b"\5\0"
+
+
+def test_a_proxy_that_asks_lets_in_its_user_and_its_profiles() -> None:
+    both = Credentials("me", "secret", {"home": "key"})
+    for user, password in ((b"me", b"secret"), (b"home", b"key")):
+        said = b"\5\1\2\1" + bytes((len(user),)) + user + bytes((len(password),)) + password
+        events, _, _ = run(said + b"\5\1\0\3\x01a\0\x50", both)
+        assert events == [ConnectRequest("a", 80, user.decode())]
+    events, _, _ = run(b"\5\1\0", both)
+    assert isinstance(events[0], Rejected)
