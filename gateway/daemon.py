@@ -289,8 +289,8 @@ class Daemon:
         await self._start_proxy(stack)
         await self._start_dns(stack)
         await self._doors.start(self._responder.respond if self._responder is not None else None)
-        await self._start_dashboard(stack)
         self.facade = Facade(self._parts())
+        await self._start_dashboard(stack)
         await self._meter.start()
         self._headroom.start()
         await self._start_control(stack)
@@ -614,10 +614,15 @@ class Daemon:
         self._dashboard = DashboardServer(
             settings.host,
             settings.port,
-            lambda: self._proxy.address if self._proxy else None,
-            self._doors.doh_routes(),
+            gateway=self.facade,
+            log_file=self._home.log_file,
+            users=LocalUsers(settings.users),
+            proxy_address=lambda: self._proxy.address if self._proxy else None,
+            spawn=self._spawn,
+            doh=self._doors.doh_routes(),
         )
         await self._dashboard.start()
+        self.facade.parts.dashboard = self._dashboard
         stack.push_async_callback(self._dashboard.close)
 
     async def _start_control(self, stack: contextlib.AsyncExitStack) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import gateway as package
 from gateway.answers.base import time_now
+from gateway.answers.dashboard import DashboardAnswers
 from gateway.answers.invites import InviteAnswers
 from gateway.answers.metrics import MetricsAnswers
 from gateway.answers.names import NameAnswers
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.contact_book import ContactBook
+    from gateway.dashboard.server import DashboardServer
     from gateway.dht import Dht
     from gateway.directory import Directory
     from gateway.exposed import ExposedServices
@@ -103,6 +105,8 @@ class Parts:
     dht: Dht | None = None
     introductions: Introductions | None = None
     """Contacts of contacts."""
+    dashboard: DashboardServer | None = None
+    """None where it is off."""
     own_zone: OwnZone | None = None
     """Our zone and profile."""
     headroom: Watcher | None = None
@@ -120,6 +124,7 @@ class Parts:
 
 
 class Facade(
+    DashboardAnswers,
     InviteAnswers,
     ZoneAnswers,
     ServiceAnswers,

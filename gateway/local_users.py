@@ -43,7 +43,7 @@ class LocalUsers:
     def note(self) -> str:
         """Who else is let in, and why; empty if nobody is."""
         if self._all:
-            return "every user of this machine, and every machine that reaches the port, is let in ([dashboard] users)"
+            return 'every user of this machine, and every machine that reaches the port, is let in (users = "all")'
         if not self._can_tell():
             return "this system does not tell which of its users connects, so all of them are let in"
         return ""

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "down": "running",
     "status": "running",
     "reload": "running",
+    "dash": "dashboard",
     "logs": "logs",
     "top": "top",
     "metrics": "metrics",

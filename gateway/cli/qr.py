@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from gateway.cli import output
-from gateway.errors import GatewayError
+from gateway.qr_codes import modules
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_MARGIN: Final = 4
-"""Light modules around it (ISO/IEC 18004 §6.3.8)."""
 _HALVES: Final = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 """Ink above and below."""
 _COLOURS: Final = "\x1b[38;5;16;48;5;231m"
@@ -26,17 +21,9 @@ _RESET: Final = "\x1b[0m"
 def lines_of(text: str, *, on_white: bool) -> list[str]:
     """The QR code of a text as lines of half blocks, two rows of modules in each; on white the dark ones are ink, else the light.
 
-    In upper case, which our texts do not mind: alphanumeric mode makes it a third smaller. GatewayError if it is too long.
+    GatewayError if it is too long.
     """
-    import segno
-
-    try:
-        code = segno.make_qr(text.upper(), error="l", mode="alphanumeric", boost_error=False)
-    except ValueError as error:  # segno's own are ValueErrors
-        raise GatewayError(
-            f"qr: {len(text)} characters fit no QR code ({error}); pass the text itself on"
-        ) from None
-    rows: list[Sequence[int]] = [tuple(row) for row in code.matrix_iter(border=_MARGIN)]
+    rows = modules(text)
     if len(rows) % 2:
         rows.append((0,) * len(rows[0]))
     dark = int(on_white)

@@ -16,6 +16,7 @@ from gateway.config.settings import ServiceSettings  # noqa: TC001 - msgspec rea
 if TYPE_CHECKING:
     from gateway.control import zones
     from gateway.control.contacts import GroupReport, GroupRequest, ImportReport, ImportRequest
+    from gateway.control.dashboard import LoginReport
     from gateway.control.invites import (
         CodeReport,
         CodeRequest,
@@ -668,6 +669,9 @@ class Gateway(Protocol):
 
     async def live(self) -> LiveReport:
         """What moves now, in counts; cheap enough to be asked for each second."""
+
+    async def dashboard_login(self) -> LoginReport:
+        """A URL that lets one browser into the dashboard; GatewayError when there is none."""
 
     async def usage(self, month: str | None = None) -> UsageReport:
         """How much moved in a month, this one if none is named."""

@@ -19,6 +19,7 @@ import msgspec
 import gateway as package
 from gateway.control import api, zones
 from gateway.control.contacts import GroupReport, ImportReport
+from gateway.control.dashboard import LoginReport
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.invites import (
     CodeReport,
@@ -226,6 +227,10 @@ class ControlClient:
     def live(self) -> LiveReport:
         """See `Gateway.live`."""
         return self._call("GET", "/live", LiveReport)
+
+    def dashboard_login(self) -> LoginReport:
+        """See `Gateway.dashboard_login`."""
+        return self._call("POST", "/dashboard/login", LoginReport)
 
     def usage(self, month: str | None = None) -> UsageReport:
         """See `Gateway.usage`."""

@@ -41,151 +41,154 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
     """Every path of the API, answered by `gateway`; `log_file` is what `/v1/logs` tells."""
 
     async def status(request: web.Request) -> web.Response:
-        return _answer(await gateway.status())
+        return answer(await gateway.status())
 
     async def services(request: web.Request) -> web.Response:
-        return _answer(await gateway.services())
+        return answer(await gateway.services())
 
     async def expose(request: web.Request) -> web.Response:
-        return _answer(await gateway.expose(await _body(request, api.ExposeRequest)))
+        return answer(await gateway.expose(await body(request, api.ExposeRequest)))
 
     async def unexpose(request: web.Request) -> web.Response:
-        return _answer(await gateway.unexpose(request.match_info["name"]))
+        return answer(await gateway.unexpose(request.match_info["name"]))
 
     async def contacts(request: web.Request) -> web.Response:
-        return _answer(await gateway.contacts())
+        return answer(await gateway.contacts())
 
     async def add_contact(request: web.Request) -> web.Response:
-        return _answer(await gateway.add_contact(await _body(request, api.AddContactRequest)))
+        return answer(await gateway.add_contact(await body(request, api.AddContactRequest)))
 
     async def import_contacts(request: web.Request) -> web.Response:
-        return _answer(await gateway.import_contacts(await _body(request, ImportRequest)))
+        return answer(await gateway.import_contacts(await body(request, ImportRequest)))
 
     async def groups(request: web.Request) -> web.Response:
-        return _answer(await gateway.groups())
+        return answer(await gateway.groups())
 
     async def change_group(request: web.Request) -> web.Response:
-        return _answer(await gateway.change_group(await _body(request, GroupRequest)))
+        return answer(await gateway.change_group(await body(request, GroupRequest)))
 
     async def remove_contact(request: web.Request) -> web.Response:
-        return _answer(await gateway.remove_contact(request.match_info["petname"]))
+        return answer(await gateway.remove_contact(request.match_info["petname"]))
 
     async def rename_contact(request: web.Request) -> web.Response:
-        asked = await _body(request, api.RenameContactRequest)
-        return _answer(await gateway.rename_contact(request.match_info["petname"], asked))
+        asked = await body(request, api.RenameContactRequest)
+        return answer(await gateway.rename_contact(request.match_info["petname"], asked))
 
     async def set_path_policy(request: web.Request) -> web.Response:
-        asked = await _body(request, api.PathPolicyRequest)
-        return _answer(await gateway.set_path_policy(request.match_info["petname"], asked))
+        asked = await body(request, api.PathPolicyRequest)
+        return answer(await gateway.set_path_policy(request.match_info["petname"], asked))
 
     async def plain_ticket(request: web.Request) -> web.Response:
-        return _answer(await gateway.ticket(api.TicketRequest()))
+        return answer(await gateway.ticket(api.TicketRequest()))
 
     async def ticket(request: web.Request) -> web.Response:
-        return _answer(await gateway.ticket(await _body(request, api.TicketRequest)))
+        return answer(await gateway.ticket(await body(request, api.TicketRequest)))
 
     async def join(request: web.Request) -> web.Response:
-        return _answer(await gateway.join(await _body(request, api.JoinRequest)))
+        return answer(await gateway.join(await body(request, api.JoinRequest)))
 
     async def invite(request: web.Request) -> web.Response:
-        return _answer(await gateway.invite(await _body(request, InviteRequest)))
+        return answer(await gateway.invite(await body(request, InviteRequest)))
 
     async def invites(request: web.Request) -> web.Response:
-        return _answer(await gateway.invites())
+        return answer(await gateway.invites())
 
     async def revoke_invite(request: web.Request) -> web.Response:
-        return _answer(await gateway.revoke_invite(request.match_info["serial"]))
+        return answer(await gateway.revoke_invite(request.match_info["serial"]))
 
     async def take_invite(request: web.Request) -> web.Response:
-        return _answer(await gateway.take_invite(await _body(request, TakeInviteRequest)))
+        return answer(await gateway.take_invite(await body(request, TakeInviteRequest)))
 
     async def offer_code(request: web.Request) -> web.Response:
-        return _answer(await gateway.offer_code(await _body(request, CodeRequest)))
+        return answer(await gateway.offer_code(await body(request, CodeRequest)))
 
     async def code(request: web.Request) -> web.Response:
-        return _answer(await gateway.code(request.match_info["code"]))
+        return answer(await gateway.code(request.match_info["code"]))
 
     async def cancel_code(request: web.Request) -> web.Response:
-        return _answer(await gateway.cancel_code(request.match_info["code"]))
+        return answer(await gateway.cancel_code(request.match_info["code"]))
 
     async def say_code(request: web.Request) -> web.Response:
-        return _answer(await gateway.say_code(await _body(request, SayCodeRequest)))
+        return answer(await gateway.say_code(await body(request, SayCodeRequest)))
 
     async def vouchers(request: web.Request) -> web.Response:
-        return _answer(await gateway.vouchers())
+        return answer(await gateway.vouchers())
 
     async def add_voucher(request: web.Request) -> web.Response:
-        return _answer(await gateway.add_voucher(await _body(request, api.AddVoucherRequest)))
+        return answer(await gateway.add_voucher(await body(request, api.AddVoucherRequest)))
 
     async def ping(request: web.Request) -> web.Response:
-        return _answer(await gateway.ping(await _body(request, api.PingRequest)))
+        return answer(await gateway.ping(await body(request, api.PingRequest)))
 
     async def paths_to(request: web.Request) -> web.Response:
-        return _answer(await gateway.paths(request.match_info["name"]))
+        return answer(await gateway.paths(request.match_info["name"]))
 
     async def netcheck(request: web.Request) -> web.Response:
-        return _answer(await gateway.netcheck(await _body(request, NetcheckRequest)))
+        return answer(await gateway.netcheck(await body(request, NetcheckRequest)))
 
     async def resolve(request: web.Request) -> web.Response:
-        return _answer(await gateway.resolve(await _body(request, api.ResolveRequest)))
+        return answer(await gateway.resolve(await body(request, api.ResolveRequest)))
 
     async def zone(request: web.Request) -> web.Response:
-        return _answer(await gateway.zone())
+        return answer(await gateway.zone())
 
     async def zone_set(request: web.Request) -> web.Response:
-        return _answer(await gateway.zone_set(await _body(request, zones.ZoneSetRequest)))
+        return answer(await gateway.zone_set(await body(request, zones.ZoneSetRequest)))
 
     async def zone_unset(request: web.Request) -> web.Response:
-        return _answer(await gateway.zone_unset(await _body(request, zones.ZoneUnsetRequest)))
+        return answer(await gateway.zone_unset(await body(request, zones.ZoneUnsetRequest)))
 
     async def zone_profile(request: web.Request) -> web.Response:
-        return _answer(await gateway.zone_profile(await _body(request, zones.ProfileRequest)))
+        return answer(await gateway.zone_profile(await body(request, zones.ProfileRequest)))
 
     async def zone_import(request: web.Request) -> web.Response:
-        return _answer(await gateway.zone_import(await _body(request, zones.ZoneImportRequest)))
+        return answer(await gateway.zone_import(await body(request, zones.ZoneImportRequest)))
 
     async def whois(request: web.Request) -> web.Response:
-        return _answer(await gateway.whois(request.match_info["name"]))
+        return answer(await gateway.whois(request.match_info["name"]))
 
     async def explain(request: web.Request) -> web.Response:
-        return _answer(await gateway.explain(await _body(request, ExplainRequest)))
+        return answer(await gateway.explain(await body(request, ExplainRequest)))
 
     async def published(request: web.Request) -> web.Response:
-        return _answer(await gateway.published())
+        return answer(await gateway.published())
 
     async def topics(request: web.Request) -> web.Response:
-        return _answer(await gateway.topics())
+        return answer(await gateway.topics())
 
     async def join_topic(request: web.Request) -> web.Response:
-        return _answer(await gateway.join_topic(await _body(request, JoinTopicRequest)))
+        return answer(await gateway.join_topic(await body(request, JoinTopicRequest)))
 
     async def leave_topic(request: web.Request) -> web.Response:
-        return _answer(await gateway.leave_topic(request.match_info["name"]))
+        return answer(await gateway.leave_topic(request.match_info["name"]))
 
     async def topic_peers(request: web.Request) -> web.Response:
-        return _answer(await gateway.topic_peers(request.match_info["name"]))
+        return answer(await gateway.topic_peers(request.match_info["name"]))
 
     async def live(request: web.Request) -> web.Response:
-        return _answer(await gateway.live())
+        return answer(await gateway.live())
+
+    async def dashboard_login(request: web.Request) -> web.Response:
+        return answer(await gateway.dashboard_login())
 
     async def usage(request: web.Request) -> web.Response:
-        return _answer(await gateway.usage(request.query.get("month")))
+        return answer(await gateway.usage(request.query.get("month")))
 
     async def limits(request: web.Request) -> web.Response:
-        return _answer(await gateway.limits())
+        return answer(await gateway.limits())
 
     async def set_limits(request: web.Request) -> web.Response:
-        return _answer(await gateway.set_limits(await _body(request, SetLimitsRequest)))
+        return answer(await gateway.set_limits(await body(request, SetLimitsRequest)))
 
     async def metrics(request: web.Request) -> web.Response:
-        return _answer(await gateway.metrics())
+        return answer(await gateway.metrics())
 
     async def reload(request: web.Request) -> web.Response:
-        return _answer(await gateway.reload())
+        return answer(await gateway.reload())
 
     async def down(request: web.Request) -> web.Response:
         await gateway.down()
-        return _answer({})
+        return answer({})
 
     async def logs(request: web.Request) -> web.StreamResponse:
         return await _send_logs(request, log_file)
@@ -233,6 +236,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("DELETE", "/topics/{name}", leave_topic),
         ("GET", "/topics/{name}/peers", topic_peers),
         ("GET", "/live", live),
+        ("POST", "/dashboard/login", dashboard_login),
         ("GET", "/usage", usage),
         ("GET", "/limits", limits),
         ("POST", "/limits", set_limits),
@@ -241,17 +245,15 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         ("POST", "/down", down),
         ("GET", "/logs", logs),
     )
-    return [
-        web.route(method, f"/v{api.API_VERSION}{path}", _told(handler)) for method, path, handler in paths
-    ]
+    return [web.route(method, f"/v{api.API_VERSION}{path}", told(handler)) for method, path, handler in paths]
 
 
 def refuse(status: int, error: str, code: str) -> web.Response:
     """An error that is no GatewayError as a reply."""
-    return _answer(ErrorReply(error=error, code=code), status)
+    return answer(ErrorReply(error=error, code=code), status)
 
 
-def _told(
+def told(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The handler, with a GatewayError told as JSON."""
@@ -261,12 +263,13 @@ def _told(
             return await handler(request)
         except GatewayError as error:
             status, reply = reply_of(error)
-            return _answer(reply, status)
+            return answer(reply, status)
 
     return wrapped
 
 
-def _answer(report: object, status: int = 200) -> web.Response:
+def answer(report: object, status: int = 200) -> web.Response:
+    """A report as a reply."""
     return web.Response(
         body=msgspec.json.encode(report),
         status=status,
@@ -275,7 +278,7 @@ def _answer(report: object, status: int = 200) -> web.Response:
     )
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
+async def body(request: web.Request, kind: type[T]) -> T:
     """The request's JSON as `kind`; UsageError when it is too long, too slow or something else."""
     try:
         async with asyncio.timeout(CONTROL_BODY_SECONDS):

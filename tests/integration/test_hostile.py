@@ -175,7 +175,7 @@ def test_junk_and_foreign_names_at_the_dashboard(world, served_meanwhile):
         talk(address, b"GET /proxy.pac HTTP/1.1\r\n" * source.randrange(2) + junk(source))
     ask = b"GET /proxy.pac HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
     assert b" 403 " in talk(address, ask % b"rebound.example.org", end=False)
-    assert b"FindProxyForURL" in talk(address, ask % b"127.0.0.1:7399", end=False)
+    assert b"FindProxyForURL" in talk(address, ask % "{}:{}".format(*address).encode(), end=False)
 
 
 def test_junk_inside_a_tunnel(world, served_meanwhile):

@@ -12,6 +12,7 @@ from gateway.answers.ladders import ladders
 from gateway.config import ServiceSettings
 from gateway.control import api
 from gateway.control.contacts import GroupReport, GroupRequest
+from gateway.control.dashboard import LoginReport
 from gateway.control.live import LiveReport, MovedReport, PeerLiveReport, ProcessReport
 from gateway.control.metrics import MetricsReport
 from gateway.control.netcheck import (
@@ -65,11 +66,12 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
         self.udp_blocked: bool | None = False
         """What a measurement finds; None: there is nobody to ask."""
         self.pings = 0
+        self.dashboard_note = ""
         self.looks = 0
         self.relayed_pings = 0
         """How many pings go by relay before the path is direct."""
 
-    async def status(self) -> api.StatusReport:
+    async def status(self, *, with_contacts: bool = True) -> api.StatusReport:
         return api.StatusReport(
             version="0.1.0",
             endpoint_id=ME,
@@ -85,7 +87,7 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
                 api.ListenerReport(name="tunnels", enabled=False),
             ),
             services=await self.services(),
-            contacts=await self.contacts(),
+            contacts=await self.contacts() if with_contacts else (),
             tunnels=(
                 api.TunnelReport(
                     endpoint_id=ALICE, petname="alice", address="192.0.2.1:7777", rtt_ms=1.5, path_seconds=65
@@ -401,6 +403,9 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
             offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
             source="contact",
         )
+
+    async def dashboard_login(self) -> LoginReport:
+        return LoginReport(url="http://127.0.0.1:7399/#login=secret", seconds=60, note=self.dashboard_note)
 
     async def live(self) -> LiveReport:
         """Each time a second later, and a megabyte more from alice."""
