@@ -48,6 +48,7 @@ from gateway.metrics_door import MetricsDoor
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_services import OwnServices
 from gateway.profiles import Profiles
+from gateway.programs.desk import ProgramDesk
 from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
 from gateway.proxy.listener import ProxyListener, ProxySettings
@@ -122,6 +123,7 @@ async def run(
             async with contextlib.AsyncExitStack() as stack:
                 daemon = Daemon(home, overrides, config, secret_key, log)
                 await daemon.start(stack)
+                daemon.heed_signals()
                 # What was read lives as long as we do. Looking through ten thousand contacts for garbage now and then
                 # would let everything wait for a tenth of a second each time.
                 gc.freeze()
@@ -165,8 +167,9 @@ class Daemon:
         overrides: Mapping[str, object],
         config: Config,
         secret_key: SecretKey,
-        log: logs.Logs,
+        log: logs.Logs | None,
     ) -> None:
+        """`log` is None where the process is somebody else's, whose own affair the log is."""
         self._home = home
         self._overrides = overrides
         self._config = config
@@ -271,7 +274,8 @@ class Daemon:
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._topics.start()
         self._profiles = Profiles(self._config.profiles, self._contacts)
-        self._own = self._secret_key.endpoint_id, OwnServices(lambda: self._exposed.book, DirectDialer())
+        own_id = self._secret_key.endpoint_id
+        self._own = own_id, OwnServices(lambda: self._exposed.book, DirectDialer(), own_id)
         self._dialer = OverlayDialer(
             self._endpoint.open_stream,
             self._id_of,
@@ -299,11 +303,14 @@ class Daemon:
         self._spawn(self._records.publisher.run(), "publish our record")
         self._inviting.start()
         self._introductions.start()
+        _logger.info("up", extra={"endpoint": self._secret_key.endpoint_id.short})
+
+    def heed_signals(self) -> None:
+        """Stop and reload when the system says so; for who has the process for itself."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopped.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_on_signal(), "reload"))
-        _logger.info("up", extra={"endpoint": self._secret_key.endpoint_id.short})
 
     def tell(self, on_ready: Callable[[Facade, IPv4Network | None], Coroutine[Any, Any, None]]) -> None:
         """Let the one who started us look at what there is, until we end."""
@@ -627,7 +634,9 @@ class Daemon:
 
     async def _start_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = await asyncio.to_thread(self._home.control_socket)
-        control = ControlServer(self.facade, path=path, log_file=self._home.log_file)
+        programs = ProgramDesk(self._dialer, self._dialer, self.facade, self._spawn)
+        stack.callback(programs.close)
+        control = ControlServer(self.facade, path=path, log_file=self._home.log_file, programs=programs)
         await control.start()
         stack.push_async_callback(control.close)
 
@@ -762,7 +771,7 @@ class Daemon:
             self._config = new
             parts = self.facade.parts
             parts.config, parts.nickname = new, self._nickname()
-            if "gateway.log_level" in changed:
+            if "gateway.log_level" in changed and self._log is not None:
                 self._log.set_level(new.gateway.log_level)
             if any(key.startswith(("proxy.", "profiles.")) for key in changed):
                 self._direct = self._direct_dialer()

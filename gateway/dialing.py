@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from gateway.splice import Held
+
 
 class Failure(Enum):
     """Why a service could not be opened."""
@@ -58,6 +60,8 @@ class OpenedStream:
     """Reading is paused; set a protocol and resume."""
     early: bytes = b""
     """Bytes the service has already sent."""
+    held: Held | None = None
+    """What the transport was opened as, where it is a connection on this machine."""
 
 
 class Flow(Protocol):

@@ -30,6 +30,7 @@ class ExposedServices:
         self._home = home
         self._lock = asyncio.Lock()
         self._saved = ServiceBook.from_json(home.load_state(_STATE, dict, _empty))
+        self._attached = ServiceBook()
         self.warnings: tuple[str, ...] = ()
         self.configured: frozenset[str] = frozenset()
         self.book = ServiceBook()
@@ -64,7 +65,27 @@ class ExposedServices:
     async def unexpose(self, name: str) -> Service:
         """Take a service away; UsageError or StateError, and nothing has changed."""
         self._refuse_configured(name.lower())
+        if self._attached.get(name.lower()) is not None:
+            raise UsageError(f"{name} belongs to a program that runs; end the program")
         return await self._change(lambda book: book.remove(name.lower()))
+
+    def attach(self, service: Service) -> None:
+        """Take in what a program offers while it runs, which is not saved; UsageError if its name or ports are taken."""
+        trial = ServiceBook()
+        for known in (*self.book, service):
+            trial.add(known)
+        self._attached.add(service)
+        self.book, _ = self._merged(self._saved)
+
+    def detach(self, name: str) -> None:
+        """The program is done with it."""
+        self._attached.remove(name)
+        merged, warnings = self._merged(self._saved)
+        self.book, self.warnings = merged, tuple(warnings)
+
+    def is_attached(self, name: str) -> bool:
+        """Whether it is a program's."""
+        return self._attached.get(name) is not None
 
     async def revoke(self, who: str) -> None:
         """Take an endpoint, and whom it introduces, out of the `allow` of every service a command exposed.
@@ -85,7 +106,7 @@ class ExposedServices:
         return tuple(
             PublicService(service.name, service.first_port, service.last_port, frozenset(service.protocols))
             for service in self.book
-            if service.public
+            if service.public and not service.unlisted
         )
 
     def _refuse_configured(self, name: str) -> None:
@@ -110,7 +131,7 @@ class ExposedServices:
         book, warnings = ServiceBook(), []
         for service in self._fixed:
             book.add(service)
-        for service in saved:
+        for service in (*self._attached, *saved):
             try:
                 book.add(service)
             except UsageError as error:

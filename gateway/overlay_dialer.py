@@ -164,10 +164,10 @@ class OverlayDialer:
     async def open_stream(self, host: str, port: int, *, user: str | None = None) -> OpenedStream:
         """Connect to the TCP service `host:port`; raises DialError. `user` chooses the connection."""
         endpoint_id, service = await self._resolve(host)
-        lane = self._lane_to(user, endpoint_id, f"{host}:{port}")
+        label = _label(host, port)
+        lane = self._lane_to(user, endpoint_id, label)
         if self._own is not None and endpoint_id == self._own_id:
-            return await self._own.open_stream(service, port, f"{host}:{port}")
-        label = f"{host}:{port}"
+            return await self._own.open_stream(service, port, label)
         admission = self._admit(endpoint_id, service, port, ServiceProtocol.TCP, label)
         try:
             await self._prepare(endpoint_id)
@@ -194,7 +194,7 @@ class OverlayDialer:
         A refusal by the far side comes as `on_closed`, and its reason goes to the log.
         """
         endpoint_id, service = await self._resolve(host)
-        label = f"{host}:{port}"
+        label = _label(host, port)
         lane = self._lane_to(user, endpoint_id, label)
         if self._own is not None and endpoint_id == self._own_id:
             return await self._own.open_flow(service, port, label, on_datagram, on_closed)
@@ -213,6 +213,10 @@ class OverlayDialer:
             flow.close()
             raise DialError(Failure.OVERLOADED, f"{label}: too many UDP flows are open; close some programs")
         return flow
+
+    async def owner_of(self, host: str) -> EndpointId:
+        """Who would be asked for `host`; raises DialError."""
+        return (await self._resolve(host))[0]
 
     def _admit(
         self, endpoint_id: EndpointId, service: str, port: int, protocol: ServiceProtocol, label: str
@@ -394,6 +398,11 @@ class OverlayDialer:
         transport.abort()
         reason = f" ({answer.reason})" if answer.reason and answer.status in _TELLING else ""
         raise DialError(_FAILURES[answer.status], f"{label}: {_MEANINGS[answer.status]}{reason}")
+
+
+def _label(host: str, port: int) -> str:
+    """What is asked for, in messages; 0 is no port, and the name says all."""
+    return f"{host}:{port}" if port else host
 
 
 def _tunnel_failure(error: TunnelError, label: str) -> DialError:

@@ -34,10 +34,14 @@ class Splice:
         *,
         from_first: bytes = b"",
         from_second: bytes = b"",
+        strict: tuple[asyncio.Transport, ...] = (),
     ) -> None:
-        """Join the two; `from_first` was already read from `first` and is owed to `second`, and vice versa."""
+        """Join the two; `from_first` was already read from `first` and is owed to `second`, and vice versa.
+
+        `strict` are those of the two, Unix sockets, whose end is that of a crash unless `trust` was called before.
+        """
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        a, b = _Half(self, first), _Half(self, second)
+        a, b = _Half(self, first, strict=first in strict), _Half(self, second, strict=second in strict)
         a.other, b.other = b, a
         self._halves = (a, b)
         if first.is_closing() or second.is_closing():  # gone while the other was being opened
@@ -62,6 +66,22 @@ class Splice:
     def bytes_from_second(self) -> int:
         """Bytes read from the second transport since the splice began."""
         return self._halves[1].received
+
+    def trust(self, transport: asyncio.Transport) -> None:
+        """The end of a strict one, when it comes, is a good one."""
+        for half in self._halves:
+            if half.transport is transport:
+                half.strict = False
+
+    def other(self, transport: asyncio.Transport) -> asyncio.Transport:
+        """The one of the two that is not this one."""
+        first, second = self._halves
+        return second.transport if first.transport is transport else first.transport
+
+    def ending(self, transport: asyncio.Transport) -> tuple[bool, Exception | None] | None:
+        """Whether one of the two said all it had to say, and the error that cut it off; None while it may go on."""
+        half = next(half for half in self._halves if half.transport is transport)
+        return (half.ended, half.error) if half.ended or half.lost else None
 
     async def wait_closed(self) -> None:
         """Return when both transports are closed; cancelling it resets both."""
@@ -89,13 +109,15 @@ class Splice:
 class _Half(asyncio.Protocol):
     """The protocol on one of the two transports: what arrives here goes out on the other."""
 
-    __slots__ = ("_splice", "blocked", "ended", "lost", "other", "received", "transport")
+    __slots__ = ("_splice", "blocked", "ended", "error", "lost", "other", "received", "strict", "transport")
 
     other: _Half
 
-    def __init__(self, splice: Splice, transport: asyncio.Transport) -> None:
+    def __init__(self, splice: Splice, transport: asyncio.Transport, *, strict: bool) -> None:
         self._splice = splice
         self.transport = transport
+        self.strict = strict
+        self.error: Exception | None = None
         self.received = 0
         self.blocked = False  # too much waits to be written here: the other side must not read
         self.ended = False  # everything this side will ever send has been read
@@ -127,6 +149,9 @@ class _Half(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         other = self.other
+        if self.strict and not self.ended:
+            self.transport.abort()  # its connection_lost tells the other side of a reset
+            return True
         if not self.ended:
             self.ended = True
             if not other.lost and not other.transport.is_closing():
@@ -159,6 +184,7 @@ class _Half(asyncio.Protocol):
         if self.lost:
             return
         self.lost = True
+        self.error = exc
         other = self.other
         if not other.lost:
             if self.ended:  # all it had to say was read and is still owed to the other side, reset or not
@@ -178,10 +204,15 @@ class Held(asyncio.Protocol):
     __slots__ = ("early", "lost", "transport")
 
     transport: asyncio.Transport
+    is_strict = False
+    """See `Splice`."""
 
     def __init__(self) -> None:
         self.early = b""
         self.lost = False
+
+    def joined(self, splice: Splice) -> None:
+        """It is spliced: of interest to who wants to know how the other side will have ended."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = as_transport(transport)

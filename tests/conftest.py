@@ -101,7 +101,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[None]:
     """A blocking call of ours on the event loop raises BlockingError."""
-    with blockbuster_ctx(scanned_modules=["gateway", "resolver", "tunnels"]):
+    with blockbuster_ctx(scanned_modules=["gateway", "overlay", "resolver", "tunnels"]):
         yield
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("gateway", "resolver", "tunnels")
+PACKAGES = ("gateway", "overlay", "resolver", "tunnels")
 MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 TESTED_ELSEWHERE = {
@@ -43,6 +43,16 @@ TESTED_ELSEWHERE = {
     "tunnels/crossing/strategies/relay.py": "a row without an attempt; tests/tunnels/crossing/strategies/test_passive.py",
     "tunnels/crossing/strategies/reverse.py": "a row without an attempt; tests/tunnels/crossing/strategies/test_passive.py",
     "tunnels/crossing/strategies/turn.py": "a row without an attempt; tests/tunnels/crossing/strategies/test_passive.py",
+    "overlay/limits.py": "numbers only; each bound is filled by the tests of what it bounds",
+    "overlay/attaching.py": "tests/overlay/test_streams.py, test_listening.py and test_datagrams.py attach to a real desk",
+    "overlay/standalone.py": "tests/integration/test_python_api.py runs it",
+    "overlay/endpoint.py": "tests/integration/test_python_api.py, with real gateways; its parts are in tests/overlay",
+    "gateway/programs/client.py": "tests/gateway/programs/test_desk.py and tests/overlay/test_sync.py ask by it",
+    "gateway/programs/offering.py": "one service of a desk; tests/gateway/programs/test_desk.py",
+    "gateway/cli/netcat.py": "tests/integration/test_pipes.py, with real gateways",
+    "gateway/cli/piping.py": "tests/integration/test_pipes.py, with real gateways",
+    "gateway/cli/forwarding.py": "tests/integration/test_pipes.py, with real gateways",
+    "gateway/cli/ssh.py": "tests/integration/test_ssh.py, with a real ssh and sshd",
     "gateway/errors.py": "names and sentences only; each is raised in some test",
     "gateway/collecting.py": "one end of a stream; tests/gateway/test_introductions.py and test_overlay_dialer.py read by it",
     "gateway/limits.py": "numbers only; each bound is filled by the tests of what it bounds",

@@ -301,6 +301,12 @@ class ContactAnswers(Answers):
         except (TicketError, RecordError) as error:
             raise UsageError(f"ticket: {error}") from None
 
+    def learn_ticket(self, text: str) -> EndpointId:
+        """Take a ticket as a way to its endpoint, which becomes no contact; UsageError if it is no good."""
+        packet = self._read(text).packet
+        self.parts.records.learn(packet, "ticket", scope=Scope.GIVEN)
+        return packet.endpoint_id
+
     async def join(self, request: api.JoinRequest) -> api.JoinReport:
         parts = self.parts
         ticket = self._read(request.ticket)

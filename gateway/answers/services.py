@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,7 +15,11 @@ from gateway.expose.access import ALL_CONTACTS, CONTACTS_OF, GROUP
 from gateway.expose.services import Service
 from gateway.own_record import TICKET_LIFETIME
 from gateway.urls import join_command, service_url, use_command
+from resolver.well_known import well_known_port
 from tunnels.identity import ID_CHARACTERS, EndpointId
+
+_FIRST_DYNAMIC: Final = 49152  # RFC 6335 §6: ports that are nobody's
+_LAST_DYNAMIC: Final = 65535
 
 
 class ServiceAnswers(Answers):
@@ -37,6 +42,31 @@ class ServiceAnswers(Answers):
         service = await self.parts.exposed.unexpose(name)
         self.parts.access_changed()
         return report or self._service(service)
+
+    def attach(self, service: Service) -> api.ServiceReport:
+        """Take in a service of a program, its `allow` as it was typed; UsageError if it makes no sense or its name is taken."""
+        service = replace(service, allow=tuple(dict.fromkeys(map(self._allowed, service.allow))))
+        self.parts.exposed.attach(service)
+        self.parts.access_changed()
+        return self._service(service)
+
+    def detach(self, name: str) -> None:
+        """The program is done with it; who uses it goes on until the program ends that."""
+        self.parts.exposed.detach(name)
+        self.parts.access_changed()
+
+    def free_port(self, name: str) -> int:
+        """A port for a service that is asked for by its name: that which the name has by habit, if it is free."""
+        taken = {port for one in self.parts.exposed.book for port in range(one.first_port, one.last_port + 1)}
+        known = well_known_port(name)
+        if known is not None and known not in taken:
+            return known
+        return next(port for port in range(_FIRST_DYNAMIC, _LAST_DYNAMIC + 1) if port not in taken)
+
+    def petname_of(self, endpoint_id: EndpointId) -> str:
+        """What we call an endpoint; empty if it is no contact."""
+        contact = self.parts.contacts.book.find_id(endpoint_id)
+        return contact.petname if contact is not None else ""
 
     def _allowed(self, who: str) -> str:
         """An entry of `--allow` as it is kept, with an endpoint's id for its name; UsageError for nobody."""
@@ -143,11 +173,16 @@ class ServiceAnswers(Answers):
             url=service_url(host, service),
             join=join_command(self._ticket(TICKET_LIFETIME)[1], nickname),
             use=use_command(host, service),
-            undo=f"overlay unexpose {service.name}",
-            origin="configuration" if service.name in parts.exposed.configured else "command",
+            undo="" if parts.exposed.is_attached(service.name) else f"overlay unexpose {service.name}",
+            origin=self._origin(service.name),
             warnings=tuple(warnings),
             invited=invited,
         )
+
+    def _origin(self, name: str) -> Literal["configuration", "command", "program"]:
+        if self.parts.exposed.is_attached(name):
+            return "program"
+        return "configuration" if name in self.parts.exposed.configured else "command"
 
 
 def _parsed(text: str) -> EndpointId | None:

@@ -45,6 +45,12 @@ COMMANDS: Final = {
     "zone": "zones",
     "whois": "zones",
     "vouchers": "vouchers",
+    "pipe": "piping",
+    "nc": "netcat",
+    "ssh": "ssh",
+    "ssh-config": "ssh",
+    "open": "opening",
+    "forward": "forwarding",
     "ping": "pinging",
     "netcheck": "netcheck",
     "usage": "usage",
@@ -176,7 +182,7 @@ class _Overlay(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(
-            importlib.import_module(f"gateway.cli.{module}"), f"{cmd_name}_command"
+            importlib.import_module(f"gateway.cli.{module}"), f"{cmd_name.replace('-', '_')}_command"
         )
         return command
 

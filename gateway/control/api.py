@@ -142,8 +142,8 @@ class ServiceReport(Report, frozen=True, kw_only=True):
     """A command for the other side that uses the service through its proxy."""
     undo: str = ""
     """The command that takes the service away again."""
-    origin: Literal["configuration", "command"] = "command"
-    """Where it was asked for: a section of gateway.toml, or `overlay expose`."""
+    origin: Literal["configuration", "command", "program"] = "command"
+    """Where it was asked for: a section of gateway.toml, `overlay expose`, or a program that is the service itself."""
     warnings: tuple[str, ...] = ()
     """Such as that nobody may use it yet, with the remedy."""
     invited: tuple[str, ...] = ()

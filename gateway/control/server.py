@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
 
@@ -26,6 +26,7 @@ from gateway.limits import (
     CONTROL_KEEPALIVE_SECONDS,
     CONTROL_SHUTDOWN_SECONDS,
 )
+from gateway.splice import as_transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +35,35 @@ if TYPE_CHECKING:
 
     from gateway.control.api import Gateway
 
+_NOT_YOURS: Final = b'{"error": "control: this gateway belongs to another user", "code": "usage"}\n'
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Programs(Protocol):
+    """Who speaks with programs that want more than answers (`gateway.programs`)."""
+
+    @property
+    def magic(self) -> bytes:
+        """What their connections begin with: nothing that a request could begin with."""
+
+    def welcome(self, transport: asyncio.Transport, early: bytes) -> None:
+        """Take over a connection, of which `early` was read already."""
 
 
 class ControlServer:
     """Answers the control API on one socket file, from `start` to `close`."""
 
-    def __init__(self, gateway: Gateway, *, path: Path, log_file: Path) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        path: Path,
+        log_file: Path,
+        programs: Programs | None = None,
+    ) -> None:
+        """`programs` takes over a connection that begins with its magic, and not with a request."""
         self._path = path
+        self.programs = programs
         self._silent: set[asyncio.BaseProtocol] = set()
         """Connections that have not sent a request yet."""
         app = web.Application(client_max_size=CONTROL_BODY_BYTES, middlewares=[self._admit])
@@ -55,6 +77,8 @@ class ControlServer:
             shutdown_timeout=CONTROL_SHUTDOWN_SECONDS,
         )
         self._server: asyncio.Server | None = None
+        self._doors = 0
+        """Connections that have not said yet whose they are."""
         self._bound = False
 
     async def start(self) -> None:
@@ -77,12 +101,34 @@ class ControlServer:
     def _protocol(self) -> asyncio.Protocol:
         """The protocol for a new connection: one that says so when there are too many."""
         server = self._runner.server
-        if server is None or len(server.connections) >= CONTROL_CONNECTIONS:
+        if server is None or len(server.connections) + self._doors >= CONTROL_CONNECTIONS:
             return _Busy()
+        door = _Door(self)
+        self._doors += 1
+        return door
+
+    def opened(self, transport: asyncio.Transport, first: bytes) -> None:
+        """A new connection has said enough to tell whose it is."""
+        self._doors -= 1
+        if transport.is_closing():
+            return
+        if self.programs is not None and first.startswith(self.programs.magic):
+            if _is_ours(transport):
+                self.programs.welcome(transport, first)
+            else:
+                transport.write(_NOT_YOURS)
+                transport.close()
+            return
+        server = self._runner.server
+        if server is None:
+            transport.abort()
+            return
         handler = server()
         self._silent.add(handler)
         asyncio.get_running_loop().call_later(CONTROL_HEAD_SECONDS, self._give_up, handler)
-        return handler
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        handler.data_received(first)
 
     def _give_up(self, handler: web.RequestHandler) -> None:
         """End a connection that has not sent one whole request head in time."""
@@ -97,8 +143,7 @@ class ControlServer:
         if transport is None:
             raise ConnectionResetError
         self._silent.discard(request.protocol)
-        uid = _peer_uid(transport.get_extra_info("socket"))
-        if uid is not None and uid not in (os.getuid(), 0):
+        if not _is_ours(transport):
             return refuse(403, "control: this gateway belongs to another user", "usage")
         try:
             return await handler(request)
@@ -106,6 +151,38 @@ class ControlServer:
             return refuse(404, f"control: this daemon knows no {request.path[:100]}", UNKNOWN_PATH)
         except web.HTTPMethodNotAllowed:
             return refuse(405, f"control: {request.path[:100]} takes no {request.method}", "usage")
+
+
+class _Door(asyncio.Protocol):
+    """A new connection: a program's, or one with requests, as its first bytes tell."""
+
+    def __init__(self, server: ControlServer) -> None:
+        self._server = server
+        self._first = b""
+        self._is_open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = as_transport(transport)
+        self._timer = asyncio.get_running_loop().call_later(CONTROL_HEAD_SECONDS, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._first += data
+        programs = self._server.programs
+        if (
+            programs is None
+            or self._first.startswith(programs.magic)
+            or not programs.magic.startswith(self._first)
+        ):
+            self._open()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open()
+
+    def _open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            self._timer.cancel()
+            self._server.opened(self._transport, self._first)
 
 
 class _Busy(asyncio.Protocol):
@@ -156,6 +233,12 @@ def _clear(path: Path) -> None:
                 "or give this one a directory of its own with --home"
             )
     path.unlink(missing_ok=True)
+
+
+def _is_ours(transport: asyncio.BaseTransport) -> bool:
+    """Whether the other end is our own user, or root; so it is where the kernel does not tell."""
+    uid = _peer_uid(transport.get_extra_info("socket"))
+    return uid is None or uid in (os.getuid(), 0)
 
 
 def _peer_uid(sock: socket.socket | None) -> int | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gateway.expose.access import may_use
 from gateway.expose.incoming import Incoming, Refused
 from gateway.expose.quota import Quota
+from gateway.expose.targets import ProgramTarget
 from gateway.flows.keeper import FlowKeeper
 from gateway.limits import (
     HEADER_SECONDS,
@@ -139,7 +140,7 @@ class Acceptor:
         return [
             ListedService(s.name, s.first_port, s.last_port, s.protocols, s.public)
             for s in self.services
-            if self.access(s, caller).allowed
+            if not s.unlisted and self.access(s, caller).allowed
         ]
 
     def access(self, service: Service | None, caller: EndpointId) -> Access:
@@ -156,8 +157,13 @@ class Acceptor:
     def recheck(self) -> int:
         """Reset the streams whose service is gone, or closed to their caller now; returns how many."""
         return self.end_streams(
-            lambda caller, service: not self.access(self.services.get(service.name), caller).allowed
+            lambda caller, service: not self.access(self._as_now(service), caller).allowed
         )
+
+    def _as_now(self, service: Service) -> Service | None:
+        """The service as it is exposed now. What a program took stays its own after it has stopped to listen."""
+        known = self.services.get(service.name)
+        return service if known is None and isinstance(service.target, ProgramTarget) else known
 
     def close(self) -> None:
         """Reset everything."""

@@ -13,13 +13,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError
-from gateway.expose.targets import UnixTarget
+from gateway.expose.targets import ProgramTarget, UnixTarget
 from gateway.limits import TARGET_CONNECT_SECONDS
 from gateway.splice import Held
 from gateway.stream_header import Answer, Status
 
 if TYPE_CHECKING:
     from gateway.expose.services import Service
+    from tunnels.identity import EndpointId
 
 _REFUSED: Final = frozenset(
     {errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT}
@@ -35,10 +36,14 @@ class TargetError(GatewayError):
         self.answer = answer
 
 
-async def connect_target(service: Service, port: int, *, timeout: float = TARGET_CONNECT_SECONDS) -> Held:
-    """A connection to the target of the service's `port`, held still; raises TargetError."""
+async def connect_target(
+    service: Service, port: int, caller: EndpointId, *, timeout: float = TARGET_CONNECT_SECONDS
+) -> Held:
+    """A connection for `caller` to the target of the service's `port`, held still; raises TargetError."""
     try:
         async with asyncio.timeout(timeout):
+            if isinstance(service.target, ProgramTarget):
+                return await service.target.program.open(caller)
             if isinstance(service.target, UnixTarget):
                 return await _connect_unix(service.target.path)
             return await _connect_tcp(service.target.host, service.target_port(port))

@@ -17,8 +17,8 @@ from gateway.collecting import Collecting
 from gateway.expose.access import NO_CIRCLE
 from gateway.expose.connecting import TargetError, connect_target, target_error
 from gateway.expose.proxy_protocol import proxy_header
-from gateway.expose.targets import IpTarget
-from gateway.flows.served import ServedFlow, connected_socket
+from gateway.expose.targets import IpTarget, ProgramTarget
+from gateway.flows.served import JoinedFlow, ServedFlow, connected_socket
 from gateway.http.connection import forward_fixed
 from gateway.http.rewriting import ENDPOINT_FIELD, HeaderRewrite, tell_endpoint
 from gateway.invites.errors import InviteError
@@ -34,6 +34,7 @@ from resolver.names import ServiceProtocol
 if TYPE_CHECKING:
     from gateway.expose.acceptor import Acceptor, Greeting
     from gateway.expose.services import Service
+    from gateway.flows.stream import FlowStream
     from gateway.splice import Held
     from gateway.stream_header import Request
     from gateway.traffic.admission import Admission, MeteredTransport
@@ -67,7 +68,7 @@ class Incoming(asyncio.Protocol):
         self._parser = RequestParser()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._joined: Splice | ServedFlow | Greeting | None = None
+        self._joined: Splice | FlowStream | Greeting | None = None
         self._admission: Admission | None = None
         self._pending = True
         self._over = False
@@ -250,7 +251,7 @@ class Incoming(asyncio.Protocol):
         self._end()
 
     async def _serve_tcp(self, service: Service, port: int) -> None:
-        target = await connect_target(service, port, timeout=self._acceptor.connect_seconds)
+        target = await connect_target(service, port, self.caller, timeout=self._acceptor.connect_seconds)
         self._transport.write(_OK)
         self._answered()
         self._metered()
@@ -266,8 +267,13 @@ class Incoming(asyncio.Protocol):
                 self._end()
             return
         self._joined = Splice(
-            self._transport, target.transport, from_first=self._parser.rest, from_second=target.early
+            self._transport,
+            target.transport,
+            from_first=self._parser.rest,
+            from_second=target.early,
+            strict=(target.transport,) if target.is_strict else (),
         )
+        target.joined(self._joined)
         self._joined.closed.add_done_callback(lambda _: self._end())
 
     async def _serve_redeem(self) -> None:
@@ -304,16 +310,12 @@ class Incoming(asyncio.Protocol):
         return proxy_header(self.caller, (source, int(local[1])), destination)
 
     async def _serve_udp(self, service: Service, port: int) -> None:
-        if not isinstance(service.target, IpTarget):
-            raise TargetError(
-                Answer(Status.TARGET_UNREACHABLE), f"{service.name}: {service.target} carries no UDP"
-            )
         try:
             async with asyncio.timeout(self._acceptor.connect_seconds):
-                sock = await connected_socket(service.target.host, service.target_port(port))
+                flow = await self._flow_to(service, port)
         except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
             raise target_error(service, error) from None
-        self._joined = flow = ServedFlow(sock, self._acceptor.flows, self._end)
+        self._joined = flow
         flow.connection_made(self._transport)
         admitted = self._acceptor.flows.add(flow, self.caller)
         self._transport.write(
@@ -329,6 +331,21 @@ class Incoming(asyncio.Protocol):
         self._transport.set_protocol(flow)
         flow.data_received(self._parser.rest)
         self._transport.resume_reading()
+
+    async def _flow_to(self, service: Service, port: int) -> FlowStream:
+        flows = self._acceptor.flows
+        match service.target:
+            case IpTarget(host=host):
+                sock = await connected_socket(host, service.target_port(port))
+                return ServedFlow(sock, flows, self._end)
+            case ProgramTarget(program=program):
+                joined = JoinedFlow(flows, self._end)
+                joined.behind = await program.open_flow(self.caller, joined.send, joined.expire)
+                return joined
+            case _:
+                raise TargetError(
+                    Answer(Status.TARGET_UNREACHABLE), f"{service.name}: {service.target} carries no UDP"
+                )
 
 
 def _rewrite(service: Service, caller: EndpointId) -> HeaderRewrite:

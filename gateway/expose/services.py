@@ -59,6 +59,8 @@ class Service:
     """Tell an HTTP target who calls, in X-Overlay-Endpoint."""
     host_header: str | None = None
     """The Host an HTTP target gets; None: what the client said."""
+    unlisted: bool = False
+    """It stands in no list and in no record: its name is a secret. Only of programs; it is not saved."""
 
     def __post_init__(self) -> None:
         try:
@@ -107,7 +109,7 @@ class Service:
 
     def target_port(self, port: int) -> int:
         """The target's port for a service port; any port is that of a service with a single one."""
-        if isinstance(self.target, UnixTarget):
+        if not isinstance(self.target, IpTarget):
             return 0
         return self.target.first_port + (port - self.first_port if self.last_port > self.first_port else 0)
 
@@ -209,7 +211,11 @@ class ServiceBook:
             single = service.first_port == service.last_port
             return service if single or service.first_port <= port <= service.last_port else None
         for service in self._by_name.values():
-            if service.first_port <= port <= service.last_port and protocol in service.protocols:
+            if (
+                service.first_port <= port <= service.last_port
+                and protocol in service.protocols
+                and not service.unlisted  # a port is guessed, its name is not
+            ):
                 return service
         return None
 

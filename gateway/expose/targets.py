@@ -8,11 +8,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import UsageError
 from gateway.limits import SERVICE_PORTS
 from resolver.names import ServiceProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.dialing import Flow
+    from gateway.splice import Held
+    from tunnels.identity import EndpointId
 
 _EXPECTED: Final = (
     "write host:port, a port of this machine, unix:PATH, or a range such as 5000-5100; "
@@ -58,7 +65,30 @@ class UnixTarget:
         return f"unix:{self.path}"
 
 
-Target = IpTarget | UnixTarget
+class Program(Protocol):
+    """A program that is a service itself (`gateway.programs`)."""
+
+    async def open(self, caller: EndpointId) -> Held:
+        """Have it take a caller: the connection to it, held still; raises `connecting.TargetError`."""
+
+    async def open_flow(
+        self, caller: EndpointId, on_datagram: Callable[[bytes], None], on_closed: Callable[[], None]
+    ) -> Flow:
+        """The same for datagrams; `on_closed` is called once, when the program is done with the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTarget:
+    """A program that speaks for itself, for as long as it runs; no person can write this."""
+
+    program: Program
+    pid: int
+
+    def __str__(self) -> str:
+        return f"program:{self.pid}"
+
+
+Target = IpTarget | UnixTarget | ProgramTarget
 
 
 def parse_target(text: str) -> tuple[Target, tuple[ServiceProtocol, ...] | None]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.flows.keeper import FlowKeeper
-    from gateway.stream_header import Request
+    from gateway.stream_header import Answer, Request
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class DialedFlow(FlowStream):
         self._early_bytes = FLOW_EARLY_BYTES
         self._overtook: list[bytes] = []
         self._told = False
+        self.refusal: Answer | None = None
+        """What the far side refused the flow with."""
 
     def close(self) -> None:
         """End the flow; idempotent, and `on_closed` is not called."""
@@ -100,6 +102,7 @@ class DialedFlow(FlowStream):
             _logger.info(
                 "the UDP flow to %s was refused: %s (%s)", self._label, answer.reason, answer.status.name
             )
+            self.refusal = answer
             self.expire()
             return None
         self._answer = None

@@ -16,6 +16,7 @@ from tunnels.transports.batches import BatchSocket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.dialing import Flow
     from gateway.flows.keeper import FlowKeeper
 
 _BATCHES_PER_TURN: Final = 2  # then other sockets have their turn
@@ -75,3 +76,20 @@ class ServedFlow(FlowStream):
                 return
             for data, _ in batch:
                 self.send(data)
+
+
+class JoinedFlow(FlowStream):
+    """Between a tunnel stream and a flow of another kind, which is `behind` it from the start."""
+
+    behind: Flow
+
+    def __init__(self, keeper: FlowKeeper, on_ended: Callable[[], None]) -> None:
+        super().__init__(keeper)
+        self._on_ended = on_ended
+
+    def deliver(self, data: bytes) -> None:
+        self.behind.send(data)
+
+    def ended(self) -> None:
+        self.behind.close()
+        self._on_ended()

@@ -56,7 +56,7 @@ class Town:
         self.remote = RemoteServices(self.state, self._ask, lambda who: self.directory.services_changed(who))
         self.directory = Directory(
             self.state,
-            (ME, OwnServices(ServiceBook, FakeDialer())),
+            (ME, OwnServices(ServiceBook, FakeDialer(), ME)),
             self.contacts.id_of,
             self.contacts,
             self.remote,

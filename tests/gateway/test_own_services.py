@@ -9,13 +9,16 @@ from gateway.dialing import DialError, Failure
 from gateway.expose.services import Service, ServiceBook
 from gateway.own_services import OwnServices
 from gateway.proxy.direct import DirectDialer
+from tests.lab.resolver_keys import key
+
+ME = key(1).endpoint_id
 
 
 def own(*services: tuple[str, str]) -> OwnServices:
     book = ServiceBook()
     for name, target in services:
         book.add(Service.of(name, ServiceSettings(target=target)))
-    return OwnServices(lambda: book, DirectDialer())
+    return OwnServices(lambda: book, DirectDialer(), ME)
 
 
 def test_they_are_listed_as_others_would_be_told():

@@ -1,0 +1,1 @@
+"""For programs: streams, datagrams, services of their own and forwarded ports, over the control socket."""

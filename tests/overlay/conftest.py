@@ -1,0 +1,27 @@
+"""An endpoint beside a desk in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import overlay
+from gateway.home import Home
+from tests.lab.programs import Desk, program_desk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with program_desk(Home(tmp_path / "home")) as found:
+        yield found
+
+
+@pytest.fixture
+async def me(desk: Desk) -> AsyncIterator[overlay.Endpoint]:
+    async with overlay.Endpoint(desk.home.path) as endpoint:
+        yield endpoint
