@@ -127,9 +127,10 @@ async def run(
                 # What was read lives as long as we do. Looking through ten thousand contacts for garbage now and then
                 # would let everything wait for a tenth of a second each time.
                 gc.freeze()
-                daemon.tell(on_ready)
+                screen = daemon.tell(on_ready)
                 with notes:
                     await daemon.stopped.wait()
+                screen.cancel()  # it would ask for what is being closed
                 _logger.info("stopping")
         finally:
             await asyncio.to_thread(log.close)
@@ -312,10 +313,14 @@ class Daemon:
             loop.add_signal_handler(number, self.stopped.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_on_signal(), "reload"))
 
-    def tell(self, on_ready: Callable[[Facade, IPv4Network | None], Coroutine[Any, Any, None]]) -> None:
+    def tell(
+        self, on_ready: Callable[[Facade, IPv4Network | None], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
         """Let the one who started us look at what there is, until we end."""
         loopback = self._config.loopback
-        self._spawn(on_ready(self.facade, loopback.network if loopback.enabled else None), "first screen")
+        return self._spawn(
+            on_ready(self.facade, loopback.network if loopback.enabled else None), "first screen"
+        )
 
     # --- starting ---------------------------------------------------------------------------------------
 

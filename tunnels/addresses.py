@@ -52,6 +52,14 @@ class Address:
         return cls(ip, port)
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.ip, self.port))
+
+    def __hash__(self) -> int:
+        """Kept: that of an ip is slow, and tables of addresses are asked for each datagram."""
+        return self._hash
+
+    @cached_property
     def sockaddr(self) -> tuple[str, int]:
         """The pair the socket module takes."""
         return (str(self.ip), self.port)

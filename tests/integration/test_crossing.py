@@ -33,6 +33,8 @@ ALL_KINDS = KINDS | MORE_KINDS
 DELAY = 0.02
 SPRAY_AND_MORE = limits.SPRAY_SECONDS + 1
 """Seconds for which two gateways are used, so that they are direct by then, or have tried."""
+SETTLED = 3.0
+"""Seconds after which two gateways that are direct both ways have nothing of their attempt on the way."""
 HELD = 50
 """Flows in a home with ours and others': what an attempt adds to those makes more."""
 NOISE = 0.01
@@ -68,11 +70,18 @@ class Hard(Meeting):
         raise AssertionError(f"not direct after {seconds} s: {self.explained()}")
 
     def use(self, seconds: float) -> None:
-        """Bob asks for a page again and again, and always gets it."""
+        """Bob asks for a page again and again, and always gets it, until nothing is tried any more."""
         begun = time.monotonic()
+        direct_since = None
         while time.monotonic() - begun < seconds:
             self.first_byte()
             time.sleep(0.5)
+            if not {self.path("bob")[0], self.path("alice")[0]} <= set(DIRECT_WORDS):
+                direct_since = None
+                continue
+            direct_since = direct_since or time.monotonic()
+            if time.monotonic() - direct_since > SETTLED:
+                return
 
     def counted(self, machine: Machine) -> dict[str, int]:
         counters = machine.network.counters()

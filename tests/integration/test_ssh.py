@@ -77,7 +77,7 @@ def test_ssh_logs_in_through_a_proxy_command(world, exposed_ssh):
 
 
 def test_ssh_logs_in_through_the_loopback_address(world, exposed_ssh):
-    resolved = world.bob.json("resolve", "ssh.alice")
+    resolved = world.bob.resolved("ssh.alice")
     (offer,) = resolved["offers"]
     text = "x" * 500_000
     output = ssh(exposed_ssh, "-p", str(offer["offered"]), resolved["ip"], "printf 'x%.0s' $(seq 500000)")

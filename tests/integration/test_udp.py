@@ -9,8 +9,6 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tests.lab.gateways import wait_until
-
 
 @pytest.fixture
 def exposed_udp(world, udp_echo_server):
@@ -41,9 +39,7 @@ SIZES = (1, 200, 1100, 1400, 9000, 60_000)
 
 @pytest.mark.parametrize("size", SIZES)
 def test_datagrams_come_back_through_the_loopback_listener(world, exposed_udp, size):
-    resolved = wait_until(
-        lambda: world.bob.json("resolve", "echo.alice")["offers"] and world.bob.json("resolve", "echo.alice")
-    )
+    resolved = world.bob.resolved("echo.alice")
     (offer,) = resolved["offers"]
     data = os.urandom(size)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -69,7 +65,7 @@ def test_datagrams_come_back_through_socks(world, exposed_udp, size):
 
 
 def test_many_clients_each_get_their_own_answers(world, exposed_udp):
-    resolved = world.bob.json("resolve", "echo.alice")
+    resolved = world.bob.resolved("echo.alice")
     place = (resolved["ip"], resolved["offers"][0]["offered"])
     clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(50)]
     try:
@@ -92,7 +88,7 @@ def test_a_real_dns_server_behind_alice_answers_over_udp_and_tcp(world, tmp_path
     process = subprocess.Popen([part for part in command if part != "--user="], stderr=subprocess.DEVNULL)
     try:
         world.alice.run("expose", "dns", f"127.0.0.1:{port}/tcp+udp", "--allow", "bob")
-        resolved = world.bob.json("resolve", "dns.alice")
+        resolved = world.bob.resolved("dns.alice")
         offers = {offer["protocol"]: offer["offered"] for offer in resolved["offers"]}
         assert set(offers) == {"tcp", "udp"}
         for protocol, flag in (("udp", "+notcp"), ("tcp", "+tcp")):

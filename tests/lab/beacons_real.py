@@ -10,6 +10,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING, Self
 
+from tests.lab import warm
 from tests.lab.gateways import OVERLAY, START_SECONDS, clean_environment, wait_until
 
 if TYPE_CHECKING:
@@ -38,20 +39,19 @@ class BeaconProcess:
             f'[beacon]\nport = 443\nurls = ["https://{machine.address}"]\n{sections}\n'
         )
         (place / "beacon.toml").chmod(0o600)  # sections may hold a secret
-        self.process: subprocess.Popen[str] | None = None
+        self.process: warm.WarmProcess | subprocess.Popen[str] | None = None
         self.url = ""
         """With `#id`, as gateways want it."""
 
     def start(self) -> BeaconProcess:
         """Start it; it returns when the beacon says where it is."""
         with (self.place / "output.txt").open("a") as output:
-            self.process = subprocess.Popen(
+            self.process = warm.start(
                 self.machine.command(
                     OVERLAY, "--home", str(self.place), "beacon", "--config", str(self.place / "beacon.toml")
                 ),
                 stdout=subprocess.PIPE,
                 stderr=output,
-                text=True,
                 env=clean_environment(),
             )
         assert self.process.stdout is not None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address
 from math import inf
 from random import Random
@@ -76,7 +77,7 @@ class Home:
     told: Description | None = None
     """What the machine knows of its network; None: all of it."""
 
-    @property
+    @cached_property
     def ips(self) -> tuple[IPv4Address, ...]:
         return tuple(map(IPv4Address, (self.ip, *self.more_ips)))
 

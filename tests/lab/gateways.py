@@ -8,7 +8,6 @@ import os
 import selectors
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,14 @@ import msgspec
 from gateway.control import api
 from gateway.control.client import ControlClient
 from gateway.home import Home
+from tests.lab import warm
+from tests.lab.warm import OVERLAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.lab.netns import Namespace
 
-OVERLAY = str(Path(sys.executable).with_name("overlay"))
 START_SECONDS = 30
 
 
@@ -59,7 +59,7 @@ class GatewayProcess:
             self._flags += ["--bind", ip]
         for door in ("proxy", "dns", "dashboard", "front-door", "https"):
             self._flags += [f"--{door}-port", str(ports.get(door, 0))]
-        self.process: subprocess.Popen[str] | None = None
+        self.process: warm.WarmProcess | subprocess.Popen[str] | None = None
         self._is_asked_to_stop = False
         self.status: dict[str, Any] = {}
 
@@ -71,11 +71,10 @@ class GatewayProcess:
         """Start it without waiting: several get ready at once."""
         self._is_asked_to_stop = False
         self._output = (self.home / "output.txt").open("a+")
-        self.process = subprocess.Popen(
+        self.process = warm.start(
             self._command(*self._flags, program=self._program),
             stdout=subprocess.PIPE,
             stderr=self._output,
-            text=True,
             env=clean_environment(),
         )
 
@@ -103,14 +102,7 @@ class GatewayProcess:
         self, *arguments: str, check: bool = True, timeout: float = 30
     ) -> subprocess.CompletedProcess[str]:
         """Run `overlay …` on this gateway's home."""
-        done = subprocess.run(
-            self._command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env=clean_environment(),
-        )
+        done = warm.run(self._command(*arguments), timeout=timeout, env=clean_environment())
         if check and done.returncode:
             raise GatewayFailed(
                 f"overlay {' '.join(arguments)} → {done.returncode}: {done.stderr}{done.stdout}"
@@ -120,10 +112,9 @@ class GatewayProcess:
     @contextlib.contextmanager
     def saying(self, *arguments: str) -> Iterator[Iterator[str]]:
         """The lines that `overlay …` prints, each as soon as it does; it must succeed."""
-        with subprocess.Popen(
+        with warm.start(
             self._command(*arguments),
             stdout=subprocess.PIPE,
-            text=True,
             env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
         ) as process:
             assert process.stdout is not None
@@ -145,6 +136,16 @@ class GatewayProcess:
         if arguments == ("status",):
             return json.loads(msgspec.json.encode(self.control.status()))
         return json.loads(self.run(*arguments, "--json").stdout)
+
+    def resolved(self, name: str) -> Any:
+        """What `overlay resolve` says of a service, once it is seen: what its owner told before is kept for a while."""
+
+        def seen() -> Any:
+            done = self.run("resolve", name, "--json", check=False)
+            answer = json.loads(done.stdout) if done.returncode == 0 else {}
+            return answer if answer.get("offers") else None
+
+        return wait_until(seen, what=f"{self.nickname} sees {name}")
 
     def said(self) -> str:
         """What it wrote to stderr."""
@@ -243,9 +244,11 @@ def running(*gateways: GatewayProcess) -> Iterator[tuple[GatewayProcess, ...]]:
             each.kill()
 
 
-def introduce(alice: GatewayProcess, bob: GatewayProcess) -> None:
-    """Bob joins with alice's ticket; alice knows bob by his id."""
+def introduce(alice: GatewayProcess, bob: GatewayProcess, offer: Callable[[], object] = lambda: None) -> None:
+    """Bob joins with alice's ticket; alice knows bob by his id. What she is to `offer` him is there before he asks for it the
+    first time: he keeps the answer for a while."""
     alice.control.add_contact(api.AddContactRequest(petname="bob", id_or_ticket=bob.id))
+    offer()
     ticket = alice.control.ticket(api.TicketRequest()).ticket
     bob.control.join(api.JoinRequest(ticket=ticket, petname="alice"))
 

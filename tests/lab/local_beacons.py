@@ -8,6 +8,7 @@ import selectors
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.lab import warm
 from tests.lab.gateways import OVERLAY, START_SECONDS, clean_environment
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ def local_beacon(home: Path, **variables: str) -> Iterator[str]:
     """Its URL, as gateways want it; `variables` configure it: `OVERLAY_BEACON_REDIS_URL=...`."""
     with (
         (home.parent / f"{home.name}.log").open("w") as log,
-        subprocess.Popen(
+        warm.start(
             [OVERLAY, "--home", str(home), "beacon", "--bind", "127.0.0.1", "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
             env=clean_environment() | variables,
         ) as process,
     ):

@@ -90,9 +90,9 @@ class Meeting:
                 wait_until(lambda each=each: home_of(each), what=f"{each.nickname} is at home at a beacon")
         self.source = Source(alice)
         self._stack.callback(self.source.close)
-        introduce(self.alice, self.bob)
         settings = ServiceSettings(target=f"127.0.0.1:{self.source.port}", allow=("bob",))
-        self.alice.control.expose(api.ExposeRequest(name="web", settings=settings))
+        web = api.ExposeRequest(name="web", settings=settings)
+        introduce(self.alice, self.bob, lambda: self.alice.control.expose(web))
 
     def restart_bob(self) -> None:
         """Bob has no tunnel, and is at home again where he was."""

@@ -430,11 +430,15 @@ def test_a_home_can_add_delay_and_loss_of_its_own(internet, udp):
 
 
 def test_a_mapping_lives_as_long_as_its_rules_say(internet, udp):
+    """Whether it lives long enough is only seen by who is quick enough, as a busy machine is not each time."""
     pc = udp(internet.home("home", Rules(forgets=2 * SILENCE_SECONDS)).host("pc"))
     server = udp(internet.server("server"))
-    seen = seen_of(pc, server)[0]
-    server.send(b"in time", seen)
-    assert pc.hear()[0] == b"in time"
+    for _ in range(20):
+        seen = seen_of(pc, server)[0]
+        server.send(b"in time", seen)
+        if heard := pc.hears_all():
+            break
+    assert [data for data, _ in heard] == [b"in time"]
     time.sleep(3 * SILENCE_SECONDS)
     server.send(b"too late", seen)
     assert pc.hears_nothing()

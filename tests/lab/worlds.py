@@ -33,6 +33,5 @@ def alice_and_bob(place: Path) -> Iterator[World]:
         web_server(files) as web,
         running(*(GatewayProcess(place / name, nickname=name) for name in ("alice", "bob"))) as (alice, bob),
     ):
-        introduce(alice, bob)
-        alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob")
+        introduce(alice, bob, lambda: alice.run("expose", "web", f"127.0.0.1:{web.port}", "--allow", "bob"))
         yield World(alice, bob, web)
