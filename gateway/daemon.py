@@ -24,8 +24,9 @@ import gateway as package
 from gateway import logs
 from gateway.config import Config, changes, load, needs_restart
 from gateway.contact_book import ContactBook
-from gateway.control import api
+from gateway.control.configuration import ReloadReport
 from gateway.control.server import ControlServer
+from gateway.control.status import ListenerReport
 from gateway.dashboard.server import DashboardServer
 from gateway.directory import Directory
 from gateway.errors import ConfigurationError, GatewayError
@@ -561,6 +562,7 @@ class Daemon:
             admits=users.admits,
             clock=time_now,
             changed=lambda: self._directory.listen_anew(),
+            refusal=self._headroom.refusal,
         )
 
     async def _start_proxy(self, stack: contextlib.AsyncExitStack) -> None:
@@ -639,7 +641,9 @@ class Daemon:
 
     async def _start_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = await asyncio.to_thread(self._home.control_socket)
-        programs = ProgramDesk(self._dialer, self._dialer, self.facade, self._spawn)
+        programs = ProgramDesk(
+            self._dialer, self._dialer, self.facade, self._spawn, refusal=self._headroom.refusal
+        )
         stack.callback(programs.close)
         control = ControlServer(self.facade, path=path, log_file=self._home.log_file, programs=programs)
         await control.start()
@@ -723,29 +727,29 @@ class Daemon:
             self._endpoint.addresses, reachable_ips(found, defaults), self._config.tunnels.addresses
         )
 
-    def _listeners(self) -> tuple[api.ListenerReport, ...]:
+    def _listeners(self) -> tuple[ListenerReport, ...]:
         def place(address: tuple[str, int]) -> tuple[str, ...]:
             host, port = address
             return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)
 
         return (
-            api.ListenerReport(
+            ListenerReport(
                 name="proxy",
                 enabled=self._proxy is not None,
                 addresses=place(self._proxy.address) if self._proxy else (),
             ),
-            api.ListenerReport(
+            ListenerReport(
                 name="dns",
                 enabled=self._dns is not None,
                 addresses=(str(self._dns.address),) if self._dns else (),
             ),
-            api.ListenerReport(
+            ListenerReport(
                 name="dashboard",
                 enabled=self._dashboard is not None,
                 addresses=place(self._dashboard.address) if self._dashboard else (),
             ),
             *self._doors.reports(),
-            api.ListenerReport(name="tunnels", addresses=tuple(map(str, self._endpoint.addresses))),
+            ListenerReport(name="tunnels", addresses=tuple(map(str, self._endpoint.addresses))),
         )
 
     # --- reload -----------------------------------------------------------------------------------------
@@ -760,7 +764,7 @@ class Daemon:
         if report.restart:
             _logger.warning("reloaded; %s: in force after the next start", ", ".join(report.restart))
 
-    async def _reload(self) -> api.ReloadReport:
+    async def _reload(self) -> ReloadReport:
         """Read the configuration again; what cannot be applied leaves everything as it was."""
         async with self._reloading:
             new = await asyncio.to_thread(
@@ -798,7 +802,7 @@ class Daemon:
             if "topics.find_relays" in changed:
                 self._topics.relays.wake()
             self._records.changed()
-            return api.ReloadReport(
+            return ReloadReport(
                 applied=tuple(sorted(key for key in changed if not needs_restart(key))),
                 restart=tuple(sorted(key for key in changes(self._started_with, new) if needs_restart(key))),
             )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from gateway.control import api
+from gateway.control.status import DhtReport
 from gateway.errors import ConfigurationError
 from gateway.home import state_error
 from gateway.limits import DHT_SAVE_SECONDS, DHT_STATE_BYTES
@@ -102,13 +102,13 @@ class Dht:
         await self._save(self.source)
         await self.source.close()
 
-    def report(self) -> api.DhtReport:
+    def report(self) -> DhtReport:
         """How it is, for `overlay status`."""
         source = self.source
         if source is None:
-            return api.DhtReport(enabled=False, problem=self.problem)
+            return DhtReport(enabled=False, problem=self.problem)
         last = source.last_publication
-        return api.DhtReport(
+        return DhtReport(
             enabled=True,
             nodes=source.nodes,
             serves=self._settings.serve,

@@ -12,7 +12,7 @@ import logging
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Final
 
-from gateway.control.api import LoopbackReport, OfferReport
+from gateway.control.services import LoopbackReport, OfferReport
 from gateway.dialing import DialError
 from gateway.kept_state import LateRows, Table
 from gateway.limits import (

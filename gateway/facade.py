@@ -19,7 +19,7 @@ from gateway.answers.services import ServiceAnswers
 from gateway.answers.topics import TopicAnswers
 from gateway.answers.usage import UsageAnswers
 from gateway.answers.zones import ZoneAnswers
-from gateway.control import api
+from gateway.control.status import ListenerReport, StatusReport, TunnelReport
 from gateway.errors import UsageError
 from gateway.metrics import Counts
 from gateway.reach import beacon_report, path_word, port_mapping_report, selected
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.contact_book import ContactBook
+    from gateway.control.configuration import ReloadReport
+    from gateway.control.vouchers import AddVoucherRequest, VoucherReport
     from gateway.dashboard.server import DashboardServer
     from gateway.dht import Dht
     from gateway.directory import Directory
@@ -79,10 +81,10 @@ class Parts:
     directory: Directory
     own_addresses: Callable[[], tuple[Address, ...]]
     """Where we tell others that we are."""
-    listeners: Callable[[], tuple[api.ListenerReport, ...]]
+    listeners: Callable[[], tuple[ListenerReport, ...]]
     access_changed: Callable[[], None]
     """Services or contacts changed: streams that are not allowed any more end."""
-    reload: Callable[[], Awaitable[api.ReloadReport]]
+    reload: Callable[[], Awaitable[ReloadReport]]
     stop: Callable[[], None]
     started: float
     """By the loop's clock."""
@@ -139,10 +141,10 @@ class Facade(
 
     # --- status -----------------------------------------------------------------------------------------
 
-    async def status(self, *, with_contacts: bool = True) -> api.StatusReport:
+    async def status(self, *, with_contacts: bool = True) -> StatusReport:
         parts = self.parts
         contacts = await self.contacts() if with_contacts else ()
-        return api.StatusReport(
+        return StatusReport(
             version=package.__version__,
             endpoint_id=str(parts.secret_key.endpoint_id),
             nickname=parts.nickname,
@@ -183,13 +185,13 @@ class Facade(
             ),
         )
 
-    def _tunnel(self, tunnel: TunnelStatus) -> api.TunnelReport:
+    def _tunnel(self, tunnel: TunnelStatus) -> TunnelReport:
         contact = self.parts.contacts.book.find_id(tunnel.endpoint_id)
         paths = self._paths(tunnel.endpoint_id)
         used = selected(paths)
         # QUIC's own is of the path before, while nothing goes by the one that was changed to.
         rtt = tunnel.rtt if used is None or used.rtt is None else used.rtt
-        return api.TunnelReport(
+        return TunnelReport(
             endpoint_id=str(tunnel.endpoint_id),
             petname=contact.petname if contact is not None else "",
             address=str(tunnel.address or ""),
@@ -205,11 +207,11 @@ class Facade(
 
     # --- vouchers ---------------------------------------------------------------------------------------
 
-    async def vouchers(self) -> tuple[api.VoucherReport, ...]:
+    async def vouchers(self) -> tuple[VoucherReport, ...]:
         held = self.parts.vouchers
         return held.reports() if held is not None else ()
 
-    async def add_voucher(self, request: api.AddVoucherRequest) -> api.VoucherReport:
+    async def add_voucher(self, request: AddVoucherRequest) -> VoucherReport:
         held = self.parts.vouchers
         if held is None:
             raise UsageError("vouchers: this gateway knows no beacon; name one with: overlay up --beacon URL")
@@ -221,7 +223,7 @@ class Facade(
 
     # --- the daemon itself ------------------------------------------------------------------------------
 
-    async def reload(self) -> api.ReloadReport:
+    async def reload(self) -> ReloadReport:
         return await self.parts.reload()
 
     async def down(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.control import api
+from gateway.control.vouchers import VoucherReport
 from gateway.errors import StateError, UsageError
 from gateway.limits import HELD_VOUCHERS
 from gateway.vouchers import NotTheHolder, Receipt, Voucher, VoucherError, VoucherExpired
@@ -79,11 +79,11 @@ class HeldVouchers:
     def __len__(self) -> int:
         return len(self._held)
 
-    def reports(self) -> tuple[api.VoucherReport, ...]:
+    def reports(self) -> tuple[VoucherReport, ...]:
         """All of them, the one that expires first first."""
         return tuple(map(self._report, sorted(self._held.values(), key=lambda held: held.voucher.expires)))
 
-    async def add(self, text: str, beacon: BeaconUrl | None = None) -> api.VoucherReport:
+    async def add(self, text: str, beacon: BeaconUrl | None = None) -> VoucherReport:
         """Keep a voucher and hand it in: at `beacon`, else where one of our beacons takes it, now or when next connected.
 
         VoucherError or UsageError says why it is not kept.
@@ -152,9 +152,9 @@ class HeldVouchers:
         ]
         await asyncio.to_thread(self._home.save_state, _STATE, saved)
 
-    def _report(self, held: _Held) -> api.VoucherReport:
+    def _report(self, held: _Held) -> VoucherReport:
         voucher = held.voucher
-        return api.VoucherReport(
+        return VoucherReport(
             serial=voucher.serial.hex(),
             issuer=str(voucher.issuer),
             credit_bytes=voucher.credit_bytes,

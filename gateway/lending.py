@@ -24,7 +24,7 @@ from gateway.beacon.running import stun_ips
 from gateway.beacon.server import BeaconServer, wall_clock
 from gateway.beacon.settings import BeaconConfig, BeaconSettings, RecordSettings, RelaySettings
 from gateway.beacon.tls import self_signed
-from gateway.control import api
+from gateway.control.status import LendingReport
 from gateway.errors import ConfigurationError
 from gateway.limits import LEND_DRAIN_SECONDS, LEND_NAMES
 from tunnels.addresses import BeaconUrl
@@ -106,10 +106,10 @@ class Lending:
         """Contacts changed: whoever may not use it any more is disconnected."""
         self._server.sessions.recheck()
 
-    def report(self, name_of: Callable[[EndpointId], str]) -> api.LendingReport:
+    def report(self, name_of: Callable[[EndpointId], str]) -> LendingReport:
         """How it is now; `name_of` gives the name of an endpoint for people."""
         others = [one.endpoint_id for one in self._server.hub.sessions if not self._is_ours(one.endpoint_id)]
-        return api.LendingReport(
+        return LendingReport(
             url=str(self.url),
             to=self._settings.to,
             most=self._settings.connections,

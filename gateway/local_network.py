@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.control.api import LocalNetworkReport
+from gateway.control.status import LocalNetworkReport
 from gateway.own_record import own_record
 from resolver.discovery.lan import LanSource
 from resolver.discovery.lan_links import LanLink

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, get_args
 
 from gateway import exposition
-from gateway.control.api import PathWord
+from gateway.control.base import PathWord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prometheus_client.metrics_core import Metric
 
-    from gateway.control.api import StatusReport
     from gateway.control.live import LiveReport, PeerLiveReport
+    from gateway.control.status import StatusReport
     from gateway.expose.acceptor import AcceptorStatus
     from gateway.proxy.listener import ProxyStatus
 

@@ -16,10 +16,13 @@ from aiohttp import web
 
 from gateway.errors import ConfigurationError
 from gateway.exposition import CONTENT_TYPE
-from gateway.limits import METRICS_CONNECTIONS
+from gateway.first_requests import FirstRequests
+from gateway.limits import METRICS_CONNECTIONS, METRICS_HEAD_SECONDS, METRICS_KEEPALIVE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Handler
 
 
 class MetricsDoor:
@@ -32,9 +35,17 @@ class MetricsDoor:
         self._host, self._port = host, port
         self._show = show
         self._token = token.encode()
-        app = web.Application(client_max_size=1)
+        self._first_requests = FirstRequests()
+        app = web.Application(client_max_size=1, middlewares=[self._came])
         app.add_routes([web.get("/metrics", self._answer)])
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=METRICS_KEEPALIVE_SECONDS,
+            lingering_time=0.0,
+            shutdown_timeout=1.0,
+        )
         self._server: asyncio.Server | None = None
 
     @property
@@ -50,9 +61,17 @@ class MetricsDoor:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None  # noqa: S101 - made by setup
+
+        def enter() -> asyncio.Protocol:
+            if len(server.connections) >= METRICS_CONNECTIONS:
+                return _Refusal()
+            handler = server()
+            self._first_requests.expect(handler, METRICS_HEAD_SECONDS)
+            return handler
+
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: _Refusal() if len(server.connections) >= METRICS_CONNECTIONS else server(),
+                enter,
                 self._host,
                 self._port,
                 backlog=METRICS_CONNECTIONS,
@@ -71,6 +90,11 @@ class MetricsDoor:
             self._server.close()
             self._server = None
         await self._runner.cleanup()
+
+    @web.middleware
+    async def _came(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._first_requests.came(request.protocol)
+        return await handler(request)
 
     async def _answer(self, request: web.Request) -> web.Response:
         self._admit(request)

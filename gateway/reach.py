@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.control import api
+from gateway.control import paths, status
 from tunnels.addresses import Address, RelayAddress, SocketAddress, TcpAddress, TurnAddress
 from tunnels.paths.candidates import Tier, tier_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.control.base import PathWord
     from tunnels.addresses import PathAddress
     from tunnels.identity import EndpointId
     from tunnels.mapped_port import MappingStatus
@@ -49,7 +50,7 @@ class Reach(Protocol):
         """Our beacons, the home first, and others we are connected to."""
 
 
-_WORDS: Final[dict[Tier, api.PathWord]] = {
+_WORDS: Final[dict[Tier, PathWord]] = {
     Tier.LAN: "LAN",
     Tier.DIRECT: "direct",
     Tier.TCP: "TCP",
@@ -67,7 +68,7 @@ def path_word(
     report: PathsReport | None = None,
     *,
     is_lent: Callable[[RelayAddress], bool] = _nobody,
-) -> api.PathWord:
+) -> PathWord:
     """What kind of path goes to this address; the report knows more than the address tells.
 
     `is_lent` tells whether a relay is a gateway's, lent to its contacts.
@@ -78,19 +79,19 @@ def path_word(
     return _word(address, known.tier if known is not None else tier_of(address), is_lent)
 
 
-def _word(address: PathAddress, tier: Tier, is_lent: Callable[[RelayAddress], bool]) -> api.PathWord:
+def _word(address: PathAddress, tier: Tier, is_lent: Callable[[RelayAddress], bool]) -> PathWord:
     return "peer relay" if isinstance(address, RelayAddress) and is_lent(address) else _WORDS[tier]
 
 
 def word_of(
     report: PathsReport | None, *, is_lent: Callable[[RelayAddress], bool] = _nobody
-) -> api.PathWord | None:
+) -> PathWord | None:
     """The kind of path that data takes; None if there is none."""
     used = selected(report)
     return None if used is None else _word(used.address, used.tier, is_lent)
 
 
-def tier_word(tier: Tier) -> api.PathWord:
+def tier_word(tier: Tier) -> PathWord:
     """A kind of path, where nothing is known of who lends a relay."""
     return _WORDS[tier]
 
@@ -113,9 +114,9 @@ def selected(report: PathsReport | None) -> PathReport | None:
     return next((path for path in (report.paths if report else ()) if path.is_selected), None)
 
 
-def path_report(path: PathReport, *, is_lent: Callable[[RelayAddress], bool] = _nobody) -> api.PathReport:
+def path_report(path: PathReport, *, is_lent: Callable[[RelayAddress], bool] = _nobody) -> paths.PathReport:
     """One path."""
-    return api.PathReport(
+    return paths.PathReport(
         address=str(path.address),
         kind=_kind(path.kind),
         path=_word(path.address, path.tier, is_lent),
@@ -137,50 +138,50 @@ def path_report(path: PathReport, *, is_lent: Callable[[RelayAddress], bool] = _
 
 def candidate_report(
     candidate: Candidate, *, is_lent: Callable[[RelayAddress], bool] = _nobody
-) -> api.CandidateReport:
+) -> paths.CandidateReport:
     """One place where we told a peer that we are."""
-    return api.CandidateReport(
+    return paths.CandidateReport(
         address=str(candidate.address),
         kind=_kind(candidate.kind),
         path=_word(candidate.address, candidate.tier, is_lent),
     )
 
 
-def trace_report(entry: TraceEntry, now: float) -> api.DecisionReport:
+def trace_report(entry: TraceEntry, now: float) -> paths.DecisionReport:
     """One decision; `now` is the event loop's clock."""
-    return api.DecisionReport(
+    return paths.DecisionReport(
         at=entry.at, ago=max(0.0, now - entry.at), what=entry.what, why=entry.why, times=entry.times
     )
 
 
-def beacon_report(status: RelayStatus) -> api.BeaconReport:
+def beacon_report(relay: RelayStatus) -> status.BeaconReport:
     """One beacon."""
-    welcome = status.welcome
+    welcome = relay.welcome
     limits = welcome.limits if welcome is not None else None
-    return api.BeaconReport(
-        url=str(status.url),
-        state=status.state.value,
-        home=status.is_home,
-        seconds=status.connected_seconds,
+    return status.BeaconReport(
+        url=str(relay.url),
+        state=relay.state.value,
+        home=relay.is_home,
+        seconds=relay.connected_seconds,
         observed=welcome.observed if welcome is not None else "",
         relays=welcome.relays if welcome is not None else True,
         policy=welcome.policy if welcome is not None else "",
         left_bytes=limits.left_bytes if limits is not None and limits.quota_bytes else None,
         credit_bytes=limits.credit_bytes if limits is not None else 0,
-        bytes_in=status.bytes_received,
-        bytes_out=status.bytes_sent,
-        error=status.error,
+        bytes_in=relay.bytes_received,
+        bytes_out=relay.bytes_sent,
+        error=relay.error,
     )
 
 
-def port_mapping_report(status: MappingStatus) -> api.PortMappingReport:
+def port_mapping_report(mapping: MappingStatus) -> status.PortMappingReport:
     """Our port at the router."""
-    return api.PortMappingReport(
-        external=str(status.external or ""),
-        protocol=status.protocol,
-        router=status.router,
-        state=status.verdict.value if status.external is not None else "",
-        problem=status.problem,
+    return status.PortMappingReport(
+        external=str(mapping.external or ""),
+        protocol=mapping.protocol,
+        router=mapping.router,
+        state=mapping.verdict.value if mapping.external is not None else "",
+        problem=mapping.problem,
     )
 
 

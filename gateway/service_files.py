@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from xml.etree import ElementTree
 
+from gateway.errors import UsageError
 from gateway.limits import SERVICE_MEMORY, SERVICE_STOP_SECONDS, SERVICE_WATCHDOG_SECONDS
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class Plan:
 
 
 def systemd_plan(service: Service, directory: PurePath) -> Plan:
-    """A unit in systemd's directory for units of the system, or of one user."""
+    """A unit in systemd's directory for units of the system, or of one user; UsageError for a path that no line can hold."""
+    for word in service.command:
+        if not word.isprintable():  # a line break would begin another directive, which root's systemd obeys
+            raise UsageError(
+                f"service: {word!r} has characters that cannot stand in a unit; choose another path"
+            )
     systemctl = ("systemctl",) if service.is_system else ("systemctl", "--user")
     unit = f"{service.name}.service"
     return Plan(
@@ -130,11 +136,12 @@ def shell(command: tuple[str, ...]) -> str:
 
 def _exec(command: tuple[str, ...]) -> str:
     """A command line of a unit (systemd.service(5), "Command lines"): nothing in it is expanded."""
-    return " ".join(map(_quoted, command))
+    return " ".join(_quoted(word.replace("$", "$$")) for word in command)
 
 
 def _quoted(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """One word of a unit; outside of command lines `$` means nothing."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     plain = escaped and all(c.isalnum() or c in "/._-+@:=,%$~" for c in escaped)
     return escaped if plain else f'"{escaped}"'
 

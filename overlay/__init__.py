@@ -2,7 +2,7 @@
 
 ::
 
-    async with overlay.Endpoint() as me:                     # the gateway that runs here; or standalone=True
+    async with overlay.Endpoint() as me:  # the gateway that runs here; or standalone=True
         async with await me.connect("alice", "chat") as stream:
             stream.write(b"hello\\n")
             print(await stream.readline())
@@ -12,7 +12,7 @@
                 print("from", stream.peer.name)
 
 Streams are asyncio's own, so that whatever takes a reader and a writer takes them. `overlay.sync` is the same without asyncio.
-Every error is an `OverlayError`; docs/reference/python-api.md tells all of it.
+Every error is an `OverlayError`, and a reason that one may want to tell apart has a class of its own.
 """
 
 from gateway import __version__

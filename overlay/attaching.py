@@ -28,6 +28,13 @@ class Reader(asyncio.StreamReader):
 
     how_ended: Callable[[], Awaitable[EndingReport]] | None = None
     _asking: asyncio.Task[None] | None = None
+    _buffer: bytearray  # asyncio's own
+
+    def take(self) -> bytes:
+        """What has come and nobody has read, for who reads the transport itself from now on."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
 
     def feed_eof(self) -> None:
         """The socket has ended: ask what that means, if there is a stream on it. Whoever waits for the line before it comes first."""
@@ -65,6 +72,12 @@ class Writer(asyncio.StreamWriter):
     """A StreamWriter that knows who is at the other end."""
 
     peer: Peer | None = None
+    has_handed_over = False
+    """Whether the transport is somebody else's now."""
+
+    def __del__(self, *about: Any) -> None:  # noqa: ANN401 - as asyncio has it
+        if not self.has_handed_over and hasattr(asyncio.StreamWriter, "__del__"):
+            super().__del__(*about)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as asyncio has it
         """As asyncio's, and `peer` (a `Peer`); `peername` is the other's name under .overlay with port 0, as libraries expect it."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
-from gateway.control import api
 from gateway.control.client import ControlClient
+from gateway.control.contacts import AddContactRequest, ContactReport
 from gateway.control.invites import InviteRequest, TakeInviteRequest
+from gateway.control.names import PingRequest, ResolveRequest
+from gateway.control.tickets import JoinRequest, TicketRequest
 from gateway.home import Home
 from gateway.invites.texts import FORM as INVITE_FORM
 from gateway.programs.destinations import destination
@@ -36,7 +38,9 @@ class Contact:
     """An endpoint that has a name here."""
 
     petname: str
+    """Our name for it."""
     id: str
+    """Its endpoint id."""
     services: tuple[str, ...] = ()
     """What it is known to offer us."""
     connected: bool | None = None
@@ -48,9 +52,11 @@ class Ping:
     """One round trip."""
 
     seconds: float
+    """There and back."""
     path: str
     """How datagrams go: `LAN`, `direct`, `TCP`, `TURN`, `peer relay` or `relay`."""
     address: str
+    """Where datagrams go, or the relay."""
 
 
 class Endpoint:
@@ -213,7 +219,7 @@ class Endpoint:
 
     async def add_contact(self, petname: str, id_or_ticket: str) -> Contact:
         """Give an endpoint a name."""
-        asked = api.AddContactRequest(petname=petname, id_or_ticket=id_or_ticket)
+        asked = AddContactRequest(petname=petname, id_or_ticket=id_or_ticket)
         return _contact(await self._ask(lambda client: client.add_contact(asked)))
 
     async def remove_contact(self, petname: str) -> None:
@@ -222,7 +228,7 @@ class Endpoint:
 
     async def ticket(self) -> str:
         """Where we are, as text for others; it grants nothing."""
-        return (await self._ask(lambda client: client.ticket(api.TicketRequest()))).ticket
+        return (await self._ask(lambda client: client.ticket(TicketRequest()))).ticket
 
     async def invite(
         self,
@@ -243,17 +249,17 @@ class Endpoint:
         if INVITE_FORM.claims(link):
             invite = TakeInviteRequest(invite=link, petname=name)
             return _contact((await self._ask(lambda client: client.take_invite(invite))).contact)
-        ticket = api.JoinRequest(ticket=link, petname=name)
+        ticket = JoinRequest(ticket=link, petname=name)
         return _contact((await self._ask(lambda client: client.join(ticket))).contact)
 
     async def ping(self, name: str, *, timeout: float = 10.0) -> Ping:
         """One round trip to an endpoint; Offline if it does not answer within `timeout` seconds."""
-        report = await self._ask(lambda client: client.ping(api.PingRequest(name=name, timeout=timeout)))
+        report = await self._ask(lambda client: client.ping(PingRequest(name=name, timeout=timeout)))
         return Ping(report.rtt_ms / 1000, report.path, report.address)
 
     async def resolve(self, name: str) -> str:
         """The endpoint id that a name stands for here; UnknownName or NoService."""
-        return (await self._ask(lambda client: client.resolve(api.ResolveRequest(name=name)))).endpoint_id
+        return (await self._ask(lambda client: client.resolve(ResolveRequest(name=name)))).endpoint_id
 
     # --- the gateway ------------------------------------------------------------------------------------
 
@@ -289,7 +295,7 @@ def offer_of(
     )
 
 
-def _contact(report: api.ContactReport) -> Contact:
+def _contact(report: ContactReport) -> Contact:
     return Contact(report.petname, report.endpoint_id, report.services, report.connected)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from gateway.programs.messages import Abort, EndingReport
 from overlay.errors import translated
@@ -22,6 +22,7 @@ class Stream:
         """Made by `Endpoint.connect` and `Listener`."""
         self.peer = peer
         self.reader: asyncio.StreamReader = reader
+        self._reader, self._writer = reader, writer
         self._gateway = gateway
         self._token = token
         reader.how_ended = self._how_ended
@@ -85,6 +86,21 @@ class Stream:
     def can_write_eof(self) -> bool:
         """True."""
         return self.writer.can_write_eof()
+
+    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Give the stream to a protocol of asyncio's kind, such as a web server's, and do nothing more with it; the transport.
+
+        What is cut off looks like an end to it, as in any TCP server.
+        """
+        reader, writer = self._reader, self._writer
+        writer.has_handed_over = True
+        transport = cast("asyncio.Transport", writer.transport)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if early := reader.take():
+            protocol.data_received(early)
+        transport.resume_reading()
+        return transport
 
     # --- the end ----------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gateway.control
 from gateway.control import api
+from scripts.python_reference import python_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,11 @@ CHAPTERS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
             "resolver/topics.py",
             "resolver/discovery/lan_messages.py",
         ),
+    ),
+    (
+        "Programs on the same machine",
+        "What connections to the control socket carry that are no HTTP.",
+        ("gateway/programs/messages.py",),
     ),
     (
         "Invites",
@@ -298,7 +304,7 @@ def _comments(kind: type) -> dict[str, str]:
     return found
 
 
-DOCUMENTS: Final = {"protocol.md": protocol, "control-api.md": control_api}
+DOCUMENTS: Final = {"protocol.md": protocol, "control-api.md": control_api, "python-api.md": python_api}
 
 
 def main() -> int:

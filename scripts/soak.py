@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.config.settings import ServiceSettings
-from gateway.control import api
+from gateway.control.names import PingRequest
+from gateway.control.services import ExposeRequest
 from tests.lab.echoes import Tunnel, echo
 from tests.lab.gateways import GatewayProcess, introduce, running, wait_until
 from tests.lab.meetings import two_homes
@@ -119,7 +120,7 @@ class World:
         settings = ServiceSettings(
             target=f"127.0.0.1:{port}", port=ECHO_PORT, protocols=("tcp", "udp"), allow=("bob",)
         )
-        alice.control.expose(api.ExposeRequest(name="echo", settings=settings))
+        alice.control.expose(ExposeRequest(name="echo", settings=settings))
 
     def on_bobs(self) -> AbstractContextManager[None]:
         return self.bob.namespace.entered() if self.bob.namespace is not None else contextlib.nullcontext()
@@ -143,7 +144,7 @@ class World:
             steady.close()
         self.connect(10)
         self.alice.control.status()
-        self.bob.control.ping(api.PingRequest(name="alice"))
+        self.bob.control.ping(PingRequest(name="alice"))
 
     def connect(self, count: int) -> None:
         """Connections that are used and closed, and some that are reset."""

@@ -22,6 +22,7 @@ from tunnels.crossing.description import Description, Pair
 from tunnels.crossing.strategy import OWN, Ask, AskTcp, ConnectTcp, Cost, Shot
 from tunnels.errors import ProtocolViolation, TunnelError, Unreachable
 from tunnels.nat import attested, stun
+from tunnels.nat import limits as nat_limits
 from tunnels.own_network import OwnNetwork
 from tunnels.paths.candidates import CandidateKind, Tier, is_allowed, is_private, is_sane
 from tunnels.paths.path import PathState
@@ -276,7 +277,7 @@ class Crossings:
 
     def _challenge(self, endpoint_id: EndpointId) -> bytes:
         """One for each endpoint, that nobody else can know."""
-        size = tunnel_limits.CHALLENGE_BYTES
+        size = nat_limits.CHALLENGE_BYTES
         return blake2b(str(endpoint_id).encode(), key=self._challenges, digest_size=size).digest()
 
     # --- our network ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnels import limits
 from tunnels.addresses import Address, TurnAddress
+from tunnels.nat import limits as nat_limits
 from tunnels.paths.candidates import Candidate, CandidateKind, Tier, is_allowed, is_private, is_sane
 
 if TYPE_CHECKING:
@@ -170,4 +171,4 @@ def _is_heard_by_turn(address: object, heard_ago: float | None) -> bool:
 def _in_turns(peers: Iterable[tuple[Address, ...]]) -> tuple[Ip, ...]:
     """The ips, the first of each peer first: only so many are let in, and no peer shall crowd out another."""
     found = (address.ip for address in chain.from_iterable(zip_longest(*peers)) if address is not None)
-    return tuple(dict.fromkeys(found))[: limits.TURN_PEERS]
+    return tuple(dict.fromkeys(found))[: nat_limits.TURN_PEERS]

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.answers.base import Answers, time_now
-from gateway.control import api
-from gateway.control.contacts import GroupReport, ImportedReport, ImportReport
+from gateway.control.contacts import (
+    AddContactRequest,
+    ContactReport,
+    GroupReport,
+    ImportedReport,
+    ImportReport,
+    PathPolicyRequest,
+    RenameContactRequest,
+)
+from gateway.control.tickets import JoinReport, JoinRequest, TicketReport, TicketRequest
 from gateway.errors import ChooseName, UsageError
 from gateway.expose.access import GROUP
 from gateway.importing import take
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 class ContactAnswers(Answers):
     """Contacts: list, add, remove, rename, choose paths; tickets: ours, and those of others."""
 
-    async def contacts(self) -> tuple[api.ContactReport, ...]:
+    async def contacts(self) -> tuple[ContactReport, ...]:
         tunnels = self.parts.endpoint.status()
         reports = []
         for contact in self.parts.contacts.book:
@@ -47,9 +55,7 @@ class ContactAnswers(Answers):
                 await asyncio.sleep(0)  # names are asked for, and bytes come, meanwhile
         return tuple(reports)
 
-    def _contact(
-        self, contact: Contact, tunnels: tuple[TunnelStatus, ...] | None = None
-    ) -> api.ContactReport:
+    def _contact(self, contact: Contact, tunnels: tuple[TunnelStatus, ...] | None = None) -> ContactReport:
         """`tunnels` are all there are."""
         parts = self.parts
         known = parts.remote_services.known(contact.endpoint_id)
@@ -59,7 +65,7 @@ class ContactAnswers(Answers):
         if tunnels is None:
             tunnels = parts.endpoint.status()
         tunnels = tuple(tunnel for tunnel in tunnels if tunnel.endpoint_id == contact.endpoint_id)
-        return api.ContactReport(
+        return ContactReport(
             petname=contact.petname,
             endpoint_id=str(contact.endpoint_id),
             addresses=tuple(map(str, addresses)),
@@ -81,7 +87,7 @@ class ContactAnswers(Answers):
             groups=contact.groups,
         )
 
-    async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
+    async def add_contact(self, request: AddContactRequest) -> ContactReport:
         text = request.id_or_ticket.strip()
         packet = None
         try:
@@ -103,7 +109,7 @@ class ContactAnswers(Answers):
         addresses: tuple[Address, ...],
         packet: SignedPacket | None,
         command: str,
-    ) -> api.ContactReport:
+    ) -> ContactReport:
         parts = self.parts
         if endpoint_id == parts.secret_key.endpoint_id:
             raise UsageError("contacts: this is your own endpoint; give the other machine's id or ticket")
@@ -134,7 +140,7 @@ class ContactAnswers(Answers):
                 free,
             )
 
-    def _with_warnings(self, report: api.ContactReport, endpoint_id: EndpointId) -> api.ContactReport:
+    def _with_warnings(self, report: ContactReport, endpoint_id: EndpointId) -> ContactReport:
         other = self.parts.contacts.book.lookalike(report.petname, besides=endpoint_id)
         if other is None:
             return report
@@ -193,7 +199,7 @@ class ContactAnswers(Answers):
         except (ValueError, InvalidName) as error:
             raise UsageError(f"contacts: {one.petname}: {error}") from None
 
-    async def remove_contact(self, petname: str) -> api.ContactReport:
+    async def remove_contact(self, petname: str) -> ContactReport:
         parts = self.parts
         parts.contacts.refuse_configured(petname)
         known = parts.contacts.book.find(petname)
@@ -247,7 +253,7 @@ class ContactAnswers(Answers):
             changed=changed,
         )
 
-    async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
+    async def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
         parts = self.parts
         parts.contacts.refuse_configured(petname)
         known = parts.contacts.book.find(petname)
@@ -265,7 +271,7 @@ class ContactAnswers(Answers):
         parts.directory.contact_changed(contact.endpoint_id)
         return self._with_warnings(self._contact(contact), contact.endpoint_id)
 
-    async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+    async def set_path_policy(self, petname: str, request: PathPolicyRequest) -> ContactReport:
         parts = self.parts
         parts.contacts.refuse_configured(petname)
         contact = await parts.contacts.change(lambda book: book.set_path(petname, request.policy))
@@ -283,9 +289,9 @@ class ContactAnswers(Answers):
             for contact in self.parts.contacts.book:
                 self.parts.reach.set_policy(contact.endpoint_id, self.path_policy(contact.endpoint_id))
 
-    async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
+    async def ticket(self, request: TicketRequest) -> TicketReport:
         record, ticket = self._ticket(request.expires_in or TICKET_LIFETIME)
-        return api.TicketReport(
+        return TicketReport(
             ticket=ticket,
             endpoint_id=str(record.endpoint_id),
             expires=float(record.expires),
@@ -307,7 +313,7 @@ class ContactAnswers(Answers):
         self.parts.records.learn(packet, "ticket", scope=Scope.GIVEN)
         return packet.endpoint_id
 
-    async def join(self, request: api.JoinRequest) -> api.JoinReport:
+    async def join(self, request: JoinRequest) -> JoinReport:
         parts = self.parts
         ticket = self._read(request.ticket)
         record = ticket.record
@@ -322,18 +328,18 @@ class ContactAnswers(Answers):
         except InvalidName as error:
             raise UsageError(f"join: {error}") from None
         if request.preview:
-            contact = api.ContactReport(
+            contact = ContactReport(
                 petname=petname,
                 endpoint_id=str(record.endpoint_id),
                 addresses=tuple(map(str, record.addresses)),
                 relays=tuple(map(str, record.relays)),
                 services=tuple(service.name for service in record.services),
             )
-            return api.JoinReport(contact=contact, expires=float(record.expires), known=known is not None)
+            return JoinReport(contact=contact, expires=float(record.expires), known=known is not None)
         report = await self._add(petname, record.endpoint_id, (), ticket.packet, "join")
         await parts.directory.greet(record.endpoint_id)
         contact_now = parts.contacts.book.get(petname)
-        return api.JoinReport(
+        return JoinReport(
             contact=msgspec.structs.replace(self._contact(contact_now), warnings=report.warnings),
             expires=float(record.expires),
             known=known is not None,

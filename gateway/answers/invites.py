@@ -31,8 +31,8 @@ from gateway.dialing import DialError
 from gateway.errors import UsageError
 from gateway.invites.capability import FOR_EVER, SEED_BYTES, SERIAL_BYTES, Terms
 from gateway.invites.errors import InviteError
+from gateway.invites.limits import CODE_POLL_SECONDS
 from gateway.invites.texts import FORM, read_invite, serial_text, write_invite
-from gateway.limits import CODE_POLL_SECONDS
 from gateway.own_record import TICKET_LIFETIME
 from resolver.contacts import Contact
 from resolver.errors import InvalidName, RecordError
@@ -41,7 +41,7 @@ from tunnels.addresses import BeaconUrl
 from tunnels.identity import ID_CHARACTERS, EndpointId
 
 if TYPE_CHECKING:
-    from gateway.control import api
+    from gateway.control.contacts import ContactReport
     from gateway.invites.capability import Invite
     from gateway.invites.ledger import Issued, Redemption
     from gateway.invites.passing import Offer
@@ -417,7 +417,7 @@ class InviteAnswers(ContactAnswers):
             ),
         )
 
-    def _stranger(self, invite: Invite, petname: Petname) -> api.ContactReport:
+    def _stranger(self, invite: Invite, petname: Petname) -> ContactReport:
         return self._contact(Contact(petname, invite.issuer, packet=self._fresh_packet(invite)))
 
 

@@ -11,7 +11,7 @@ from gateway.control.metrics import MetricsReport
 from gateway.metrics import text
 
 if TYPE_CHECKING:
-    from gateway.control.api import StatusReport
+    from gateway.control.status import StatusReport
 
 
 class MetricsAnswers(LiveAnswers):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from gateway.answers.contacts import ContactAnswers
-from gateway.control import api
+from gateway.control.names import PingReport, PingRequest, ResolveReport, ResolveRequest
+from gateway.control.paths import PathsReport
 from gateway.dialing import DialError, Failure
 from gateway.reach import candidate_report, path_report, path_word, trace_report, via
 from resolver.facts import NameStatus
@@ -16,7 +17,7 @@ from tunnels.events import TunnelState
 class NameAnswers(ContactAnswers):
     """Ping, paths, resolve."""
 
-    async def ping(self, request: api.PingRequest) -> api.PingReport:
+    async def ping(self, request: PingRequest) -> PingReport:
         parts = self.parts
         name = self._name(request.name)
         endpoint_id = self._owner(name)
@@ -38,7 +39,7 @@ class NameAnswers(ContactAnswers):
         except TunnelError as error:
             raise DialError(Failure.OFFLINE, str(error)) from None
         path = path_word(address, self._paths(endpoint_id), is_lent=self._is_lent)
-        return api.PingReport(
+        return PingReport(
             name=request.name,
             endpoint_id=str(endpoint_id),
             rtt_ms=seconds * 1000,
@@ -48,7 +49,7 @@ class NameAnswers(ContactAnswers):
             connect_ms=None if was_up else connected * 1000,
         )
 
-    async def paths(self, name: str) -> api.PathsReport:
+    async def paths(self, name: str) -> PathsReport:
         parts = self.parts
         endpoint_id = self._owner(self._name(name))
         report = self._paths(endpoint_id)
@@ -56,7 +57,7 @@ class NameAnswers(ContactAnswers):
             raise DialError(Failure.OFFLINE, f"paths: no tunnel with {name} is up; try: overlay ping {name}")
         contact = parts.contacts.book.find_id(endpoint_id)
         now = asyncio.get_running_loop().time()
-        return api.PathsReport(
+        return PathsReport(
             endpoint_id=str(endpoint_id),
             petname=contact.petname if contact is not None else "",
             policy=self.path_policy(endpoint_id).value,
@@ -67,7 +68,7 @@ class NameAnswers(ContactAnswers):
             decisions=tuple(trace_report(entry, now) for entry in report.trace),
         )
 
-    async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
+    async def resolve(self, request: ResolveRequest) -> ResolveReport:
         parts = self.parts
         name = self._name(request.name)
         endpoint_id = self._owner(name)
@@ -81,7 +82,7 @@ class NameAnswers(ContactAnswers):
         contact = parts.contacts.book.find_id(endpoint_id)
         explained = parts.records.explain(endpoint_id)
         addresses = (*explained.typed, *(explained.cached.record.addresses if explained.cached else ()))
-        return api.ResolveReport(
+        return ResolveReport(
             name=str(name),
             endpoint_id=str(endpoint_id),
             petname=contact.petname if contact is not None else "",

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.answers.base import Answers
-from gateway.control import api
+from gateway.control.services import ExposeRequest, ServiceReport
 from gateway.errors import UsageError
 from gateway.expose.access import ALL_CONTACTS, CONTACTS_OF, GROUP
 from gateway.expose.services import Service
@@ -25,10 +25,10 @@ _LAST_DYNAMIC: Final = 65535
 class ServiceAnswers(Answers):
     """Services: list, expose, take away."""
 
-    async def services(self) -> tuple[api.ServiceReport, ...]:
+    async def services(self) -> tuple[ServiceReport, ...]:
         return tuple(self._service(service) for service in self.parts.exposed.book)
 
-    async def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
+    async def expose(self, request: ExposeRequest) -> ServiceReport:
         service = Service.of(request.name, request.settings)
         # What is granted is granted to an endpoint: whoever gets the petname later has not got the grant.
         service = replace(service, allow=tuple(dict.fromkeys(map(self._allowed, service.allow))))
@@ -36,14 +36,14 @@ class ServiceAnswers(Answers):
         self.parts.access_changed()
         return self._service(service)
 
-    async def unexpose(self, name: str) -> api.ServiceReport:
+    async def unexpose(self, name: str) -> ServiceReport:
         known = self.parts.exposed.book.get(name.lower())
         report = self._service(known) if known is not None else None
         service = await self.parts.exposed.unexpose(name)
         self.parts.access_changed()
         return report or self._service(service)
 
-    def attach(self, service: Service) -> api.ServiceReport:
+    def attach(self, service: Service) -> ServiceReport:
         """Take in a service of a program, its `allow` as it was typed; UsageError if it makes no sense or its name is taken."""
         service = replace(service, allow=tuple(dict.fromkeys(map(self._allowed, service.allow))))
         self.parts.exposed.attach(service)
@@ -144,7 +144,7 @@ class ServiceAnswers(Answers):
             )
         return ""
 
-    def _service(self, service: Service) -> api.ServiceReport:
+    def _service(self, service: Service) -> ServiceReport:
         parts = self.parts
         me, nickname = str(parts.secret_key.endpoint_id), parts.nickname
         warnings = []
@@ -162,7 +162,7 @@ class ServiceAnswers(Answers):
             )
         warnings += filter(None, (self._doubt(service.name, who) for who in service.allow))
         host = f"{service.name}.{nickname or me}.overlay"
-        return api.ServiceReport(
+        return ServiceReport(
             name=service.name,
             settings=msgspec.structs.replace(
                 service.settings, allow=tuple(map(self._petname, service.allow))

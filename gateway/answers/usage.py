@@ -22,7 +22,7 @@ from resolver.errors import ResolverError
 from tunnels.identity import EndpointId
 
 if TYPE_CHECKING:
-    from gateway.control.api import PathWord
+    from gateway.control.base import PathWord
     from gateway.control.usage import SetLimitsRequest
     from gateway.traffic.ledger import Ledger
     from gateway.usage.commanded import CommandedLimits

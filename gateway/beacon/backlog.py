@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.limits import BEACON_URGENT_BYTES
+from gateway.beacon.limits import BEACON_URGENT_BYTES
 from tunnels.relay.frames import FrameKind
 
 if TYPE_CHECKING:

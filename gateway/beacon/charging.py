@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from gateway.beacon.limits import BEACON_CHARGE_EVERY, BEACON_CHARGES_AT_ONCE, BEACON_STORE_SECONDS
 from gateway.beacon.stores import Balance, StoreUnavailable
-from gateway.limits import BEACON_CHARGE_EVERY, BEACON_CHARGES_AT_ONCE, BEACON_STORE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

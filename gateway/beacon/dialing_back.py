@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.beacon.rates import Rates
-from gateway.limits import (
+from gateway.beacon.limits import (
     BEACON_BUCKETS,
     DIAL_BACK_BURST,
     DIAL_BACKS_BURST,
     DIAL_BACKS_PER_SECOND,
     DIAL_BACKS_PER_SECOND_ALL,
 )
+from gateway.beacon.rates import Rates
 from tunnels.addresses import Address
 from tunnels.nat.dialback import knock
 from tunnels.paths.candidates import is_private, is_sane

@@ -10,14 +10,14 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.beacon.places import client_of
-from gateway.limits import (
+from gateway.beacon.limits import (
     BEACON_ANONYMOUS,
     BEACON_ANONYMOUS_PER_ADDRESS,
     BEACON_COUNT_EVERY,
     BEACON_KEEPALIVE_SECONDS,
     BEACON_LOGIN_SECONDS,
 )
+from gateway.beacon.places import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

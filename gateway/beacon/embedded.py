@@ -5,17 +5,16 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
-from gateway.beacon.nameplates import NameplateTable
-from gateway.beacon.stores import Balance, Stores
-from gateway.database import BoundedRows, Database
-from gateway.limits import (
-    BEACON_CREDIT_BYTES,
+from gateway.beacon.limits import (
     BEACON_RECORD_SECONDS,
     BEACON_RECORDS,
     BEACON_SERIAL_SPARE_SECONDS,
     BEACON_USERS,
-    EXPIRED_ROWS,
 )
+from gateway.beacon.nameplates import NameplateTable
+from gateway.beacon.stores import Balance, Stores
+from gateway.database import BoundedRows, Database
+from gateway.limits import BEACON_CREDIT_BYTES, EXPIRED_ROWS
 from resolver.errors import RecordError
 from resolver.signed_packets import SignedPacket, newer_of
 

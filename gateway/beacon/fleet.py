@@ -11,14 +11,14 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from gateway.beacon.stores import StoreUnavailable
-from gateway.limits import (
+from gateway.beacon.limits import (
     BEACON_ELSEWHERE,
     BEACON_ELSEWHERE_SECONDS,
     BEACON_LOOKUPS,
     BEACON_NOWHERE_SECONDS,
     BEACON_STORE_SECONDS,
 )
+from gateway.beacon.stores import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

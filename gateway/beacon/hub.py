@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.beacon.backlog import Backlog
-from gateway.beacon.rates import Rates
-from gateway.limits import (
+from gateway.beacon.limits import (
     BEACON_BUCKETS,
     BEACON_QUEUE_BYTES,
     BEACON_QUEUE_SHARE,
     BEACON_QUEUES_BYTES,
     BEACON_REFUSE_EVERY,
 )
+from gateway.beacon.rates import Rates
 from tunnels.errors import ProtocolViolation
 from tunnels.identity import EndpointId
 from tunnels.limits import RELAY_FRAME, RELAY_MESSAGE

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from gateway.beacon.limits import BEACON_BUCKETS, BEACON_STORE_SECONDS
 from gateway.beacon.places import client_of
 from gateway.beacon.rates import Rates
 from gateway.beacon.stores import StoreUnavailable
-from gateway.limits import BEACON_BUCKETS, BEACON_STORE_SECONDS
 from resolver.errors import ResolverError
 from resolver.signed_packets import LARGEST, SignedPacket
 from tunnels.identity import KEY_BYTES, EndpointId

@@ -19,6 +19,13 @@ from gateway.beacon.charging import Charging
 from gateway.beacon.door import Door
 from gateway.beacon.fleet import Fleet
 from gateway.beacon.hub import Hub
+from gateway.beacon.limits import (
+    BEACON_BODY_BYTES,
+    BEACON_KEEPALIVE_SECONDS,
+    BEACON_LOGIN_SECONDS,
+    BEACON_SHUTDOWN_SECONDS,
+    BEACON_STORE_SECONDS,
+)
 from gateway.beacon.metrics import Metrics
 from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.places import observed
@@ -28,13 +35,6 @@ from gateway.beacon.stores import StoreUnavailable
 from gateway.beacon.topic_desk import TopicDesk
 from gateway.errors import ConfigurationError
 from gateway.exposition import CONTENT_TYPE
-from gateway.limits import (
-    BEACON_BODY_BYTES,
-    BEACON_KEEPALIVE_SECONDS,
-    BEACON_LOGIN_SECONDS,
-    BEACON_SHUTDOWN_SECONDS,
-    BEACON_STORE_SECONDS,
-)
 from gateway.supervision import Supervisor
 from tunnels.addresses import BeaconUrl
 from tunnels.relay.frames import CONNECT_PATH, OBSERVED_PATH, Leaving

@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import WSMessage, WSMsgType, web
 
 from gateway.beacon.hub import Deliver, Elsewhere, Refusal, Session
-from gateway.beacon.places import client_of, observed
-from gateway.beacon.rates import Rates
-from gateway.beacon.stores import Nameplate, StoreUnavailable
-from gateway.errors import GatewayError
-from gateway.limits import (
+from gateway.beacon.limits import (
     BEACON_BUCKETS,
     BEACON_CLAIM_BURST,
     BEACON_CLAIMS_PER_SECOND,
@@ -35,6 +31,10 @@ from gateway.limits import (
     BEACON_WRITE_HIGH,
     BEACON_WRITE_MOST,
 )
+from gateway.beacon.places import client_of, observed
+from gateway.beacon.rates import Rates
+from gateway.beacon.stores import Nameplate, StoreUnavailable
+from gateway.errors import GatewayError
 from tunnels.errors import ProtocolViolation, WrongIdentity
 from tunnels.identity import EndpointId
 from tunnels.limits import RELAY_FRAME, RELAY_TEXT, RELAY_TOPICS

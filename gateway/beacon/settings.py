@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from gateway.config.checks import check_ip
 from gateway.config.loading import Schema
-from tunnels.addresses import Address, BeaconUrl  # noqa: TC001 - msgspec reads the annotations
-from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
+from tunnels.addresses import Address, BeaconUrl
+from tunnels.identity import EndpointId
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 Amount: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 50)]

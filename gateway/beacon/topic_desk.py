@@ -7,10 +7,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
-from gateway.beacon.rates import Rates
-from gateway.beacon.stores import StoreUnavailable
-from gateway.beacon.topics import TopicTable
-from gateway.limits import (
+from gateway.beacon.limits import (
     BEACON_BUCKETS,
     BEACON_STORE_SECONDS,
     BEACON_TOPIC_ASKS,
@@ -18,6 +15,9 @@ from gateway.limits import (
     BEACON_TOPIC_BATCH,
     BEACON_TOPIC_RENEWAL_SECONDS,
 )
+from gateway.beacon.rates import Rates
+from gateway.beacon.stores import StoreUnavailable
+from gateway.beacon.topics import TopicTable
 from tunnels.limits import RELAY_TOPIC_PEERS
 from tunnels.relay.frames import IsIn, Refused, TopicsKept
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.limits import BEACON_TOPIC_ENTRIES, BEACON_TOPIC_MEMBERS, BEACON_TOPIC_PER_ADDRESS
+from gateway.beacon.limits import BEACON_TOPIC_ENTRIES, BEACON_TOPIC_MEMBERS, BEACON_TOPIC_PER_ADDRESS
 from tunnels.limits import RELAY_TOPIC_PEERS, RELAY_TOPICS
 
 if TYPE_CHECKING:

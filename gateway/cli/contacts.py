@@ -11,8 +11,14 @@ from gateway.cli import importing, naming, output
 from gateway.cli.app import Group, Session, pass_session
 from gateway.cli.parameters import completed_by
 from gateway.config.settings import PathPolicyName
-from gateway.control.api import AddContactRequest, ContactReport, PathPolicyRequest, RenameContactRequest
-from gateway.control.contacts import GroupReport, GroupRequest
+from gateway.control.contacts import (
+    AddContactRequest,
+    ContactReport,
+    GroupReport,
+    GroupRequest,
+    PathPolicyRequest,
+    RenameContactRequest,
+)
 from gateway.errors import UsageError
 from resolver.lookalikes import shown
 

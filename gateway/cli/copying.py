@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
 import stat
 import sys
@@ -51,14 +52,17 @@ class Copying:
         sink: int,
         ending: Callable[[], EndingReport],
         done: Callable[[], object],
+        half_close: bool = True,
     ) -> None:
-        """`source` and `sink` are descriptors, None to send nothing.
+        """`source` and `sink` are descriptors, None to send nothing; `half_close` tells the other side when the input ends.
 
         `ending` tells how the other side ended; `done` is called when all was sent, before the end is.
         """
+        sock.setblocking(False)
         self.copied = Copied()
         self._sock = sock
         self._ending, self._done = ending, done
+        self._half_close = half_close
         self._source, self._sink = source, sink
         self._sending_error: Exception | None = None
         self._sent_all = threading.Event()
@@ -82,10 +86,10 @@ class Copying:
             if ending.state == "cut":
                 raise Cut(f"the stream was cut off: {ending.reason}; what came is not all")
             self._end_output()
-            if self._source is not None and os.isatty(self._source) and not self._sent_all.is_set():
+            if self._source is None or not os.isatty(self._source):
+                self._sent_all.wait()
+            if not (self._half_close and self._sent_all.is_set()):
                 self._end()
-                return
-            self._sent_all.wait()
             if self._sending_error is not None:
                 raise Cut("the other side took no more; what was sent is not all that was to be sent")
         finally:
@@ -100,7 +104,8 @@ class Copying:
         try:
             if self._source is not None:
                 self._move(self._source, self._sock.fileno(), self._count_sent)
-            self._end()
+            if self._half_close:
+                self._end()
         except (OSError, GatewayError) as error:
             self._sending_error = error
         finally:
@@ -120,19 +125,38 @@ class Copying:
 
     @staticmethod
     def _move(source: int, sink: int, count: Callable[[int], None]) -> None:
-        """All of `source` into `sink`."""
+        """All of `source` into `sink`; the socket among them does not block, and whoever needs it waits for it."""
         if _widen(source) or _widen(sink):
             try:
-                while moved := os.splice(source, sink, _CHUNK):
-                    count(moved)
+                while True:
+                    # A splice that waited would hold the pipe's lock: who reads or writes its other end could do neither.
+                    _wait(source, select.POLLIN)
+                    _wait(sink, select.POLLOUT)
+                    with contextlib.suppress(BlockingIOError):
+                        moved = os.splice(source, sink, _CHUNK)
+                        if not moved:
+                            return
+                        count(moved)
             except OSError as error:
                 if error.errno not in _NO_SPLICE:
                     raise
-            else:
+        while True:
+            _wait(source, select.POLLIN)
+            try:
+                data = os.read(source, _CHUNK)
+            except BlockingIOError:
+                continue
+            if not data:
                 return
-        while data := os.read(source, _CHUNK):
             _write(sink, data)
             count(len(data))
+
+
+def _wait(descriptor: int, event: int) -> None:
+    """Until it can be read, or written."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()
 
 
 def _widen(descriptor: int) -> bool:
@@ -149,7 +173,10 @@ def _widen(descriptor: int) -> bool:
 def _write(sink: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(sink, view) :]
+        try:
+            view = view[os.write(sink, view) :]
+        except BlockingIOError:
+            _wait(sink, select.POLLOUT)
 
 
 def _report(copied: Copied, on_progress: Callable[[Copied], None], done: threading.Event) -> None:

@@ -220,7 +220,10 @@ def _alone() -> Iterator[None]:
     from gateway.system_dns.errors import SystemDnsError
     from gateway.system_dns.journal import LOCK
 
-    descriptor = os.open(LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SystemDnsError(f"{LOCK} cannot be opened: {error.strerror}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

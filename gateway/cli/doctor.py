@@ -16,8 +16,8 @@ import click
 from gateway.cli import output, progress
 from gateway.cli.app import Command, Session, pass_session
 from gateway.doctor.findings import SEVERITIES, SUBJECTS, worst
+from gateway.doctor.limits import DOCTOR_BUNDLE_BYTES, DOCTOR_LOG_LINES
 from gateway.errors import GatewayError, UsageError
-from gateway.limits import DOCTOR_BUNDLE_BYTES, DOCTOR_LOG_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import output
-from gateway.control.api import ResolveRequest
+from gateway.control.names import ResolveRequest
 from gateway.doctor.channels import channels, try_all
 from gateway.errors import GatewayError
 from gateway.limits import UP_NEWS_SECONDS, UP_REACH_SECONDS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from ipaddress import IPv4Network
 
-    from gateway.control import api
+    from gateway.control.status import StatusReport
     from gateway.doctor.facts import Channel, Proof
     from gateway.facade import Facade
 
@@ -80,13 +80,13 @@ async def _tell_news(gateway: Facade, rows: list[Row]) -> None:
         sys.stdout.flush()
 
 
-def _who(status: api.StatusReport) -> list[tuple[str, str]]:
+def _who(status: StatusReport) -> list[tuple[str, str]]:
     rows = [("id", status.endpoint_id), ("name", f"{status.endpoint_id}.overlay")]
     rows += [("nickname", status.nickname)] if status.nickname else []
     return [*rows, ("home", status.home)]
 
 
-def door_rows(status: api.StatusReport, proofs: Mapping[Channel, Proof]) -> Iterator[Row]:
+def door_rows(status: StatusReport, proofs: Mapping[Channel, Proof]) -> Iterator[Row]:
     """The ways in for programs on this machine, each as it proved itself."""
     doors: tuple[tuple[str, str, tuple[Channel, ...]], ...] = (
         ("proxy", "SOCKS and HTTP proxy", ("proxy",)),
@@ -123,7 +123,7 @@ def _proven(name: str, where: str, title: str, proofs: list[tuple[str, Proof]]) 
     return Row("ok", name, f"{where}  ({about})" if about else where)
 
 
-def reach_rows(status: api.StatusReport) -> Iterator[Row]:
+def reach_rows(status: StatusReport) -> Iterator[Row]:
     """How others reach this machine: what of it works, what does not, and what is still to come."""
     tunnels = next((one.addresses for one in status.listeners if one.name == "tunnels"), ())
     families = sorted({"IPv6" if address.startswith("[") else "IPv4" for address in tunnels})
@@ -189,7 +189,7 @@ def _print(rows: list[Row]) -> None:
         click.echo(f"  {mark} {output.visible(row.what).ljust(width)}  {output.visible(row.detail)}")
 
 
-def _tell_next(command: str, status: api.StatusReport) -> None:
+def _tell_next(command: str, status: StatusReport) -> None:
     proxy, dns = status.listener("proxy"), status.listener("dns")
     output.say()
     output.head("Next, in another terminal")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.cli.app import Session
-    from gateway.control.api import StatusReport
     from gateway.control.client import ControlClient
     from gateway.control.contacts import ImportedReport
+    from gateway.control.status import StatusReport
 
 _SIGNS: Final = {"added": "+", "changed": "~", "replaced": "!", "conflict": "?", "same": " "}
 

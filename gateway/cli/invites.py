@@ -15,7 +15,7 @@ from gateway.cli.parameters import Duration, completed_by
 from gateway.control.invites import CodeRequest, InviteRequest, IssuedReport
 from gateway.errors import UsageError
 from gateway.invites.errors import CodeUnknown, CodeWrong, InviteError
-from gateway.limits import INVITE_LINKS, INVITE_USES
+from gateway.invites.limits import INVITE_LINKS, INVITE_USES
 
 if TYPE_CHECKING:
     from gateway.control.invites import (

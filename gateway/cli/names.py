@@ -9,7 +9,7 @@ import click
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.parameters import completed_by
-from gateway.control.api import ResolveRequest
+from gateway.control.names import ResolveRequest
 from gateway.control.records import ExplainRequest
 
 if TYPE_CHECKING:

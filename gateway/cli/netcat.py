@@ -35,7 +35,7 @@ _CONNECT_SECONDS: Final = 60.0
     help="With -l: who may call, as for `overlay expose` (repeatable).",
 )
 @click.option("-d", "no_input", is_flag=True, help="Do not read standard input.")
-@click.option("-N", "shutdown", is_flag=True, help="Tell the end of the input; it is told anyway.")
+@click.option("-N", "shutdown", is_flag=True, help="Tell the other side when the input ends.")
 @click.option(
     "-w", "wait", type=click.FloatRange(0.1, 86400), metavar="SECONDS",
     help="Give up connecting after so long; with -u, also end when nothing came for so long.",
@@ -64,13 +64,12 @@ def nc_command(
 ) -> None:
     """Connect with SERVICE of NAME: its name, a port, or both, as in game:27015.
 
-    NAME alone is enough if it names the service, as in web.alice. The end of the input is passed on, and the command ends
-    when the other side does. It fails if the stream was cut off on the way.
+    NAME alone is enough if it names the service, as in web.alice. The command ends when the other side does; with -N that
+    side is told of the end of the input before. It fails if the stream was cut off on the way.
     """
     from gateway.programs.client import ProgramClient
     from gateway.programs.messages import Connect, OpenFlow
 
-    del shutdown  # what nc(1) calls for is what always happens
     client = ProgramClient(session.home)
     seconds = wait or _CONNECT_SECONDS
     if listen:
@@ -95,10 +94,12 @@ def nc_command(
     elif udp:
         copy_datagrams(client, opened, no_input=no_input, wait=wait)
     else:
-        copy_stream(client, opened, no_input=no_input)
+        copy_stream(client, opened, no_input=no_input, half_close=shutdown)
 
 
-def copy_stream(client: ProgramClient, opened: Opened, *, no_input: bool, progress: bool = False) -> None:
+def copy_stream(
+    client: ProgramClient, opened: Opened, *, no_input: bool, half_close: bool = True, progress: bool = False
+) -> None:
     """Standard input and output on a stream, to its end; `Cut` if that was not the end."""
     from gateway.cli.copying import Copying, Progress
 
@@ -108,6 +109,7 @@ def copy_stream(client: ProgramClient, opened: Opened, *, no_input: bool, progre
         sink=sys.stdout.fileno(),
         ending=lambda: client.ending(opened.attached.stream),
         done=lambda: client.done(opened.attached.stream),
+        half_close=half_close,
     )
     shown = Progress() if progress and Progress.wanted() else None
     try:

@@ -17,7 +17,9 @@ from gateway.urls import url_of
 from resolver.names import ServiceProtocol
 
 if TYPE_CHECKING:
-    from gateway.control.api import OfferReport, ResolveReport, StatusReport
+    from gateway.control.names import ResolveReport
+    from gateway.control.services import OfferReport
+    from gateway.control.status import StatusReport
 
 
 @click.command("open", cls=Command, short_help="Open a web page in the browser.")
@@ -34,7 +36,7 @@ def open_command(
     The URL is http://web.alice.overlay/ where this machine's DNS knows such names, else one under .localhost, which every browser
     finds, else the loopback address.
     """
-    from gateway.control.api import ResolveRequest
+    from gateway.control.names import ResolveRequest
 
     host = overlay_host(name if service is None else f"{service}.{name}")
     client = session.client()

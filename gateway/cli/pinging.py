@@ -11,13 +11,14 @@ import click
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.parameters import completed_by
-from gateway.control.api import PingRequest
+from gateway.control.names import PingRequest
 from gateway.dialing import DialError, Failure
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from gateway.control.api import PathsReport, PingReport
     from gateway.control.client import ControlClient
+    from gateway.control.names import PingReport
+    from gateway.control.paths import PathsReport
 
 _BETWEEN_PINGS: Final = 1.0
 """Seconds, as ping(8)."""

@@ -92,7 +92,7 @@ def _in_words(error: GatewayError) -> GatewayError:
 
 def _wait(session: Session, client: ProgramClient, holder: str | None, *, as_json: bool) -> Opened:
     """The first who takes the other end."""
-    from gateway.control.api import TicketRequest
+    from gateway.control.tickets import TicketRequest
     from gateway.programs.messages import Offer
 
     secret = zbase32_encode(secrets.token_bytes(_SECRET_BYTES if holder is None else 4))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.control.api import (
+    from gateway.control.status import (
         BeaconReport,
         DhtReport,
         LendingReport,

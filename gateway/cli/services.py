@@ -12,13 +12,13 @@ from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.invites import tell_invite
 from gateway.cli.parameters import completed_by
 from gateway.config.settings import ServiceSettings
-from gateway.control.api import ExposeRequest
 from gateway.control.invites import InviteRequest
+from gateway.control.services import ExposeRequest
 from gateway.errors import UsageError
 from tunnels.identity import ID_CHARACTERS
 
 if TYPE_CHECKING:
-    from gateway.control.api import ServiceReport
+    from gateway.control.services import ServiceReport
 
 
 @click.command("expose", cls=Command, short_help="Offer a local server to others.")

@@ -30,12 +30,14 @@ def ssh_command(session: Session, *, name: str, arguments: tuple[str, ...]) -> N
 
     The host key is remembered for the endpoint, and not for the name it has here.
     """
-    from gateway.control.api import ResolveRequest
+    from gateway.control.names import ResolveRequest
 
     ssh = shutil.which("ssh")
     if ssh is None:
         raise UsageError("ssh: there is no program called ssh here; install OpenSSH")
     user, at, host_text = name.rpartition("@")
+    if user.startswith("-"):  # ssh would take it for an option, and some of its options run commands
+        raise UsageError(f"ssh: {user} is no name of a user; options of ssh follow the name")
     host = overlay_host(host_text)
     owner = session.client().resolve(ResolveRequest(name=str(host))).endpoint_id
     words = [
@@ -66,4 +68,4 @@ def _proxy_command(session: Session) -> str:
     program = str(Path(sys.argv[0]).absolute()) if os.sep in sys.argv[0] else "overlay"
     home = [] if session.directory is None else ["--home", str(session.home.path)]
     quoted = " ".join(shlex.quote(word).replace("%", "%%") for word in (program, *home))
-    return f"exec {quoted} nc --fdpass %h %p"
+    return f"{quoted} nc --fdpass %h %p"  # ssh puts the exec before it

@@ -10,11 +10,12 @@ import click
 from gateway.cli import joining, naming, output, qr
 from gateway.cli.app import Command, Session, pass_session
 from gateway.cli.parameters import Duration
-from gateway.control.api import JoinRequest, TicketRequest
+from gateway.control.tickets import JoinRequest, TicketRequest
 from gateway.errors import UsageError
 
 if TYPE_CHECKING:
-    from gateway.control.api import ContactReport, TicketReport
+    from gateway.control.contacts import ContactReport
+    from gateway.control.tickets import TicketReport
 
 
 @click.command("ticket", cls=Command, short_help="Print where this endpoint is.")

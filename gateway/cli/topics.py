@@ -12,7 +12,7 @@ from gateway.cli.app import Group, Session, pass_session
 from gateway.cli.parameters import completed_by
 from gateway.control.topics import JoinTopicRequest
 from gateway.errors import UsageError
-from gateway.limits import MANIFEST_FILE_BYTES
+from gateway.topics.limits import MANIFEST_FILE_BYTES
 
 if TYPE_CHECKING:
     from gateway.control.topics import TopicReport

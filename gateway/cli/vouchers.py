@@ -9,11 +9,11 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Group, Session, pass_session
-from gateway.control.api import AddVoucherRequest
+from gateway.control.vouchers import AddVoucherRequest
 from gateway.errors import UsageError
 
 if TYPE_CHECKING:
-    from gateway.control.api import VoucherReport
+    from gateway.control.vouchers import VoucherReport
 
 
 @click.group("vouchers", cls=Group, short_help="Credit at relays, beyond their quota.", default="ls")

@@ -22,7 +22,7 @@ from gateway.config.checks import (
 )
 from gateway.config.quantities import read_octets, read_rate
 from tunnels.addresses import Address, BeaconUrl
-from tunnels.identity import EndpointId  # noqa: TC001 - msgspec reads the annotations
+from tunnels.identity import EndpointId
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 """A port to listen on; 0 is any free one."""

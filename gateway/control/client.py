@@ -18,7 +18,15 @@ import msgspec
 
 import gateway as package
 from gateway.control import api, zones
-from gateway.control.contacts import GroupReport, ImportReport
+from gateway.control.configuration import ReloadReport
+from gateway.control.contacts import (
+    AddContactRequest,
+    ContactReport,
+    GroupReport,
+    ImportReport,
+    PathPolicyRequest,
+    RenameContactRequest,
+)
 from gateway.control.dashboard import LoginReport
 from gateway.control.errors import UNKNOWN_PATH, ErrorReply, error_of
 from gateway.control.invites import (
@@ -31,16 +39,24 @@ from gateway.control.invites import (
 )
 from gateway.control.live import LiveReport
 from gateway.control.metrics import MetricsReport
+from gateway.control.names import PingReport, PingRequest, ResolveReport, ResolveRequest
 from gateway.control.netcheck import NetcheckReport
+from gateway.control.paths import PathsReport
 from gateway.control.records import ExplanationReport, PublishedReport
+from gateway.control.services import ExposeRequest, ServiceReport
+from gateway.control.status import StatusReport
+from gateway.control.tickets import JoinReport, JoinRequest, TicketReport, TicketRequest
 from gateway.control.topics import TopicPeerReport, TopicReport
 from gateway.control.usage import ChangedLimitsReport, LimitsReport, UsageReport
+from gateway.control.vouchers import AddVoucherRequest, VoucherReport
 from gateway.errors import GatewayError, NotRunning, UsageError
-from gateway.limits import CODE_POLL_SECONDS, CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS, TAKE_SECONDS
+from gateway.invites.limits import CODE_POLL_SECONDS, TAKE_SECONDS
+from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.control.base import Request
     from gateway.control.contacts import GroupRequest, ImportRequest
     from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, TakeInviteRequest
     from gateway.control.netcheck import NetcheckRequest
@@ -63,29 +79,29 @@ class ControlClient:
         self._path = home.control_socket()
         self._timeout = timeout
 
-    def status(self) -> api.StatusReport:
+    def status(self) -> StatusReport:
         """See `Gateway.status`."""
-        return self._call("GET", "/status", api.StatusReport)
+        return self._call("GET", "/status", StatusReport)
 
-    def services(self) -> tuple[api.ServiceReport, ...]:
+    def services(self) -> tuple[ServiceReport, ...]:
         """See `Gateway.services`."""
-        return self._call("GET", "/services", tuple[api.ServiceReport, ...])
+        return self._call("GET", "/services", tuple[ServiceReport, ...])
 
-    def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
+    def expose(self, request: ExposeRequest) -> ServiceReport:
         """See `Gateway.expose`."""
-        return self._call("POST", "/services", api.ServiceReport, request)
+        return self._call("POST", "/services", ServiceReport, request)
 
-    def unexpose(self, name: str) -> api.ServiceReport:
+    def unexpose(self, name: str) -> ServiceReport:
         """See `Gateway.unexpose`."""
-        return self._call("DELETE", f"/services/{_part(name)}", api.ServiceReport)
+        return self._call("DELETE", f"/services/{_part(name)}", ServiceReport)
 
-    def contacts(self) -> tuple[api.ContactReport, ...]:
+    def contacts(self) -> tuple[ContactReport, ...]:
         """See `Gateway.contacts`."""
-        return self._call("GET", "/contacts", tuple[api.ContactReport, ...])
+        return self._call("GET", "/contacts", tuple[ContactReport, ...])
 
-    def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
+    def add_contact(self, request: AddContactRequest) -> ContactReport:
         """See `Gateway.add_contact`."""
-        return self._call("POST", "/contacts", api.ContactReport, request)
+        return self._call("POST", "/contacts", ContactReport, request)
 
     def import_contacts(self, request: ImportRequest) -> ImportReport:
         """See `Gateway.import_contacts`."""
@@ -99,25 +115,25 @@ class ControlClient:
         """See `Gateway.change_group`."""
         return self._call("POST", "/groups", GroupReport, request)
 
-    def remove_contact(self, petname: str) -> api.ContactReport:
+    def remove_contact(self, petname: str) -> ContactReport:
         """See `Gateway.remove_contact`."""
-        return self._call("DELETE", f"/contacts/{_part(petname)}", api.ContactReport)
+        return self._call("DELETE", f"/contacts/{_part(petname)}", ContactReport)
 
-    def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
+    def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
         """See `Gateway.rename_contact`."""
-        return self._call("PATCH", f"/contacts/{_part(petname)}", api.ContactReport, request)
+        return self._call("PATCH", f"/contacts/{_part(petname)}", ContactReport, request)
 
-    def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+    def set_path_policy(self, petname: str, request: PathPolicyRequest) -> ContactReport:
         """See `Gateway.set_path_policy`."""
-        return self._call("PUT", f"/contacts/{_part(petname)}/path", api.ContactReport, request)
+        return self._call("PUT", f"/contacts/{_part(petname)}/path", ContactReport, request)
 
-    def ticket(self, request: api.TicketRequest) -> api.TicketReport:
+    def ticket(self, request: TicketRequest) -> TicketReport:
         """See `Gateway.ticket`."""
-        return self._call("POST", "/ticket", api.TicketReport, request)
+        return self._call("POST", "/ticket", TicketReport, request)
 
-    def join(self, request: api.JoinRequest) -> api.JoinReport:
+    def join(self, request: JoinRequest) -> JoinReport:
         """See `Gateway.join`."""
-        return self._call("POST", "/join", api.JoinReport, request)
+        return self._call("POST", "/join", JoinReport, request)
 
     def invite(self, request: InviteRequest) -> InviteReport:
         """See `Gateway.invite`."""
@@ -151,30 +167,30 @@ class ControlClient:
         """See `Gateway.say_code`."""
         return self._call("POST", "/codes/say", SaidCodeReport, request, extra=TAKE_SECONDS)
 
-    def vouchers(self) -> tuple[api.VoucherReport, ...]:
+    def vouchers(self) -> tuple[VoucherReport, ...]:
         """See `Gateway.vouchers`."""
-        return self._call("GET", "/vouchers", tuple[api.VoucherReport, ...])
+        return self._call("GET", "/vouchers", tuple[VoucherReport, ...])
 
-    def add_voucher(self, request: api.AddVoucherRequest) -> api.VoucherReport:
+    def add_voucher(self, request: AddVoucherRequest) -> VoucherReport:
         """See `Gateway.add_voucher`."""
-        return self._call("POST", "/vouchers", api.VoucherReport, request)
+        return self._call("POST", "/vouchers", VoucherReport, request)
 
-    def ping(self, request: api.PingRequest) -> api.PingReport:
+    def ping(self, request: PingRequest) -> PingReport:
         """See `Gateway.ping`."""
-        return self._call("POST", "/ping", api.PingReport, request, extra=request.timeout)
+        return self._call("POST", "/ping", PingReport, request, extra=request.timeout)
 
-    def paths(self, name: str) -> api.PathsReport:
+    def paths(self, name: str) -> PathsReport:
         """See `Gateway.paths`."""
-        return self._call("GET", f"/paths/{_part(name)}", api.PathsReport)
+        return self._call("GET", f"/paths/{_part(name)}", PathsReport)
 
     def netcheck(self, request: NetcheckRequest) -> NetcheckReport:
         """See `Gateway.netcheck`."""
         extra = NETCHECK_LIFETIME_SECONDS if request.lifetime else 0.0
         return self._call("POST", "/netcheck", NetcheckReport, request, extra=extra)
 
-    def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
+    def resolve(self, request: ResolveRequest) -> ResolveReport:
         """See `Gateway.resolve`."""
-        return self._call("POST", "/resolve", api.ResolveReport, request)
+        return self._call("POST", "/resolve", ResolveReport, request)
 
     def zone(self) -> zones.ZoneReport:
         """See `Gateway.zone`."""
@@ -248,16 +264,16 @@ class ControlClient:
         """See `Gateway.metrics`."""
         return self._call("GET", "/metrics", MetricsReport)
 
-    def reload(self) -> api.ReloadReport:
+    def reload(self) -> ReloadReport:
         """See `Gateway.reload`."""
-        return self._call("POST", "/reload", api.ReloadReport)
+        return self._call("POST", "/reload", ReloadReport)
 
     def down(self) -> None:
         """See `Gateway.down`."""
         self._call("POST", "/down", dict[str, object])
 
     def _call(
-        self, method: str, path: str, kind: type[T], request: api.Request | None = None, *, extra: float = 0.0
+        self, method: str, path: str, kind: type[T], request: Request | None = None, *, extra: float = 0.0
     ) -> T:
         body = None if request is None else msgspec.json.encode(request)
         with self._connected(self._timeout + extra) as connection:

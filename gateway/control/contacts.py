@@ -1,4 +1,4 @@
-"""What `overlay contacts import` and `group` ask and are told, on the wire."""
+"""What is asked and told of contacts and their groups, on the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from gateway.control.api import AddressTexts, NameText, Report, Request
+from gateway.control.base import AddressTexts, NameText, Report, Request, TicketText
 from gateway.limits import GROUP_CONTACTS, IMPORT_CONTACTS
 from resolver.limits import CONTACT_GROUPS, LABEL_CHARACTERS
 
@@ -17,6 +17,57 @@ GroupTexts: TypeAlias = Annotated[
 """Groups of one contact."""
 
 Outcome: TypeAlias = Literal["added", "changed", "same", "replaced", "conflict"]
+
+
+class ContactReport(Report, frozen=True, kw_only=True):
+    """One endpoint we know by a name of our own."""
+
+    petname: str
+    endpoint_id: str
+    addresses: tuple[str, ...] = ()
+    """Where it may be reached, from its record and from the configuration."""
+    relays: tuple[str, ...] = ()
+    """Beacons by which it may be reached, its home first."""
+    services: tuple[str, ...] = ()
+    """Services it told us of."""
+    connected: bool | None = None
+    """Whether a tunnel is up; None when it was never tried."""
+    origin: Literal["configuration", "command"] = "command"
+    path_policy: str = ""
+    """Which paths may be used to it; empty when that was not said for it alone."""
+    granted: tuple[str, ...] = ()
+    """Services of ours that it may use by an invite now."""
+    nickname: str = ""
+    """What it calls itself, by its newest record."""
+    nickname_before: str = ""
+    """What it called itself when its petname was chosen, if that was something else."""
+    typed: tuple[str, ...] = ()
+    """Those of the addresses that were typed by hand."""
+    groups: tuple[str, ...] = ()
+    """The groups it is in."""
+    warnings: tuple[str, ...] = ()
+    """Such as that its petname looks like another one."""
+
+
+class AddContactRequest(Request, frozen=True, kw_only=True):
+    """Give an endpoint a petname."""
+
+    petname: NameText
+    id_or_ticket: TicketText
+    addresses: AddressTexts = ()
+
+
+class RenameContactRequest(Request, frozen=True, kw_only=True):
+    """Give a contact another petname."""
+
+    petname: NameText
+
+
+class PathPolicyRequest(Request, frozen=True, kw_only=True):
+    """Choose which paths may be used to a contact."""
+
+    policy: Literal["", "auto", "direct-only", "relay-only", "no-lan"]
+    """Empty: what [tunnels] path_policy says."""
 
 
 class ImportedContact(Request, frozen=True, kw_only=True):

@@ -6,8 +6,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from gateway.control.api import ContactReport, LoopbackReport, Report, Request
-from gateway.limits import INVITE_CHARACTERS, INVITE_LINKS, INVITE_SERVICES, INVITE_USES
+from gateway.control.base import Report, Request
+from gateway.control.contacts import ContactReport
+from gateway.control.services import LoopbackReport
+from gateway.invites.limits import INVITE_CHARACTERS, INVITE_LINKS, INVITE_SERVICES, INVITE_USES
 
 InviteText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=INVITE_CHARACTERS)]
 

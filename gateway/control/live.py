@@ -6,7 +6,7 @@ the reader makes, of `moment`.
 
 from __future__ import annotations
 
-from gateway.control.api import PathWord, Report
+from gateway.control.base import PathWord, Report
 
 
 class ProcessReport(Report, frozen=True, kw_only=True):

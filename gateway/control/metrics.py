@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.control.api import Report
+from gateway.control.base import Report
 
 
 class MetricsReport(Report, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gateway.control.api import Report, Request
+from gateway.control.base import Report, Request
 
 
 class NetcheckRequest(Request, frozen=True, kw_only=True):

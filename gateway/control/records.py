@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.control.api import NameText, Report, Request
+from gateway.control.base import NameText, Report, Request
 
 
 class ExplainRequest(Request, frozen=True, kw_only=True):

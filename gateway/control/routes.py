@@ -13,13 +13,23 @@ from aiohttp import web
 
 import gateway as package
 from gateway.control import api, zones
-from gateway.control.contacts import GroupRequest, ImportRequest
+from gateway.control.contacts import (
+    AddContactRequest,
+    GroupRequest,
+    ImportRequest,
+    PathPolicyRequest,
+    RenameContactRequest,
+)
 from gateway.control.errors import ErrorReply, reply_of
 from gateway.control.invites import CodeRequest, InviteRequest, SayCodeRequest, TakeInviteRequest
+from gateway.control.names import PingRequest, ResolveRequest
 from gateway.control.netcheck import NetcheckRequest
 from gateway.control.records import ExplainRequest
+from gateway.control.services import ExposeRequest
+from gateway.control.tickets import JoinRequest, TicketRequest
 from gateway.control.topics import JoinTopicRequest
 from gateway.control.usage import SetLimitsRequest
+from gateway.control.vouchers import AddVoucherRequest
 from gateway.errors import GatewayError, UsageError
 from gateway.limits import CONTROL_BODY_BYTES, CONTROL_BODY_SECONDS, CONTROL_LOG_LINES
 from gateway.logs import LogTail
@@ -47,7 +57,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         return answer(await gateway.services())
 
     async def expose(request: web.Request) -> web.Response:
-        return answer(await gateway.expose(await body(request, api.ExposeRequest)))
+        return answer(await gateway.expose(await body(request, ExposeRequest)))
 
     async def unexpose(request: web.Request) -> web.Response:
         return answer(await gateway.unexpose(request.match_info["name"]))
@@ -56,7 +66,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         return answer(await gateway.contacts())
 
     async def add_contact(request: web.Request) -> web.Response:
-        return answer(await gateway.add_contact(await body(request, api.AddContactRequest)))
+        return answer(await gateway.add_contact(await body(request, AddContactRequest)))
 
     async def import_contacts(request: web.Request) -> web.Response:
         return answer(await gateway.import_contacts(await body(request, ImportRequest)))
@@ -71,21 +81,21 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         return answer(await gateway.remove_contact(request.match_info["petname"]))
 
     async def rename_contact(request: web.Request) -> web.Response:
-        asked = await body(request, api.RenameContactRequest)
+        asked = await body(request, RenameContactRequest)
         return answer(await gateway.rename_contact(request.match_info["petname"], asked))
 
     async def set_path_policy(request: web.Request) -> web.Response:
-        asked = await body(request, api.PathPolicyRequest)
+        asked = await body(request, PathPolicyRequest)
         return answer(await gateway.set_path_policy(request.match_info["petname"], asked))
 
     async def plain_ticket(request: web.Request) -> web.Response:
-        return answer(await gateway.ticket(api.TicketRequest()))
+        return answer(await gateway.ticket(TicketRequest()))
 
     async def ticket(request: web.Request) -> web.Response:
-        return answer(await gateway.ticket(await body(request, api.TicketRequest)))
+        return answer(await gateway.ticket(await body(request, TicketRequest)))
 
     async def join(request: web.Request) -> web.Response:
-        return answer(await gateway.join(await body(request, api.JoinRequest)))
+        return answer(await gateway.join(await body(request, JoinRequest)))
 
     async def invite(request: web.Request) -> web.Response:
         return answer(await gateway.invite(await body(request, InviteRequest)))
@@ -115,10 +125,10 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         return answer(await gateway.vouchers())
 
     async def add_voucher(request: web.Request) -> web.Response:
-        return answer(await gateway.add_voucher(await body(request, api.AddVoucherRequest)))
+        return answer(await gateway.add_voucher(await body(request, AddVoucherRequest)))
 
     async def ping(request: web.Request) -> web.Response:
-        return answer(await gateway.ping(await body(request, api.PingRequest)))
+        return answer(await gateway.ping(await body(request, PingRequest)))
 
     async def paths_to(request: web.Request) -> web.Response:
         return answer(await gateway.paths(request.match_info["name"]))
@@ -127,7 +137,7 @@ def routes(gateway: api.Gateway, log_file: Path) -> list[web.RouteDef]:
         return answer(await gateway.netcheck(await body(request, NetcheckRequest)))
 
     async def resolve(request: web.Request) -> web.Response:
-        return answer(await gateway.resolve(await body(request, api.ResolveRequest)))
+        return answer(await gateway.resolve(await body(request, ResolveRequest)))
 
     async def zone(request: web.Request) -> web.Response:
         return answer(await gateway.zone())

@@ -11,13 +11,14 @@ import os
 import socket
 import stat
 import struct
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from aiohttp import web
 
 from gateway.control.errors import UNKNOWN_PATH
 from gateway.control.routes import refuse, routes
 from gateway.errors import StateError
+from gateway.first_requests import FirstRequests
 from gateway.home import state_error
 from gateway.limits import (
     CONTROL_BODY_BYTES,
@@ -64,8 +65,7 @@ class ControlServer:
         """`programs` takes over a connection that begins with its magic, and not with a request."""
         self._path = path
         self.programs = programs
-        self._silent: set[asyncio.BaseProtocol] = set()
-        """Connections that have not sent a request yet."""
+        self._first_requests = FirstRequests()
         app = web.Application(client_max_size=CONTROL_BODY_BYTES, middlewares=[self._admit])
         app.add_routes(routes(gateway, log_file))
         self._runner = web.AppRunner(
@@ -124,25 +124,17 @@ class ControlServer:
             transport.abort()
             return
         handler = server()
-        self._silent.add(handler)
-        asyncio.get_running_loop().call_later(CONTROL_HEAD_SECONDS, self._give_up, handler)
+        self._first_requests.expect(handler, CONTROL_HEAD_SECONDS)
         transport.set_protocol(handler)
         handler.connection_made(transport)
         handler.data_received(first)
-
-    def _give_up(self, handler: web.RequestHandler) -> None:
-        """End a connection that has not sent one whole request head in time."""
-        if handler in self._silent:
-            self._silent.discard(handler)
-            if handler.transport is not None:
-                handler.transport.abort()
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError
-        self._silent.discard(request.protocol)
+        self._first_requests.came(request.protocol)
         if not _is_ours(transport):
             return refuse(403, "control: this gateway belongs to another user", "usage")
         try:
@@ -189,9 +181,9 @@ class _Busy(asyncio.Protocol):
     """Tells the caller that there are too many connections already."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - tells mypy
-        transport.write(_BUSY)
-        transport.close()
+        connection = cast("asyncio.WriteTransport", transport)  # uvloop's is no subclass of it
+        connection.write(_BUSY)
+        connection.close()
 
 
 def _bind(path: Path) -> socket.socket:

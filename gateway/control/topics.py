@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gateway.control.api import Report, Request
-from gateway.topics.manifest import Manifest  # noqa: TC001 - msgspec reads the annotations
+from gateway.control.base import Report, Request
+from gateway.topics.manifest import Manifest
 
 
 class JoinTopicRequest(Request, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from gateway.control.api import NameText, PathWord, Report, Request
+from gateway.control.base import NameText, PathWord, Report, Request
 
 SideWord: TypeAlias = Literal["served", "used"]
 """Whose service it is: ours, which the other side uses, or theirs, which we use."""

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from gateway.control.api import Report, Request
+from gateway.control.base import Report, Request
 
 LabelText: TypeAlias = Annotated[str, Meta(max_length=253)]
 TypeText: TypeAlias = Annotated[str, Meta(max_length=16)]

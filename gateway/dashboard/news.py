@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.control.errors import reply_of
-from gateway.errors import GatewayError, UsageError
-from gateway.limits import (
+from gateway.dashboard.limits import (
     DASHBOARD_HISTORY,
     DASHBOARD_HISTORY_BYTES,
     DASHBOARD_REPORT_SHARE,
     DASHBOARD_VIEWERS,
 )
+from gateway.errors import GatewayError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Any, Protocol
 
     from gateway.control import api
+    from gateway.control.status import StatusReport
 
     class Gateway(api.Gateway, Protocol):
         """One in our own process, which can leave the address book out: that may be long, and has a report of its own."""
 
-        async def status(self, *, with_contacts: bool = True) -> api.StatusReport: ...
+        async def status(self, *, with_contacts: bool = True) -> StatusReport: ...
 
 
 LIVE: Final = "live"

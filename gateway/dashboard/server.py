@@ -23,17 +23,19 @@ from gateway.dashboard import guard
 from gateway.dashboard.door import Door
 from gateway.dashboard.files import INDEX, read_files
 from gateway.dashboard.guard import Kind
-from gateway.dashboard.news import News
-from gateway.dashboard.sessions import Sessions
-from gateway.dashboard.streams import Streams
-from gateway.errors import ConfigurationError
-from gateway.limits import (
-    CONTROL_BODY_BYTES,
+from gateway.dashboard.limits import (
     DASHBOARD_CONNECTIONS,
+    DASHBOARD_HEAD_SECONDS,
     DASHBOARD_KEEPALIVE_SECONDS,
     DASHBOARD_QR_CHARACTERS,
     DASHBOARD_TOKEN_SECONDS,
 )
+from gateway.dashboard.news import News
+from gateway.dashboard.sessions import Sessions
+from gateway.dashboard.streams import Streams
+from gateway.errors import ConfigurationError
+from gateway.first_requests import FirstRequests
+from gateway.limits import CONTROL_BODY_BYTES
 from gateway.pac import CONTENT_TYPE, pac
 from gateway.qr_codes import modules
 
@@ -90,6 +92,7 @@ class DashboardServer:
         self._sessions = Sessions(secrets.token_bytes)
         self._news = News(gateway, spawn)
         self._streams = Streams(self._news, log_file)
+        self._first_requests = FirstRequests()
         app = web.Application(middlewares=[self._guard], client_max_size=CONTROL_BODY_BYTES)
         app.on_response_prepare.append(_forbid)
         app.add_routes([route for route in routes(gateway, log_file) if route.path not in _NOT_HERE])
@@ -132,7 +135,11 @@ class DashboardServer:
         assert server is not None  # noqa: S101 - made by setup
 
         def enter() -> asyncio.Protocol | None:
-            return None if len(server.connections) >= DASHBOARD_CONNECTIONS else server()
+            if len(server.connections) >= DASHBOARD_CONNECTIONS:
+                return None
+            handler = server()
+            self._first_requests.expect(handler, DASHBOARD_HEAD_SECONDS)
+            return handler
 
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -176,9 +183,13 @@ class DashboardServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._first_requests.came(request.protocol)
         here = request.transport.get_extra_info("sockname") if request.transport is not None else None
         if here is None:
             raise ConnectionResetError
+        # The authority of a whole URL would count more than the Host that is looked at (RFC 9112 §3.2.2).
+        if not request.raw_path.startswith("/"):
+            return refuse(403, "dashboard: this is no proxy", "usage")
         kind = self._kind(request.path)
         if why := guard.refusal(kind, request.headers, here[:2]):
             return refuse(403, f"dashboard: {why}", "usage")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from gateway.limits import (
+from gateway.dashboard.limits import (
     DASHBOARD_SESSION_SECONDS,
     DASHBOARD_SESSIONS,
     DASHBOARD_TOKEN_SECONDS,

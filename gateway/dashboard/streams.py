@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
+from gateway.dashboard.limits import DASHBOARD_HEARTBEAT_SECONDS, DASHBOARD_VIEWERS, DASHBOARD_WRITE_SECONDS
 from gateway.errors import UsageError
-from gateway.limits import (
-    CONTROL_LOG_LINES,
-    DASHBOARD_HEARTBEAT_SECONDS,
-    DASHBOARD_VIEWERS,
-    DASHBOARD_WRITE_SECONDS,
-)
+from gateway.limits import CONTROL_LOG_LINES
 from gateway.logs import LogTail
 
 if TYPE_CHECKING:

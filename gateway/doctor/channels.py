@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from ipaddress import IPv4Network
 
-    from gateway.control.api import StatusReport
+    from gateway.control.status import StatusReport
     from gateway.doctor.facts import Channel, Proof
 
 

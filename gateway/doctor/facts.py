@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config import Config
-    from gateway.control.api import StatusReport
     from gateway.control.netcheck import NetcheckReport
+    from gateway.control.status import StatusReport
 
 Channel: TypeAlias = Literal[
     "proxy", "socks5h", "http-connect", "dns-udp", "dns-tcp", "loopback", "pac", "doh", "system-dns"

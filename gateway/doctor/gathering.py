@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import gateway as package
-from gateway.control.api import ResolveRequest
 from gateway.control.client import ControlClient
+from gateway.control.names import ResolveRequest
 from gateway.control.netcheck import NetcheckRequest
 from gateway.doctor import probing
 from gateway.doctor.channels import channels, try_all
@@ -33,22 +33,22 @@ from gateway.doctor.facts import (
     OtherGateway,
     Proof,
 )
-from gateway.doctor.system_files import hosts_order, listening, nameservers
-from gateway.errors import GatewayError, NotRunning
-from gateway.limits import (
+from gateway.doctor.limits import (
     DOCTOR_BEACON_SECONDS,
     DOCTOR_CONTROL_SECONDS,
     DOCTOR_PROBE_SECONDS,
     DOCTOR_PROCESSES,
 )
+from gateway.doctor.system_files import hosts_order, listening, nameservers
+from gateway.errors import GatewayError, NotRunning
 from tunnels.limits import SOCKET_BUFFER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from gateway.config import Config
-    from gateway.control.api import StatusReport
     from gateway.control.netcheck import NetcheckReport
+    from gateway.control.status import StatusReport
     from gateway.doctor.facts import Channel
     from gateway.home import Home
     from tunnels.addresses import BeaconUrl

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from gateway.doctor.facts import Proof
-from gateway.limits import DOCTOR_PROBE_SECONDS, DOCTOR_REPLY_BYTES
+from gateway.doctor.limits import DOCTOR_PROBE_SECONDS, DOCTOR_REPLY_BYTES
 from tunnels.identity import ID_CHARACTERS
 
 if TYPE_CHECKING:

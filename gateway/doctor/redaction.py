@@ -30,7 +30,8 @@ _V4: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)")
 _SIX: Final = r"(?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4})(?:%\w+)?"
 _V6: Final = re.compile(rf"\[{_SIX}\]|(?<![\w:.]){_SIX}(?![\w:])", re.IGNORECASE)
 _HOST: Final = re.compile(
-    r"(?<![\w@/.-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}(?=[:\s,;)/\"']|$)", re.IGNORECASE
+    r"(?:(?<![\w.+-])[\w.+-]+@)?(?<![\w-])(?<!(?<!/)/)(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}(?![\w-]*\w|\.\w)",
+    re.IGNORECASE | re.ASCII,
 )
 _OURS: Final = frozenset(
     {"toml", "sock", "key", "log", "json", "db", "py", "pac", "conf", "txt", "so", "service"}

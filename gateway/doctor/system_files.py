@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.limits import DOCTOR_LISTENING
+from gateway.doctor.limits import DOCTOR_LISTENING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

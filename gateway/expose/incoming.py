@@ -22,8 +22,9 @@ from gateway.flows.served import JoinedFlow, ServedFlow, connected_socket
 from gateway.http.connection import forward_fixed
 from gateway.http.rewriting import ENDPOINT_FIELD, HeaderRewrite, tell_endpoint
 from gateway.invites.errors import InviteError
+from gateway.invites.limits import REDEEM_SECONDS
 from gateway.invites.stream import WholeMessage
-from gateway.limits import CIRCLE_TALK_SECONDS, REDEEM_SECONDS
+from gateway.limits import CIRCLE_TALK_SECONDS
 from gateway.splice import Splice, as_transport, reset
 from gateway.stream_header import Answer, HeaderError, Kind, RequestParser, Status, encode_services
 from gateway.traffic.control import LimitReached

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from gateway.limits import (
+from gateway.headroom.limits import (
     MEMORY_DEFAULT_BYTES,
     MEMORY_LEAST_BYTES,
     MEMORY_PART_OF_GROUP,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.limits import DESCRIPTORS_RESERVED, DISK_RESERVED_BYTES, MEMORY_RELIEVED
+from gateway.headroom.limits import DESCRIPTORS_RESERVED, DISK_RESERVED_BYTES, MEMORY_RELIEVED
 
 
 class Change(NamedTuple):

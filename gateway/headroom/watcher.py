@@ -15,8 +15,8 @@ import resource
 from typing import TYPE_CHECKING, Any
 
 from gateway.headroom.allowance import memory_allowance
+from gateway.headroom.limits import HEADROOM_LOOK_SECONDS, SHRINK_SECONDS
 from gateway.headroom.state import Change, Headroom
-from gateway.limits import HEADROOM_LOOK_SECONDS, SHRINK_SECONDS
 from gateway.process_use import resident
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from gateway.invites.errors import (
     InviteNotForYou,
     InviteTampered,
 )
-from gateway.limits import (
+from gateway.invites.limits import (
     INVITE_LINKS,
     INVITE_SERVICE_BYTES,
     INVITE_SERVICES,

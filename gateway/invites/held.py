@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.dialing import DialError, Failure
 from gateway.errors import StateError
 from gateway.invites.errors import InviteError
+from gateway.invites.limits import INVITE_ATTEMPTS
 from gateway.invites.messages import RedeemReply, RedeemRequest, decode_reply, encode_message
 from gateway.invites.texts import write_invite
 from gateway.invites.wallet import HeldInvite, SavedInvite, Wallet
-from gateway.limits import INVITE_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

@@ -13,8 +13,8 @@ from gateway.errors import StateError, UsageError
 from gateway.invites.capability import SEED_BYTES, SERIAL_BYTES, Chain, Invite
 from gateway.invites.errors import InviteError
 from gateway.invites.ledger import Grant, Ledger
+from gateway.invites.limits import GRANTS_LOOK_SECONDS, REDEEM_BURST, REDEEM_CALLERS, REDEEMS_PER_SECOND
 from gateway.invites.messages import RedeemReply, decode_request, encode_message
-from gateway.limits import GRANTS_LOOK_SECONDS, REDEEM_BURST, REDEEM_CALLERS, REDEEMS_PER_SECOND
 from resolver.errors import RecordError
 from resolver.records import EndpointRecord
 from resolver.signed_packets import SignedPacket

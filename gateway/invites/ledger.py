@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.errors import UsageError
 from gateway.invites.errors import InviteNotForYou, InviteRevoked, InviteTampered, InviteUnknown, InviteUsed
-from gateway.limits import INVITE_REDEMPTIONS, INVITES_ISSUED
+from gateway.invites.limits import INVITE_REDEMPTIONS, INVITES_ISSUED
 from tunnels.identity import EndpointId, zbase32_encode
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from gateway.invites.capability import FOR_EVER
 from gateway.invites.errors import InviteDamaged
-from gateway.limits import INVITE_SERVICES, REDEEM_MESSAGE_BYTES
+from gateway.invites.limits import INVITE_SERVICES, REDEEM_MESSAGE_BYTES
 
 LENGTH: Final = struct.Struct(">H")
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import GatewayError, UsageError
 from gateway.invites.errors import CodesUnsupported, CodeUnknown, CodeWrong
+from gateway.invites.limits import CODE_SECONDS, CODES, CODES_OVER
 from gateway.invites.spoken import OVER, Code, Giver, GiverState, Taker
 from gateway.invites.texts import invite_bytes, invite_from
-from gateway.limits import CODE_SECONDS, CODES, CODES_OVER
 from tunnels.errors import TunnelError
 from tunnels.identity import EndpointId
 from tunnels.limits import NAMEPLATE_TOKEN

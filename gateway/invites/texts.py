@@ -17,7 +17,7 @@ from typing import Final
 
 from gateway.invites.capability import SEED_BYTES, Chain, Invite
 from gateway.invites.errors import InviteDamaged, InviteNewer, InviteTampered
-from gateway.limits import INVITE_BYTES, INVITE_CHARACTERS
+from gateway.invites.limits import INVITE_BYTES, INVITE_CHARACTERS
 from resolver.errors import RecordError
 from resolver.signed_packets import SignedPacket
 from resolver.text_forms import TextForm

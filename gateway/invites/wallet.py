@@ -14,8 +14,13 @@ from gateway.invites.errors import (
     InviteError,
     InviteExpired,
 )
+from gateway.invites.limits import (
+    INVITE_RETRY_LONGEST,
+    INVITE_RETRY_SECONDS,
+    INVITE_SKEW_SECONDS,
+    INVITES_HELD,
+)
 from gateway.invites.texts import read_invite
-from gateway.limits import INVITE_RETRY_LONGEST, INVITE_RETRY_SECONDS, INVITE_SKEW_SECONDS, INVITES_HELD
 from resolver.times import utc_text
 from tunnels.backoff import Backoff
 

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from gateway.dialing import DialError
 from gateway.flows.dialed import DialedFlow
 from gateway.flows.framing import Deframer, FramingError, frame
-from gateway.limits import (
-    FLOW_EARLY_DATAGRAMS,
-    PROGRAM_DATAGRAM_BYTES,
-    PROGRAM_FLOW_PAUSE_SECONDS,
-)
+from gateway.limits import FLOW_EARLY_DATAGRAMS
+from gateway.programs.limits import PROGRAM_DATAGRAM_BYTES, PROGRAM_FLOW_PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

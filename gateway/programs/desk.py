@@ -21,16 +21,11 @@ from gateway.dialing import DialError, Failure
 from gateway.errors import GatewayError, UsageError
 from gateway.expose.services import Service
 from gateway.expose.targets import ProgramTarget
-from gateway.limits import (
-    CONTROL_HEAD_SECONDS,
-    PROGRAM_HELD,
-    PROGRAM_LINE_BYTES,
-    PROGRAM_STREAMS,
-    PROGRAM_TOLD_BYTES,
-)
+from gateway.limits import CONTROL_HEAD_SECONDS
 from gateway.programs.datagrams import DialedDatagrams
 from gateway.programs.ends import Ends
 from gateway.programs.forwards import Forwards
+from gateway.programs.limits import PROGRAM_HELD, PROGRAM_LINE_BYTES, PROGRAM_STREAMS, PROGRAM_TOLD_BYTES
 from gateway.programs.messages import (
     MAGIC,
     Abort,
@@ -56,7 +51,7 @@ from resolver.names import ServiceProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from gateway.control.api import ServiceReport
+    from gateway.control.services import ServiceReport
     from gateway.dialing import Dialer
     from gateway.programs.messages import Asked
     from tunnels.identity import EndpointId
@@ -101,9 +96,14 @@ class ProgramDesk:
         names: OverlayNames,
         services: Services,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        *,
+        refusal: Callable[[], str] = lambda: "",
     ) -> None:
-        """`services` and `names` are asked at each line; `spawn` starts a supervised task under a name."""
+        """`services` and `names` are asked at each line; `spawn` starts a supervised task under a name; `refusal` says why the
+        process has no room for one more connection, empty if it has.
+        """
         self.dialer, self.names, self.services, self.spawn = dialer, names, services, spawn
+        self.refusal = refusal
         self.ends = Ends()
         self.offerings: dict[str, Offering] = {}
         """By the names of their services."""
@@ -130,6 +130,8 @@ class ProgramDesk:
 
     def hold(self) -> None:
         """One more service or set of ports; UsageError if there are too many."""
+        if why := self.refusal():
+            raise UsageError(f"programs: {why}")
         if self._held >= PROGRAM_HELD:
             raise UsageError(
                 f"programs: {PROGRAM_HELD} services of programs and forwards are open, the most there may be; end some"
@@ -142,6 +144,8 @@ class ProgramDesk:
 
     def begin(self) -> str:
         """The token of one more stream; DialError if there are too many."""
+        if why := self.refusal():
+            raise DialError(Failure.OVERLOADED, f"programs: {why}")
         if len(self.ends) >= PROGRAM_STREAMS:
             raise DialError(
                 Failure.OVERLOADED,
@@ -343,7 +347,7 @@ class ProgramConnection(Held):
     async def _forward(self, asked: Forward) -> None:
         desk = self._desk
         desk.hold()
-        forwards = Forwards(desk.dialer, desk.spawn, self._trouble)
+        forwards = Forwards(desk.dialer, desk.spawn, self._trouble, lambda: desk.refusal())
         try:
             places = await forwards.start(asked.rules)
             self._say(Forwarding(places=places))

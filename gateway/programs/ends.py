@@ -6,7 +6,7 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
-from gateway.limits import PROGRAM_ENDS
+from gateway.programs.limits import PROGRAM_ENDS
 from gateway.programs.messages import EndingReport
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from gateway.dialing import DialError
 from gateway.errors import UsageError
 from gateway.flows.keeper import FlowKeeper
-from gateway.limits import LISTEN_BACKLOG, PROGRAM_STREAMS
+from gateway.limits import LISTEN_BACKLOG
 from gateway.listeners.binding_sockets import reason
 from gateway.listeners.bindings import Binding
 from gateway.listeners.tcp import Connections, listen_tcp
 from gateway.listeners.udp import UdpListener
+from gateway.programs.limits import PROGRAM_STREAMS
 from resolver.names import ServiceProtocol
 
 if TYPE_CHECKING:
@@ -30,12 +31,20 @@ _UDP_SOURCES = 1024  # of one set of ports: as many flows as one endpoint lets u
 class Forwards:
     """A set of ports: all are open after `start`, or none."""
 
-    def __init__(self, dialer: Dialer, spawn: Spawn, on_trouble: Callable[[str, str], None]) -> None:
-        """`on_trouble` hears of what could not be opened: the host, and why."""
+    def __init__(
+        self,
+        dialer: Dialer,
+        spawn: Spawn,
+        on_trouble: Callable[[str, str], None],
+        refusal: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`on_trouble` hears of what could not be opened: the host, and why. `refusal` says why the process has no room for one
+        more connection, empty if it has.
+        """
         self._dialer = _Telling(dialer, on_trouble)
         self._spawn = spawn
         self._connections = Connections(
-            self._dialer, spawn, limit=PROGRAM_STREAMS, dial_limit=PROGRAM_STREAMS
+            self._dialer, spawn, limit=PROGRAM_STREAMS, dial_limit=PROGRAM_STREAMS, refusal=refusal
         )
         self._keeper = FlowKeeper(per_owner=_UDP_SOURCES, total=_UDP_SOURCES)
         self._servers: list[asyncio.Server | UdpListener] = []

@@ -25,10 +25,10 @@ from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
-from gateway.control.api import NameText, TicketText, TransportProtocol  # noqa: TC001 - msgspec reads the annotations
+from gateway.control.base import NameText, TicketText, TransportProtocol
 from gateway.control.errors import ErrorReply
 from gateway.errors import UsageError
-from gateway.limits import PROGRAM_FORWARDS, PROGRAM_LINE_BYTES
+from gateway.programs.limits import PROGRAM_FORWARDS, PROGRAM_LINE_BYTES
 
 T = TypeVar("T")
 

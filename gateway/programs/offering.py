@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from gateway.expose.connecting import TargetError
-from gateway.limits import PROGRAM_STREAMS, PROGRAM_TOLD_BYTES, PROGRAM_WAITING, TARGET_CONNECT_SECONDS
+from gateway.limits import TARGET_CONNECT_SECONDS
 from gateway.programs.datagrams import ProgramFlow
+from gateway.programs.limits import PROGRAM_STREAMS, PROGRAM_TOLD_BYTES, PROGRAM_WAITING
 from gateway.programs.messages import Call, write_line
 from gateway.stream_header import Answer, Status
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ConfigurationError
+from gateway.headroom.limits import HEADROOM_REFUSALS
 from gateway.limits import (
-    HEADROOM_REFUSALS,
     LISTEN_BACKLOG,
     PROXY_CONNECTIONS,
     PROXY_HANDSHAKE_SECONDS,

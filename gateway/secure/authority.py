@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.errors import StateError
-from gateway.limits import CA_DAYS, CA_FILE_BYTES, CA_RENEW_DAYS, LEAF_DAYS
 from gateway.secure.hosts import LOCAL_TOP
+from gateway.secure.limits import CA_DAYS, CA_RENEW_DAYS, LEAF_DAYS
+from gateway.trust.limits import CA_FILE_BYTES
 from resolver.names import TOP_LABEL
 from tunnels.private_files import write_private
 
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 _SIGNED: Final = hashes.SHA256()
 _EARLY: Final = timedelta(days=1)
 """Certificates begin a day before they are made: clocks differ, and time zones are mistaken."""
+
+_BOUNDS: Final = x509.NameConstraints(
+    permitted_subtrees=[x509.DNSName(TOP_LABEL), x509.DNSName(LOCAL_TOP)],
+    excluded_subtrees=[
+        x509.IPAddress(network) for network in (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+    ],
+)
+_SIGNS_LEAVES: Final = x509.BasicConstraints(ca=True, path_length=0)
+_FOR_SERVERS: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +58,14 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
         begin = _moment(now)
         builder = _certificate(name, name, key.public_key(), begin, begin + timedelta(days=CA_DAYS))
-        everywhere = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
         certificate = (
-            builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            builder.add_extension(_SIGNS_LEAVES, critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .add_extension(
-                x509.NameConstraints(
-                    permitted_subtrees=[x509.DNSName(TOP_LABEL), x509.DNSName(LOCAL_TOP)],
-                    excluded_subtrees=[x509.IPAddress(network) for network in everywhere],
-                ),
+                _BOUNDS,
                 critical=True,
             )
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(_FOR_SERVERS, critical=False)
             .add_extension(mark, critical=False)
             .sign(key, _SIGNED)
         )
@@ -85,6 +91,12 @@ class Authority:
             raise StateError(f"ca: {directory} holds no authority of ours; {again}")
         if made.public_key() != loaded.public_key():
             raise StateError(f"ca: key and certificate in {directory} do not belong together; {again}")
+        if not _is_bounded(
+            made
+        ):  # whoever put it there would have the system trust them for the whole Internet
+            raise StateError(
+                f"ca: the authority in {directory} is good for more than .overlay and .localhost; {again}"
+            )
         return cls(made, loaded)
 
     def save(self, directory: Path) -> None:
@@ -108,7 +120,7 @@ class Authority:
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(_FOR_SERVERS, critical=False)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=True)
             .add_extension(own, critical=False)
             .sign(self.key, _SIGNED)
@@ -156,6 +168,24 @@ def certificate_file(directory: Path) -> Path:
 def key_file(directory: Path) -> Path:
     """The key, which nobody else may."""
     return directory / "authority.key"
+
+
+def _is_bounded(certificate: x509.Certificate) -> bool:
+    """Whether it can sign for nothing but what ours may."""
+    try:
+        extensions = certificate.extensions
+        found = [
+            extensions.get_extension_for_class(x509.NameConstraints),
+            extensions.get_extension_for_class(x509.BasicConstraints),
+        ]
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return False
+    return (
+        [each.value for each in found] == [_BOUNDS, _SIGNS_LEAVES]
+        and all(each.critical for each in found)
+        and purposes == _FOR_SERVERS
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -10,17 +10,18 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.control.api import ListenerReport
+from gateway.control.status import ListenerReport
 from gateway.doh.handler import DohHandler, DohServer
 from gateway.errors import ConfigurationError, StateError
 from gateway.secure.authority import Authority
-from gateway.secure.hosts import is_local
+from gateway.secure.hosts import DOH_HOST, is_local
 from gateway.secure.leaves import Leaves
 from gateway.secure.listening import FrontDoor
-from gateway.secure.requests import plan_visit
+from gateway.secure.requests import no_room, plan_visit
 from gateway.secure.serving import HttpDoor
 from gateway.secure.terminating import HTTPS_PORT, TerminatingDialer, is_plain_http
 from gateway.supervision import Supervisor
+from resolver.names import OverlayName
 
 if TYPE_CHECKING:
     import socket
@@ -60,14 +61,19 @@ class SecureDoors:
         admits: Admits,
         clock: Callable[[], float],
         changed: Callable[[], Awaitable[None]],
+        refusal: Callable[[], str] = lambda: "",
     ) -> None:
-        """`directory` is where the authority is kept; `changed` is told when it comes or goes."""
+        """`directory` is where the authority is kept; `changed` is told when it comes or goes; `refusal` says why the process has
+        no room for one more connection, empty if it has.
+        """
         self._front_door = front_door
         self._https = https
         self._directory = directory
         self._admits = admits
         self._clock = clock
+        self._owner_of = owner_of
         self._changed = changed
+        self._refusal = refusal
         self._supervisor = Supervisor()
         self._authority: Authority | None = None
         self._leaves: Leaves | None = None
@@ -108,7 +114,7 @@ class SecureDoors:
         if (found and found.certificate) == (before and before.certificate):
             return
         self._authority = found
-        self._leaves = Leaves(found, self._clock) if found is not None else None
+        self._leaves = Leaves(found, self._clock, self._is_known) if found is not None else None
         if self._secure is not None and found is None:
             await self._secure.close()
             self._secure = None
@@ -150,6 +156,11 @@ class SecureDoors:
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._supervisor.spawn(coroutine, name=name)
 
+    def _is_known(self, host: str) -> bool:
+        """Whether a host of ours is that of somebody in the address book, by the name there, or of DNS over HTTPS."""
+        name = OverlayName.from_labels(host.split(".")[:-1])
+        return host == DOH_HOST or (isinstance(name.owner, str) and self._owner_of(name) is not None)
+
     async def _find_authority(self) -> Authority | None:
         if not self._https.enabled:
             return None
@@ -164,7 +175,7 @@ class SecureDoors:
         return found
 
     def _open(self, serve: Serve, port: int, section: str) -> FrontDoor | None:
-        door = FrontDoor(serve, self._spawn, self._admits, port=port, section=section)
+        door = FrontDoor(serve, self._spawn, self._admits, port=port, section=section, refusal=self._refusal)
         try:
             door.start()
         except ConfigurationError as error:
@@ -193,14 +204,15 @@ class SecureDoors:
             note=f"{scheme}://{_TAIL}:{door.port}/",
         )
 
-    async def _serve_plain(self, sock: socket.socket) -> None:
-        await self._door.serve(sock, _plan_plain)
+    async def _serve_plain(self, sock: socket.socket, why: str) -> None:
+        await self._door.serve(sock, no_room(why) if why else _plan_plain)
 
-    async def _serve_secure(self, sock: socket.socket) -> None:
+    async def _serve_secure(self, sock: socket.socket, why: str) -> None:
         if self._leaves is None:
             sock.close()
             return
-        await self._door.serve(sock, _plan_secure, self._leaves.chooser(is_local))
+        plan = no_room(why) if why else _plan_secure
+        await self._door.serve(sock, plan, self._leaves.chooser(is_local))
 
     def _join_doh(self, sock: socket.socket) -> bool:
         if self._doh is None:

@@ -6,13 +6,14 @@ import os
 import ssl
 import tempfile
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.limits import LEAF_BURST, LEAF_DAYS, LEAF_RATE, LEAVES
 from gateway.secure.hosts import is_ours
+from gateway.secure.limits import LEAF_BURST, LEAF_DAYS, LEAF_RATE, LEAVES
 from tunnels.bucket import Bucket
 
 if TYPE_CHECKING:
@@ -29,17 +30,26 @@ _Hello = ssl.SSLObject | ssl.SSLSocket
 class Leaves:
     """Makes a TLS context for each name under `.overlay` and `.localhost`. All have one key, which is never on disk."""
 
-    def __init__(self, authority: Authority, clock: Callable[[], float], *, most: int = LEAVES) -> None:
-        """`clock` gives unix seconds."""
+    def __init__(
+        self,
+        authority: Authority,
+        clock: Callable[[], float],
+        is_known: Callable[[str], bool] = lambda host: False,
+        *,
+        most: int = LEAVES,
+    ) -> None:
+        """`clock` gives unix seconds; `is_known` says whether a host is somebody's of the address book. Pages can have a browser
+        ask for any name, so names of nobody get a budget of their own: they keep nobody waiting, and push nobody out.
+        """
         self._authority = authority
         self._clock = clock
         self._most = most
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._bucket = Bucket(LEAF_RATE, LEAF_BURST)
-        self._kept: OrderedDict[str, tuple[float, ssl.SSLContext]] = OrderedDict()
+        self._is_known = is_known
+        self._shelves = {known: _Shelf() for known in (True, False)}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(len(shelf.kept) for shelf in self._shelves.values())
 
     def __repr__(self) -> str:
         return f"<Leaves of {self._authority!r}: {len(self)}>"
@@ -62,11 +72,14 @@ class Leaves:
     def context_for(self, host: str) -> ssl.SSLContext | None:
         """With a certificate for `host`, in lower case; None for a name that is not ours, or when too many are asked for."""
         now = self._clock()
-        kept = self._kept.get(host)
+        if not is_ours(host):
+            return None
+        shelf = self._shelves[self._is_known(host)]
+        kept = shelf.kept.get(host)
         if kept is not None and 0 <= now - kept[0] < _RENEW_SECONDS:
-            self._kept.move_to_end(host)
+            shelf.kept.move_to_end(host)
             return kept[1]
-        if not is_ours(host) or not self._bucket.take(now):
+        if not shelf.may_make(now):
             return None
         context = _server_context()
         key = self._key.private_bytes(
@@ -75,11 +88,27 @@ class Leaves:
             serialization.NoEncryption(),
         )
         _load(context, key + self._authority.issue(host, now, self._key.public_key()))
-        self._kept[host] = now, context
-        self._kept.move_to_end(host)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        shelf.kept[host] = now, context
+        shelf.kept.move_to_end(host)
+        if len(shelf.kept) > self._most:
+            shelf.kept.popitem(last=False)
         return context
+
+
+class _Shelf:
+    """Certificates that are kept, and how many more may be made."""
+
+    def __init__(self) -> None:
+        self._bucket = Bucket(LEAF_RATE, LEAF_BURST)
+        self._asked_at = -inf
+        self.kept: OrderedDict[str, tuple[float, ssl.SSLContext]] = OrderedDict()
+
+    def may_make(self, now: float) -> bool:
+        """Whether one more may be made; a clock that was set back would let none be made until it is where it was."""
+        if now < self._asked_at:
+            self._bucket = Bucket(LEAF_RATE, LEAF_BURST)
+        self._asked_at = now
+        return self._bucket.take(now)
 
 
 def _server_context() -> ssl.SSLContext:

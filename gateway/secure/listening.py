@@ -13,14 +13,16 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ConfigurationError
-from gateway.limits import DOOR_ACCEPT_PAUSE_SECONDS, DOOR_BIND_ATTEMPTS, DOOR_CONNECTIONS, LISTEN_BACKLOG
+from gateway.headroom.limits import HEADROOM_REFUSALS
+from gateway.limits import LISTEN_BACKLOG
+from gateway.secure.limits import DOOR_ACCEPT_PAUSE_SECONDS, DOOR_BIND_ATTEMPTS, DOOR_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
     Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
-    Serve = Callable[[socket.socket], Awaitable[None]]
+    Serve = Callable[[socket.socket, str], Awaitable[None]]
     Admits = Callable[[asyncio.BaseTransport], bool]
 
 _logger = logging.getLogger(__name__)
@@ -48,20 +50,25 @@ class FrontDoor:
         port: int,
         section: str,
         connections: int = DOOR_CONNECTIONS,
+        refusal: Callable[[], str] = lambda: "",
     ) -> None:
-        """`serve` gets each connection that `admits` lets in and closes it; `section` is where the port is set."""
+        """`serve` gets each connection that `admits` lets in and closes it; `section` is where the port is set. `refusal` says
+        why the process has no room for one more, empty if it has; `serve` is told, and tells whoever asks.
+        """
         self._serve = serve
         self._spawn = spawn
         self._admits = admits
         self._port = port
         self._section = section
         self._most = connections
+        self._refusal = refusal
+        self._refused: set[asyncio.Task[None]] = set()
         self._listeners: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._open: set[asyncio.Task[None]] = set()
         self._has_told = False
         self.turned_away = 0
-        """Connections of other users, or beyond the limit, since the start."""
+        """Connections of other users, or beyond a limit, since the start."""
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -109,9 +116,15 @@ class FrontDoor:
                 self.turned_away += 1
                 sock.close()
                 continue
-            task = self._spawn(self._visit(sock), "front door client")
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
+            why = self._refusal()
+            if why and len(self._refused) >= HEADROOM_REFUSALS:
+                self.turned_away += 1
+                sock.close()
+                continue
+            task = self._spawn(self._visit(sock, why), "front door client")
+            for tasks in (self._open, self._refused) if why else (self._open,):
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
 
     def _may_enter(self, sock: socket.socket) -> bool:
         if len(self._open) >= self._most:
@@ -129,9 +142,9 @@ class FrontDoor:
             _logger.info("turned away, as a connection of another user would be; see [front_door] users")
         return False
 
-    async def _visit(self, sock: socket.socket) -> None:
+    async def _visit(self, sock: socket.socket, why: str) -> None:
         try:
-            await self._serve(sock)
+            await self._serve(sock, why)
         except BaseException:
             sock.close()
             raise

@@ -8,7 +8,7 @@ Metadata tell who asks. Over HTTPS for a name under `.overlay` the rules are tho
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from gateway.http.authority import split_absolute
 from gateway.http.plans import Forward, Place
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.http.heads import RequestHead
+    from gateway.http.plans import Plan
 
 DOH_PLACE: Final = Place(DOH_HOST, 0)
 HTTP_PORT: Final = 80
@@ -68,6 +69,16 @@ def plan_terminated(head: RequestHead, place: Place, serves: Callable[[str], boo
         why = f"The connection was opened for {place.host}."
         raise HttpError(Problem(421, "This is not the site you asked for", why))
     return Forward(place, target, OVER_TLS, host=authority)
+
+
+def no_room(why: str) -> Plan:
+    """What to do with every request while the process has no room for a connection: tell why, and end it."""
+
+    def plan(head: RequestHead) -> NoReturn:
+        del head
+        raise HttpError(Problem(503, "There is no room", f"{why[:1].upper()}{why[1:]}."))
+
+    return plan
 
 
 def is_foreign(head: RequestHead, host: str) -> bool:

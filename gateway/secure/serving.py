@@ -10,8 +10,8 @@ from gateway.dialing import DialError, OpenedStream
 from gateway.http.connection import HttpConnection
 from gateway.http.exchange import Forwarding
 from gateway.http.problems import HttpError, Problem
-from gateway.limits import DOOR_HANDSHAKE_SECONDS, DOOR_SHUTDOWN_SECONDS
 from gateway.proxy import pages, replies
+from gateway.secure.limits import DOOR_HANDSHAKE_SECONDS, DOOR_SHUTDOWN_SECONDS
 from gateway.secure.requests import DOH_PLACE
 from gateway.splice import Held
 

@@ -15,7 +15,7 @@ from dnslib import QTYPE, TXT, DNSError, DNSRecord
 from dnslib.buffer import BufferError as DnsBufferError
 from dnslib.label import DNSLabelError
 
-from gateway.limits import SYSTEM_LOOKUP_SECONDS, SYSTEM_VERIFY_SECONDS
+from gateway.system_dns.limits import SYSTEM_LOOKUP_SECONDS, SYSTEM_VERIFY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.limits import SYSTEM_PROCESSES
+from gateway.system_dns.limits import SYSTEM_PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -35,6 +35,7 @@ def install(machine: Machine, plan: Plan, verify: Callable[[], str]) -> Literal[
         and not verify()
     ):
         return "unchanged"
+    _refuse_exposed(machine, plan)
     _refuse_foreign(machine, plan)
     if before is not None:
         _refuse_changed(machine, before)
@@ -139,6 +140,16 @@ def _refuse_changed(machine: Machine, journal: Journal) -> None:
         if data is not None and data not in (file.after, file.before):
             raise SystemDnsError(
                 f"{file.path}: somebody has changed this since; move it away, and run this again"
+            )
+
+
+def _refuse_exposed(machine: Machine, plan: Plan) -> None:
+    """Where a resolver reads is told by its command line, and anybody may run a program of its name with a line of theirs."""
+    for file in plan.files:
+        place = machine.exposed(file.path)
+        if place:
+            raise SystemDnsError(
+                f"{file.path} is not written: {place} can be changed by others than root; is that really the resolver's directory?"
             )
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = "/var/lib/overlay-dns"
 JOURNAL: Final = f"{DIRECTORY}/restore.json"
-LOCK: Final = "/etc"
-"""A directory that is always there: who holds its lock is the only one at work, and leaves nothing behind."""
+LOCK: Final = "/var/run/overlay-dns.lock"
+"""Who holds its lock is the only one at work. Only root may open it: who can open a file can lock it, and keep us waiting."""
 
 
 class WrittenFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,10 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from gateway.limits import (
+from gateway.topics.base import Candidate
+from gateway.topics.greeting import Greeter
+from gateway.topics.hello import HelloError
+from gateway.topics.limits import (
     TOPIC_CHECK_SECONDS,
     TOPIC_PLACES,
     TOPIC_ROUND_ALONE_SECONDS,
@@ -21,9 +24,6 @@ from gateway.limits import (
     TOPIC_ROUND_SECONDS,
     TOPIC_SOURCE_SECONDS,
 )
-from gateway.topics.base import Candidate
-from gateway.topics.greeting import Greeter
-from gateway.topics.hello import HelloError
 from gateway.topics.sources import topics_of
 from gateway.topics.swarm import Swarm
 from resolver.errors import DiscoveryError, RecordError

@@ -8,12 +8,6 @@ import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.expose.acceptor import Greeting
-from gateway.limits import (
-    TOPIC_HELLO_SECONDS,
-    TOPIC_HELLOS,
-    TOPIC_HELLOS_PER_ENDPOINT,
-    TOPIC_LEFT_ALONE,
-)
 from gateway.splice import as_transport
 from gateway.stream_header import AnswerParser, HeaderError, Kind, Request, Status
 from gateway.topics.hello import (
@@ -25,6 +19,12 @@ from gateway.topics.hello import (
     HelloError,
     MessageReader,
     Question,
+)
+from gateway.topics.limits import (
+    TOPIC_HELLO_SECONDS,
+    TOPIC_HELLOS,
+    TOPIC_HELLOS_PER_ENDPOINT,
+    TOPIC_LEFT_ALONE,
 )
 from tunnels.bucket import Bucket, Buckets
 from tunnels.errors import TunnelError

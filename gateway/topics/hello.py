@@ -20,7 +20,8 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import GatewayError
-from gateway.limits import TOPIC_HELLO_BYTES, TOPICS
+from gateway.limits import TOPICS
+from gateway.topics.limits import TOPIC_HELLO_BYTES
 from gateway.topics.manifest import Manifest
 from resolver.errors import InvalidName
 

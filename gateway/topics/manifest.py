@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import UsageError
-from gateway.limits import MANIFEST_FILE_BYTES
+from gateway.topics.limits import MANIFEST_FILE_BYTES
 from resolver.errors import InvalidName
 from resolver.names import check_service_name
 

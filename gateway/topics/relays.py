@@ -14,7 +14,7 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from gateway.limits import (
+from gateway.topics.limits import (
     FOUND_RELAYS,
     FOUND_RELAYS_ASKED,
     FOUND_RELAYS_FAILED,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.limits import (
+from gateway.limits import TOPICS
+from gateway.topics.base import Candidate
+from gateway.topics.limits import (
     TOPIC_DHT_ANNOUNCE_SECONDS,
     TOPIC_DHT_FIND_FIRST_SECONDS,
     TOPIC_DHT_FIND_SECONDS,
     TOPIC_DHT_FIRST_SECONDS,
-    TOPICS,
 )
-from gateway.topics.base import Candidate
 from resolver.errors import DiscoveryError, RecordError
 from resolver.records import EndpointRecord
 from tunnels.addresses import Address, RelayAddress

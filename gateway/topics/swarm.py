@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from gateway.limits import (
+from gateway.topics.base import Candidate
+from gateway.topics.limits import (
     TOPIC_CHECKS_AT_ONCE,
     TOPIC_CHECKS_BURST,
     TOPIC_CHECKS_PER_MINUTE,
@@ -29,7 +30,6 @@ from gateway.limits import (
     TOPIC_RETRY_SECONDS,
     TOPIC_WAITING,
 )
-from gateway.topics.base import Candidate
 from tunnels.bucket import Bucket
 from tunnels.identity import EndpointId
 

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.config.quantities import UNLIMITED
-from gateway.limits import (
+from gateway.traffic.limits import (
     DATAGRAM_AHEAD_SECONDS,
     RATE_BURST_SECONDS,
     SHARE_QUANTUM,

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from gateway.errors import GatewayError
-from gateway.limits import LIMIT_FLUSH_SECONDS, LOCAL_LOOK_SECONDS, TERMS_KNOWN
 from gateway.traffic import words
 from gateway.traffic.account import Account
 from gateway.traffic.admission import Admission, FlowOf
+from gateway.traffic.limits import LIMIT_FLUSH_SECONDS, LOCAL_LOOK_SECONDS, TERMS_KNOWN
 from gateway.traffic.places import Place, Places
 from gateway.traffic.terms import NO_TERMS, SERVICES, STRANGERS, Terms, TermsBook
 

@@ -18,7 +18,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
-from gateway.limits import (
+from gateway.traffic.limits import (
     SHARE_AWAY_SECONDS,
     SHARE_LEAD,
     SHARE_QUANTUM,

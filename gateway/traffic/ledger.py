@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from gateway.limits import LEDGER_ROWS, LEDGER_SERVICES, LEDGER_STRANGERS
+from gateway.traffic.limits import LEDGER_ROWS, LEDGER_SERVICES, LEDGER_STRANGERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.errors import StateError
-from gateway.limits import CA_FILE_BYTES, NSS_DATABASES
+from gateway.trust.limits import CA_FILE_BYTES, NSS_DATABASES
 from gateway.trust.stores import StoreFailed, Wanted
 from tunnels.private_files import write_private
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from gateway.limits import NSS_DATABASES
+from gateway.trust.limits import NSS_DATABASES
 from gateway.trust.stores import Run, StoreFailed, Wanted, found, run, typed
 
 if TYPE_CHECKING:

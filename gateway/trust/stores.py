@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import GatewayError
-from gateway.limits import TRUST_COMMAND_SECONDS
+from gateway.trust.limits import TRUST_COMMAND_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

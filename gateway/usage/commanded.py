@@ -9,8 +9,8 @@ import msgspec
 
 from gateway.config.quantities import UNLIMITED
 from gateway.errors import UsageError
-from gateway.limits import LIMITS_BY_COMMAND
 from gateway.traffic.terms import NO_TERMS, Terms
+from gateway.usage.limits import LIMITS_BY_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable

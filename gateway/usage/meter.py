@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.database import Database
 from gateway.errors import StoreUnavailable
 from gateway.late_saver import LateSaver
-from gateway.limits import USAGE_LOOK_SECONDS, USAGE_MONTHS, USAGE_SAVE_SECONDS
 from gateway.traffic.ledger import UsageKey
+from gateway.usage.limits import USAGE_LOOK_SECONDS, USAGE_MONTHS, USAGE_SAVE_SECONDS
 from gateway.usage.months import day_of, month_of
 from gateway.usage.tally import Octets, Row, Tally, Unwritten
 from tunnels.identity import KEY_BYTES, EndpointId

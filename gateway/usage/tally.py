@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.limits import USAGE_ROWS, USAGE_STRANGERS
 from gateway.traffic.ledger import OTHER
+from gateway.usage.limits import USAGE_ROWS, USAGE_STRANGERS
 from gateway.usage.months import month_of
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from gateway import metrics_door as module
 from gateway.errors import ConfigurationError
 from gateway.limits import METRICS_CONNECTIONS
 from gateway.metrics_door import MetricsDoor
@@ -69,6 +70,24 @@ async def test_connections_are_bounded() -> None:
             reader, writer = await asyncio.open_connection(host, int(port))
             stack.callback(writer.close)
             assert await reader.read() == b""
+
+
+async def test_who_says_nothing_does_not_keep_prometheus_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "METRICS_HEAD_SECONDS", 0.2)
+    async with serving() as url:
+        host, port = url.removeprefix("http://").split(":")
+        async with contextlib.AsyncExitStack() as stack:
+            silent = []
+            for number in range(METRICS_CONNECTIONS):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                stack.callback(writer.close)
+                writer.write(b"GET /metrics HTTP/1.1\r\n"[:number])
+                silent.append(reader)
+            async with asyncio.timeout(10):
+                for reader in silent:
+                    with contextlib.suppress(ConnectionError):
+                        assert await reader.read() == b""
+            assert (await get(f"{url}/metrics"))[0] == 200
 
 
 async def test_a_port_that_is_taken_is_told_with_the_remedy() -> None:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from gateway.errors import UsageError
 from gateway.service_files import Service, launchd_plan, shell, systemd_plan, windows_plan
 from tests.lab.gateways import OVERLAY
 
@@ -65,6 +66,22 @@ def test_a_path_with_everything_odd_in_it_is_one_word_for_systemd(tmp_path: Path
     assert verified.stderr == "", "it is found, so every character of it is right"
     line = sections(plan.text)["Service"]["ExecStart"]
     assert line.endswith(r' --home "/tmp/a b%%c$$d\"e\\f" up')
+
+
+@pytest.mark.parametrize(
+    "home", ["/srv/a\nExecStartPre=+/bin/sh /tmp/evil", "/srv/a\rb", "/srv/\x1b[2J", "/srv/a\u2028b"]
+)
+def test_a_path_that_would_begin_another_line_is_refused(home: str) -> None:
+    for is_system in (True, False):
+        with pytest.raises(UsageError, match="cannot stand in a unit") as refused:
+            systemd_plan(Service(PROGRAM, home=home, is_system=is_system), PurePosixPath("/x"))
+        assert str(refused.value).isprintable()
+
+
+def test_a_dollar_is_doubled_in_command_lines_only() -> None:
+    unit = sections(systemd_plan(Service(PROGRAM, home="/srv/a$b", is_system=True), PurePosixPath("/x")).text)
+    assert unit["Service"]["ReadWritePaths"] == "/srv/a$b"
+    assert unit["Service"]["ExecStart"].endswith("/srv/a$$b up")
 
 
 def test_the_systems_unit_has_a_user_and_a_directory_of_its_own() -> None:

@@ -7,9 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-from tests.integration.test_chromium import launch
+from tests.lab.chromium import PROGRAM, chromium
 from tests.lab.firefox import Firefox
 from tests.lab.system_worlds import SystemWorld, system_world
 from tests.lab.trial_page import check_trial, put_trial
@@ -35,17 +34,15 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.needs("chromium")
 @pytest.mark.parametrize("road", ROADS)
-def test_chromium_does_all_of_it(road, trial):
-    proxy = f"socks5://{trial.bob.listens('proxy')}" if road == "SOCKS" else None
+def test_chromium_does_all_of_it(road, trial, tmp_path):
+    proxy = f"socks5://{trial.bob.listens('proxy')}" if road == "SOCKS" else ""
     flags = list(CHROMIUM_FLAGS)
     if road == "PAC":
         flags.append(f"--proxy-pac-url=http://{trial.bob.listens('dashboard')}/proxy.pac")
-    with sync_playwright() as playwright:
-        browser = launch(playwright, *flags, proxy=proxy)
+    with chromium(tmp_path, *flags, proxy=proxy) as browser:
         page = browser.new_page()
         page.goto(trial.url(PAGE), timeout=30_000)
         check_trial(json.loads(page.evaluate("window.trial")))
-        browser.close()
 
 
 @pytest.mark.needs("firefox-esr")
@@ -82,14 +79,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemWorld]:
 @pytest.mark.needs("root", "ip", "resolvers", "chromium")
 def test_chromium_does_all_of_it_by_the_systems_own_dns(system, tmp_path):
     inside = tmp_path / "chromium"
-    inside.write_text(f'#!/bin/sh\nexec {shlex.join(system.machine.command("/usr/bin/chromium"))} "$@"\n')
+    inside.write_text(f'#!/bin/sh\nexec {shlex.join(system.machine.command(PROGRAM))} "$@"\n')
     inside.chmod(0o755)
-    with sync_playwright() as playwright:
-        browser = launch(playwright, "--no-proxy-server", *CHROMIUM_FLAGS, program=str(inside))
+    with chromium(tmp_path, "--no-proxy-server", *CHROMIUM_FLAGS, program=str(inside)) as browser:
         page = browser.new_page()
         page.goto(f"http://web.alice.overlay{PAGE}", timeout=30_000)
         check_trial(json.loads(page.evaluate("window.trial")))
-        browser.close()
 
 
 @pytest.mark.needs("root", "ip", "resolvers", "firefox-esr")

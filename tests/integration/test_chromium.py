@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+
+from tests.lab.chromium import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.needs("chromium")
-
-FLAGS = ["--no-sandbox", "--disable-component-update", "--disable-background-networking", "--disable-sync"]
 
 
 def open_page(browser: Browser, url: str) -> None:
@@ -23,42 +27,26 @@ def open_page(browser: Browser, url: str) -> None:
     assert not failed
 
 
-def launch(playwright, *flags: str, proxy: str | None = None, program: str = "/usr/bin/chromium") -> Browser:
-    return playwright.chromium.launch(
-        executable_path=program,
-        args=[*FLAGS, *flags],
-        proxy={"server": proxy} if proxy else None,
-    )
-
-
-def test_a_page_with_all_its_resources_opens_through_the_socks_setting(world):
-    with sync_playwright() as playwright:
-        browser = launch(playwright, proxy=f"socks5://{world.bob.listens('proxy')}")
+def test_a_page_with_all_its_resources_opens_through_the_socks_setting(world, tmp_path):
+    with chromium(tmp_path, proxy=f"socks5://{world.bob.listens('proxy')}") as browser:
         open_page(browser, world.url())
-        browser.close()
 
 
-def test_the_same_page_opens_through_the_pac_url(world):
-    with sync_playwright() as playwright:
-        pac = f"http://{world.bob.listens('dashboard')}/proxy.pac"
-        browser = launch(playwright, f"--proxy-pac-url={pac}")
+def test_the_same_page_opens_through_the_pac_url(world, tmp_path):
+    pac = f"http://{world.bob.listens('dashboard')}/proxy.pac"
+    with chromium(tmp_path, f"--proxy-pac-url={pac}") as browser:
         open_page(browser, world.url())
-        browser.close()
 
 
-def test_the_same_page_opens_through_the_http_proxy_setting(world):
-    with sync_playwright() as playwright:
-        browser = launch(playwright, proxy=f"http://{world.bob.listens('proxy')}")
+def test_the_same_page_opens_through_the_http_proxy_setting(world, tmp_path):
+    with chromium(tmp_path, proxy=f"http://{world.bob.listens('proxy')}") as browser:
         open_page(browser, world.url())
-        browser.close()
 
 
-def test_what_cannot_be_opened_is_a_page_a_person_can_read(world):
-    with sync_playwright() as playwright:
-        browser = launch(playwright, proxy=f"http://{world.bob.listens('proxy')}")
+def test_what_cannot_be_opened_is_a_page_a_person_can_read(world, tmp_path):
+    with chromium(tmp_path, proxy=f"http://{world.bob.listens('proxy')}") as browser:
         page = browser.new_page()
         response = page.goto("http://nobody.overlay/", timeout=30_000)
         assert response is not None
         assert response.status == 404
         assert "nobody" in page.locator("body").inner_text()
-        browser.close()

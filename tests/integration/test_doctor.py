@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dnslib import QTYPE, RR, A, DNSRecord
 
-from gateway.control import api
+from gateway.control.contacts import AddContactRequest
 from gateway.doctor import gathering, probing
 from gateway.home import Home
 from tests.lab.certificates import server_context
@@ -38,7 +38,7 @@ def alice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
         local_beacon(home / "beacon") as url,
         gateway(home / "alice", "--beacon", url, nickname="alicia") as alice,
     ):
-        alice.control.add_contact(api.AddContactRequest(petname="grandma", id_or_ticket=FRIEND))
+        alice.control.add_contact(AddContactRequest(petname="grandma", id_or_ticket=FRIEND))
         alice.run("expose", "web", "8000")
         wait_until(lambda: any(one.state == "connected" for one in alice.control.status().beacons))
         yield alice

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.gateways import OVERLAY, GatewayProcess, clean_environment, running
+from tests.lab.altered import LAST_LOOK, altered
+from tests.lab.gateways import OVERLAY, GatewayProcess, clean_environment, gateway, running
 from tests.lab.terminals import on_a_terminal
 from tests.lab.web import web_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.needs("curl", "dig")
 
@@ -87,3 +89,12 @@ def test_a_terminal_that_wants_no_colour_gets_none(both: tuple[GatewayProcess, G
         _, text = on_a_terminal(command, raw=True, NO_COLOR="1")
         assert text
         assert not re.search(r"\x1b\[[0-9;]*m", text), words
+
+
+def test_a_gateway_that_stops_while_its_first_screen_still_looks_stops_well(tmp_path: Path) -> None:
+    with gateway(tmp_path, nickname="alice", program=altered(LAST_LOOK, "alice")) as alice:
+        assert alice.process is not None
+        assert alice.process.stdout is not None
+        screen = iter(alice.process.stdout)
+        assert any("doctor" in line for line in screen), "the last line, after which news are waited for"
+    assert "stopping" in alice.said()

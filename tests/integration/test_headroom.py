@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +103,9 @@ def test_a_proxy_that_is_full_says_so_to_the_client_and_goes_on(world: World) ->
     answer = world.fill("127.0.0.1", MORE)
     assert answer.startswith("HTTP/1.1 503")
     assert "no room for more connections" in answer
+    with urlopen_refused(world.bob.listens("front door"), "echo.alice.localhost") as refused:
+        assert refused.code == 503
+        assert "no room for more connections" in refused.read().decode().lower()
     # More than there are descriptors, at once: what cannot even be accepted is closed, and nothing spins.
     for _ in range(3):
         refused = [Knock(world.bob) for _ in range(MORE)]
@@ -113,6 +118,14 @@ def test_a_proxy_that_is_full_says_so_to_the_client_and_goes_on(world: World) ->
     world.end(len(world.open) // 2)
     wait_until(lambda: world.opens("127.0.0.1"), 15)
     wait_until(lambda: is_fine(world.bob), 15)
+
+
+def urlopen_refused(place: str, host: str) -> urllib.error.HTTPError:
+    """What a front door answers that lets nobody in."""
+    request = urllib.request.Request(f"http://{place}/", headers={"Host": host})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    return refused.value
 
 
 class Knock:

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.beacon.reflector import StunServer
 from tests.lab.internet import an_internet
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.lifetime import Lifetime
 from tunnels.nat.waiting import LifetimeProbe
 from tunnels.transports.probe_sockets import measure

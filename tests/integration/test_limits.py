@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.control import api
+from gateway.control.contacts import AddContactRequest
+from gateway.control.tickets import JoinRequest, TicketRequest
 from tests.lab.gateways import GatewayProcess, clean_environment, introduce, running, wait_until
 from tests.lab.pulling import DatagramSink, connect, endless_source, pulls, send_datagrams, settles
 
@@ -47,9 +48,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     ):
         alice, bob, carol = gateways
         introduce(alice, bob)
-        alice.control.add_contact(api.AddContactRequest(petname="carol", id_or_ticket=carol.id))
-        ticket = alice.control.ticket(api.TicketRequest()).ticket
-        carol.control.join(api.JoinRequest(ticket=ticket, petname="alice"))
+        alice.control.add_contact(AddContactRequest(petname="carol", id_or_ticket=carol.id))
+        ticket = alice.control.ticket(TicketRequest()).ticket
+        carol.control.join(JoinRequest(ticket=ticket, petname="alice"))
         for name, port in (("flood", PORT), ("third", THIRD_PORT)):
             alice.run("expose", name, f"127.0.0.1:{source}", "--port", str(port), "--allow", "contacts")
         yield Limited(alice, bob, carol)

@@ -19,6 +19,7 @@ from tests.lab.meetings import DELAY, home_of, put_on
 from tests.lab.networks import Home
 from tunnels import limits
 from tunnels.identity import EndpointId
+from tunnels.nat import limits as nat_limits
 from tunnels.nat import pwnat
 
 if TYPE_CHECKING:
@@ -158,13 +159,13 @@ def test_strangers_get_no_more_than_so_many_openers(internet, tmp_path):
                 send(bytes(message))
             assert not waiting.run("status").returncode
             assert counted(laptop)[1] == 0
-            bound = limits.PWNAT_ANSWERED_PER_MINUTE * len(limits.PWNAT_OPENERS)
+            bound = nat_limits.PWNAT_ANSWERED_PER_MINUTE * len(limits.PWNAT_OPENERS)
             numbers = itertools.count(1)
 
             def more_are_answered() -> bool:
                 for _ in range(5):
                     send(forged(next(numbers)))
-                return waiting.said().count("calls from") >= limits.PWNAT_ANSWERED_PER_MINUTE
+                return waiting.said().count("calls from") >= nat_limits.PWNAT_ANSWERED_PER_MINUTE
 
             wait_until(more_are_answered, 20, what="as many are answered as may be")
             for _ in range(1000):

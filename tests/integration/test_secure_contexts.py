@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +15,7 @@ from playwright.sync_api import Error, Page, sync_playwright
 
 from gateway.answers.base import time_now
 from gateway.secure.authority import Authority
-from tests.integration.test_chromium import FLAGS
+from tests.lab import chromium as browsers
 from tests.lab.forgeries import forge, showing
 from tests.lab.gateways import OVERLAY, clean_environment, wait_until
 from tests.lab.web import web_server
@@ -87,14 +86,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
 def chromium(secure: Secure, *flags: str) -> Iterator[Page]:
     """A page of that person's Chromium, which knows the way to .overlay by the PAC file."""
     pac = f"--proxy-pac-url=http://{secure.world.bob.listens('dashboard')}/proxy.pac"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=[*FLAGS, pac, *flags],
-            env={**os.environ, "HOME": str(secure.person)},
-        )
+    with browsers.chromium(secure.person, pac, *flags) as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def open_secure(page: Page, url: str) -> None:
@@ -191,9 +184,9 @@ def test_chromium_finds_names_by_dns_over_https_alone(secure, tmp_path):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
             str(tmp_path),
-            executable_path="/usr/bin/chromium",
-            args=FLAGS,
-            env={**os.environ, "HOME": str(secure.person)},
+            executable_path=browsers.PROGRAM,
+            args=browsers.FLAGS,
+            env=browsers.environment(secure.person),
         )
         page = browser.new_page()
         page.goto(f"http://web.alice.overlay:{ports[80]}/", timeout=20_000)
@@ -285,6 +278,8 @@ def test_a_page_of_one_contact_is_another_site_for_the_services_of_others(secure
     port = secure.port("front door")
     with chromium(secure) as page:
         page.goto(f"http://web.alice.localhost:{port}/")
+        for domain, kept in (("localhost", ""), ("bob.localhost", ""), ("alice.localhost", "x=1")):
+            assert page.evaluate(f"document.cookie = 'x=1; domain={domain}', document.cookie") == kept, domain
         for owner, status in (("bob", 403), ("alice", 404)):
             there = f"http://none.{owner}.localhost:{port}/"
             with page.expect_response(there) as answered:

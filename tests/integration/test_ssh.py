@@ -1,4 +1,4 @@
-"""OpenSSH through the tunnel: a real server behind alice, a real client at bob, two ways in."""
+"""OpenSSH through the tunnel: a real server behind alice, a real client at bob, all ways in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.lab.gateways import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.needs("ssh", "sshd", "nc")
+pytestmark = pytest.mark.needs("ssh", "sshd", "nc", "git")
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,71 @@ def test_ssh_logs_in_through_a_proxy_command(world, exposed_ssh):
     assert ssh(exposed_ssh, "-o", command, "ssh.alice.overlay", "echo $((6 * 7))") == "42\n"
 
 
+def test_overlay_ssh_logs_in_with_nothing_to_be_set_up(world, exposed_ssh, tmp_path):
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    words = (
+        "-i", str(exposed_ssh), "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=accept-new",
+        "-o", f"UserKnownHostsFile={tmp_path}/known", "-o", "HashKnownHosts=no", "-o", "BatchMode=yes", "echo $((6 * 7))",
+    )  # fmt: skip
+    assert world.bob.run("ssh", f"{user}@ssh.alice", *words).stdout == "42\n"
+    assert (tmp_path / "known").read_text().startswith(f"ssh.{world.alice.id}.overlay ")
+
+
+def test_a_user_that_ssh_would_take_for_an_option_is_refused(world, exposed_ssh, tmp_path):
+    user = f"-oKnownHostsCommand=/usr/bin/touch {tmp_path}/seen"
+    for name in (f"{user}@alice", user):
+        done = world.bob.run(
+            "ssh", "--", name, "ssh.alice.overlay", "-o", "BatchMode=yes", "true", check=False
+        )
+        assert done.returncode == 2, done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_ssh_logs_in_through_the_loopback_address(world, exposed_ssh):
     resolved = world.bob.resolved("ssh.alice")
     (offer,) = resolved["offers"]
     text = "x" * 500_000
     output = ssh(exposed_ssh, "-p", str(offer["offered"]), resolved["ip"], "printf 'x%.0s' $(seq 500000)")
     assert output == text
+
+
+QUIET = (
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "LogLevel=ERROR",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "IdentitiesOnly=yes",
+)
+
+
+def test_overlay_ssh_passes_arguments_on_and_remembers_the_key_for_the_endpoint(world, exposed_ssh, tmp_path):
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    known = tmp_path / "known_hosts"
+    options = (*QUIET, "-i", str(exposed_ssh), "-o", f"UserKnownHostsFile={known}")
+    done = world.bob.run("ssh", f"{user}@alice", *options, "echo $((6 * 7)); cat; exit 7", check=False)
+    assert (done.returncode, done.stdout) == (7, "42\n")
+    assert known.read_text().startswith(f"{world.alice.id}.overlay ")
+    assert world.bob.run("ssh", "nobody", check=False).returncode == 1
+
+
+def test_git_clones_by_the_printed_configuration(world, exposed_ssh, tmp_path):
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    repository, config = tmp_path / "project", tmp_path / "config"
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    (repository / "file").write_text("versioned " * 10_000)
+    identity = ("-c", "user.name=alice", "-c", "user.email=alice@example.org")
+    subprocess.run(["git", "-C", str(repository), "add", "."], check=True)
+    subprocess.run(["git", "-C", str(repository), *identity, "commit", "-qm", "first"], check=True)
+    config.write_text(
+        world.bob.run("ssh-config").stdout
+        + f"    User {user}\n    IdentityFile {exposed_ssh}\n    StrictHostKeyChecking no\n"
+        + f"    UserKnownHostsFile {tmp_path}/known_hosts\n    BatchMode yes\n    LogLevel ERROR\n"
+    )
+    subprocess.run(
+        ["git", "clone", "-q", f"ssh://ssh.alice.overlay{repository}", str(tmp_path / "clone")],
+        env=os.environ | {"GIT_SSH_COMMAND": f"ssh -F {config}"}, check=True, timeout=60,
+    )  # fmt: skip
+    assert (tmp_path / "clone" / "file").read_text() == (repository / "file").read_text()

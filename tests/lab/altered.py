@@ -4,17 +4,19 @@
 
 `open`, `port-restricted`, …: until it measures its network for the second time, it says that it is of that class
 (`tunnels.crossing.description.NetworkClass`), and it doubts what it knows within seconds. `slow-first`: a slow spray worked
-wherever it is. `clock+SECONDS`, `clock-SECONDS`: its machine's clock is wrong by so much.
+wherever it is. `clock+SECONDS`, `clock-SECONDS`: its machine's clock is wrong by so much. `last-look`: its first screen asks
+for the status once more as it is told to end.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cli import main
+from gateway.cli import first_run, main
 from tunnels import own_network
 from tunnels.crossing import limits
 from tunnels.crossing.description import NetworkClass
@@ -24,10 +26,12 @@ from tunnels.crossing.strategies import slow_spray
 from tunnels.crossing.typical import typical
 
 if TYPE_CHECKING:
+    from gateway.facade import Facade
     from tunnels.crossing.description import Description
     from tunnels.nat.report import NetworkReport
 
 SLOW_FIRST: Final = "slow-first"
+LAST_LOOK: Final = "last-look"
 CLOCK: Final = "clock"
 DOUBTS: Final = 3.0
 """Seconds without a direct path, instead of a quarter of a minute."""
@@ -62,11 +66,20 @@ def _set_clock(seconds: float) -> None:
     time.time = lambda: right() + seconds  # noqa: TID251
 
 
+async def _look_last(gateway: Facade, rows: list[first_run.Row]) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await gateway.status(with_contacts=False)
+
+
 def _alter(what: str) -> None:
     if what.startswith(CLOCK):
         _set_clock(float(what.removeprefix(CLOCK)))
     elif what == SLOW_FIRST:
         History.worked = lambda *_: (slow_spray.STRATEGY.code,)  # type: ignore[method-assign]
+    elif what == LAST_LOOK:
+        first_run._tell_news = _look_last
     else:
         _lie(NetworkClass(what))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,7 @@ def postgres(person: Person) -> None:
     owner = pwd.getpwnam("postgres")
     os.chown(place, owner.pw_uid, owner.pw_gid)
     for parent in place.parents:  # pytest keeps its directories to itself
-        if parent.owner() == "root" and parent.is_relative_to("/tmp/pytest-of-root"):
+        if parent.owner() == "root" and parent.is_relative_to(f"{tempfile.gettempdir()}/pytest-of-root"):
             parent.chmod(0o755)
 
     def as_postgres(*command: str, input: str = "") -> None:
@@ -71,8 +72,43 @@ def printer(person: Person) -> None:
     )
 
 
+def _ssh_key(person: Person) -> Path:
+    """The key of whoever logs in on this page."""
+    key = person.place.parent / "ssh-key"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    return key
+
+
+def ssh_server(person: Person) -> None:
+    """An sshd on port 22 of loopback, for whoever has the key."""
+    host, config = person.place / "ssh-host", person.place / "sshd_config"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host)], check=True)
+    config.write_text(
+        f"Port 22\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {_ssh_key(person)}.pub\n"
+        "StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
+    )
+    person.leaves_running(f"mkdir -p /run/sshd && $(command -v sshd) -D -e -f {config}")
+
+
+def ssh_user(person: Person) -> None:
+    """ssh with that key, which knows nobody yet and keeps what it learns in the person's own place."""
+    person.types(
+        "rm -rf /etc/ssh/ssh_config.d && printf 'IdentityFile %s\\nUserKnownHostsFile %s\\nStrictHostKeyChecking accept-new\\n'"
+        f" {_ssh_key(person)} {person.place / 'known_hosts'} > /etc/ssh/ssh_config"
+    )
+
+
+def examples(person: Person) -> None:
+    """The programs of examples/."""
+    place = Path(__file__).parents[2] / "examples"
+    person.types(f"cp {place}/*.py .")
+
+
 BELONGINGS: Final[dict[str, tuple[tuple[str, Callable[[Person], None]], ...]]] = {
     "docs/howto/postgres.md": (("alice", postgres),),
     "docs/howto/printer.md": (("alice", printer),),
+    "docs/howto/programs.md": (("alice", examples), ("bob", examples)),
+    "docs/howto/ssh.md": (("alice", ssh_server), ("bob", ssh_user)),
 }
 """Who has what, for each document that takes it for granted."""

@@ -10,11 +10,19 @@ import msgspec
 
 from gateway.answers.ladders import ladders
 from gateway.config import ServiceSettings
-from gateway.control import api
-from gateway.control.contacts import GroupReport, GroupRequest
+from gateway.control.configuration import ReloadReport
+from gateway.control.contacts import (
+    AddContactRequest,
+    ContactReport,
+    GroupReport,
+    GroupRequest,
+    PathPolicyRequest,
+    RenameContactRequest,
+)
 from gateway.control.dashboard import LoginReport
 from gateway.control.live import LiveReport, MovedReport, PeerLiveReport, ProcessReport
 from gateway.control.metrics import MetricsReport
+from gateway.control.names import PingReport, PingRequest, ResolveReport, ResolveRequest
 from gateway.control.netcheck import (
     FamilyNetworkReport,
     FindingReport,
@@ -22,6 +30,7 @@ from gateway.control.netcheck import (
     NetcheckReport,
     NetcheckRequest,
 )
+from gateway.control.paths import CandidateReport, DecisionReport, PathReport, PathsReport
 from gateway.control.records import (
     ExplainRequest,
     ExplanationReport,
@@ -32,7 +41,11 @@ from gateway.control.records import (
     SourceReport,
 )
 from gateway.control.server import ControlServer
+from gateway.control.services import ExposeRequest, LoopbackReport, OfferReport, ServiceReport
+from gateway.control.status import BeaconReport, LendingReport, ListenerReport, StatusReport, TunnelReport
+from gateway.control.tickets import JoinReport, JoinRequest, TicketReport, TicketRequest
 from gateway.control.topics import JoinTopicRequest, TopicPeerReport, TopicReport
+from gateway.control.vouchers import AddVoucherRequest, VoucherReport
 from gateway.dialing import DialError, Failure
 from gateway.errors import ChooseName, ConfigurationError, GatewayError, UsageError
 from gateway.metrics import Counts
@@ -54,14 +67,14 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
     """Implements `gateway.control.api.Gateway`; knows `alice`, who answers in 1.5 ms, and `bob`, who never does."""
 
     def __init__(self) -> None:
-        self.exposed: dict[str, api.ServiceReport] = {}
+        self.exposed: dict[str, ServiceReport] = {}
         self.book = {
-            "alice": api.ContactReport(petname="alice", endpoint_id=ALICE, addresses=("192.0.2.1:7777",))
+            "alice": ContactReport(petname="alice", endpoint_id=ALICE, addresses=("192.0.2.1:7777",))
         }
         super().__init__(self.book)
         self.asked_down = asyncio.Event()
         self.configuration_is_wrong = False
-        self.held: list[api.VoucherReport] = []
+        self.held: list[VoucherReport] = []
         self.joined_topics: dict[str, TopicReport] = {}
         self.udp_blocked: bool | None = False
         """What a measurement finds; None: there is nobody to ask."""
@@ -71,8 +84,8 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
         self.relayed_pings = 0
         """How many pings go by relay before the path is direct."""
 
-    async def status(self, *, with_contacts: bool = True) -> api.StatusReport:
-        return api.StatusReport(
+    async def status(self, *, with_contacts: bool = True) -> StatusReport:
+        return StatusReport(
             version="0.1.0",
             endpoint_id=ME,
             nickname="me",
@@ -81,20 +94,20 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
             uptime=7.0,
             quic_engine="qh3",
             listeners=(
-                api.ListenerReport(name="proxy", addresses=("127.0.0.1:1080",)),
-                api.ListenerReport(name="dns", addresses=("127.0.0.1:5399",)),
-                api.ListenerReport(name="dashboard", addresses=("127.0.0.1:7399",)),
-                api.ListenerReport(name="tunnels", enabled=False),
+                ListenerReport(name="proxy", addresses=("127.0.0.1:1080",)),
+                ListenerReport(name="dns", addresses=("127.0.0.1:5399",)),
+                ListenerReport(name="dashboard", addresses=("127.0.0.1:7399",)),
+                ListenerReport(name="tunnels", enabled=False),
             ),
             services=await self.services(),
             contacts=await self.contacts() if with_contacts else (),
             tunnels=(
-                api.TunnelReport(
+                TunnelReport(
                     endpoint_id=ALICE, petname="alice", address="192.0.2.1:7777", rtt_ms=1.5, path_seconds=65
                 ),
             ),
             beacons=(
-                api.BeaconReport(
+                BeaconReport(
                     url="https://eu1.example",
                     state="connected",
                     home=True,
@@ -103,9 +116,9 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
                     left_bytes=1_500_000,
                     credit_bytes=2_000_000_000,
                 ),
-                api.BeaconReport(url="https://us1.example", state="waiting", error="no answer in time"),
+                BeaconReport(url="https://us1.example", state="waiting", error="no answer in time"),
             ),
-            lending=api.LendingReport(
+            lending=LendingReport(
                 url="https://203.0.113.9:7443#me",
                 to="contacts",
                 most=64,
@@ -114,23 +127,23 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
                 relayed_bytes=1_500_000,
             ),
             loopback=(
-                api.LoopbackReport(
+                LoopbackReport(
                     name="web.alice.overlay",
                     ip="127.80.3.1",
-                    offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+                    offers=(OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
                 ),
             ),
             warnings=("port 80 needs a privilege",),
         )
 
-    async def services(self) -> tuple[api.ServiceReport, ...]:
+    async def services(self) -> tuple[ServiceReport, ...]:
         return tuple(self.exposed.values())
 
-    async def expose(self, request: api.ExposeRequest) -> api.ServiceReport:
+    async def expose(self, request: ExposeRequest) -> ServiceReport:
         if "_" in request.name:
             raise UsageError(f"expose: {request.name!r} is not a name; use a-z, 0-9 and hyphen")
         settings = request.settings
-        report = api.ServiceReport(
+        report = ServiceReport(
             name=request.name,
             settings=settings,
             port=str(settings.port or 80),
@@ -146,35 +159,33 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
         self.exposed[request.name] = report
         return report
 
-    async def unexpose(self, name: str) -> api.ServiceReport:
+    async def unexpose(self, name: str) -> ServiceReport:
         if name not in self.exposed:
             raise UsageError(f"unexpose: no service is called {name}; see `overlay services`")
         return self.exposed.pop(name)
 
-    async def contacts(self) -> tuple[api.ContactReport, ...]:
+    async def contacts(self) -> tuple[ContactReport, ...]:
         return tuple(self.book.values())
 
-    async def add_contact(self, request: api.AddContactRequest) -> api.ContactReport:
+    async def add_contact(self, request: AddContactRequest) -> ContactReport:
         if request.petname in self.book:
             taken = f"contacts: {request.petname} is taken; choose another name"
             raise ChooseName(taken, f"{request.petname}-2")
-        report = api.ContactReport(
+        report = ContactReport(
             petname=request.petname, endpoint_id=request.id_or_ticket, addresses=request.addresses
         )
         self.book[request.petname] = report
         return report
 
-    async def remove_contact(self, petname: str) -> api.ContactReport:
+    async def remove_contact(self, petname: str) -> ContactReport:
         if petname not in self.book:
             raise UsageError(f"contacts: nobody is called {petname}; see `overlay contacts`")
         return self.book.pop(petname)
 
-    async def rename_contact(self, petname: str, request: api.RenameContactRequest) -> api.ContactReport:
+    async def rename_contact(self, petname: str, request: RenameContactRequest) -> ContactReport:
         old = await self.remove_contact(petname)
         return await self.add_contact(
-            api.AddContactRequest(
-                petname=request.petname, id_or_ticket=old.endpoint_id, addresses=old.addresses
-            )
+            AddContactRequest(petname=request.petname, id_or_ticket=old.endpoint_id, addresses=old.addresses)
         )
 
     async def groups(self) -> tuple[GroupReport, ...]:
@@ -198,27 +209,27 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
             group=group, members=tuple(n for n, one in self.book.items() if group in one.groups)
         )
 
-    async def set_path_policy(self, petname: str, request: api.PathPolicyRequest) -> api.ContactReport:
+    async def set_path_policy(self, petname: str, request: PathPolicyRequest) -> ContactReport:
         if petname not in self.book:
             raise UsageError(f"contacts: nobody is called {petname}; see `overlay contacts`")
         self.book[petname] = msgspec.structs.replace(self.book[petname], path_policy=request.policy)
         return self.book[petname]
 
-    async def ticket(self, request: api.TicketRequest) -> api.TicketReport:
-        return api.TicketReport(
+    async def ticket(self, request: TicketRequest) -> TicketReport:
+        return TicketReport(
             ticket="overlay1abc",
             endpoint_id=ME,
             expires=1e9 + (request.expires_in or 0),
             addresses=("192.0.2.7:7",),
         )
 
-    async def join(self, request: api.JoinRequest) -> api.JoinReport:
+    async def join(self, request: JoinRequest) -> JoinReport:
         if request.ticket != "overlay1abc":
             raise UsageError("join: this ticket is cut short; ask for it again")
-        contact = api.ContactReport(petname=request.petname or "carol", endpoint_id=ME, services=("web",))
+        contact = ContactReport(petname=request.petname or "carol", endpoint_id=ME, services=("web",))
         if not request.preview:
             self.book[contact.petname] = contact
-        return api.JoinReport(contact=contact, expires=1e9, urls=("http://web.carol.overlay/",))
+        return JoinReport(contact=contact, expires=1e9, urls=("http://web.carol.overlay/",))
 
     async def topics(self) -> tuple[TopicReport, ...]:
         return tuple(self.joined_topics.values())
@@ -260,13 +271,13 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
             ),
         )
 
-    async def vouchers(self) -> tuple[api.VoucherReport, ...]:
+    async def vouchers(self) -> tuple[VoucherReport, ...]:
         return tuple(self.held)
 
-    async def add_voucher(self, request: api.AddVoucherRequest) -> api.VoucherReport:
+    async def add_voucher(self, request: AddVoucherRequest) -> VoucherReport:
         if not request.voucher.startswith("overlay:v1"):
             raise UsageError("this is no voucher; one begins with overlay:v1")
-        report = api.VoucherReport(
+        report = VoucherReport(
             serial="00" * 16,
             issuer=ALICE,
             credit_bytes=10_000_000_000,
@@ -277,14 +288,14 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
         self.held.append(report)
         return report
 
-    async def ping(self, request: api.PingRequest) -> api.PingReport:
+    async def ping(self, request: PingRequest) -> PingReport:
         if request.name == "bob":
             raise DialError(Failure.OFFLINE, "ping: bob did not answer at any address we know; is it up?")
         if request.name not in self.book:
             raise DialError(Failure.UNKNOWN_NAME, f"ping: nobody is called {request.name}")
         self.pings += 1
         if self.pings <= self.relayed_pings:
-            return api.PingReport(
+            return PingReport(
                 name=request.name,
                 endpoint_id=ALICE,
                 rtt_ms=23.4,
@@ -294,29 +305,27 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
                 connect_ms=120.0 if self.pings == 1 else None,
             )
         address = "192.0.2.1:7777"
-        return api.PingReport(
+        return PingReport(
             name=request.name, endpoint_id=ALICE, rtt_ms=1.5, address=address, via=f"{address} (direct)"
         )
 
-    async def paths(self, name: str) -> api.PathsReport:
+    async def paths(self, name: str) -> PathsReport:
         if name == "bob":
             raise DialError(Failure.OFFLINE, "paths: no tunnel with bob is up; try: overlay ping bob")
         direct, relay = "192.0.2.1:7777", "relay eu1.example"
         decisions = [
-            api.DecisionReport(at=1.0, ago=2.0, what=f"use {relay}", why="it answered first"),
-            api.DecisionReport(at=2.0, ago=1.0, what=f"use {direct}", why="direct", times=2),
+            DecisionReport(at=1.0, ago=2.0, what=f"use {relay}", why="it answered first"),
+            DecisionReport(at=2.0, ago=1.0, what=f"use {direct}", why="direct", times=2),
         ]
-        return api.PathsReport(
+        return PathsReport(
             endpoint_id=ALICE,
             petname="alice",
             own_candidates=(
-                api.CandidateReport(address="198.51.100.7:7", kind="server-reflexive", path="direct"),
+                CandidateReport(address="198.51.100.7:7", kind="server-reflexive", path="direct"),
             ),
             paths=(
-                api.PathReport(
-                    address=direct, kind="configured", path="direct", state="usable", selected=True
-                ),
-                api.PathReport(
+                PathReport(address=direct, kind="configured", path="direct", state="usable", selected=True),
+                PathReport(
                     address=relay, kind="relay", path="relay", state="usable", rtt_ms=23.4, answered_ago=0.5
                 ),
             ),
@@ -392,15 +401,15 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
             PublishedReport(scope="local", why_not="[publish] lan is empty"),
         )
 
-    async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
+    async def resolve(self, request: ResolveRequest) -> ResolveReport:
         if request.name not in self.book:
             raise DialError(Failure.UNKNOWN_NAME, f"resolve: nobody is called {request.name}")
-        return api.ResolveReport(
+        return ResolveReport(
             name=f"{request.name}.overlay",
             endpoint_id=ALICE,
             petname=request.name,
             ip="127.80.3.1",
-            offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+            offers=(OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
             source="contact",
         )
 
@@ -442,12 +451,12 @@ class FakeGateway(FakeUsage, FakeInvites, FakeZones):
         text = exposition(await self.status(), await self.live(), Counts(), contacts=True)
         return MetricsReport(text=text.decode())
 
-    async def reload(self) -> api.ReloadReport:
+    async def reload(self) -> ReloadReport:
         if self.configuration_is_wrong:
             raise ConfigurationError(
                 "/home/me/gateway.toml: [proxy] prot = 1: unknown key; did you mean `port`?"
             )
-        return api.ReloadReport(applied=("dns.ttl",), restart=("proxy.port",))
+        return ReloadReport(applied=("dns.ttl",), restart=("proxy.port",))
 
     async def down(self) -> None:
         self.asked_down.set()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.control import api, zones
-from gateway.control.contacts import ImportedReport, ImportReport, ImportRequest
+from gateway.control import zones
+from gateway.control.contacts import ContactReport, ImportedReport, ImportReport, ImportRequest
 from gateway.dialing import DialError, Failure
 from gateway.errors import UsageError
+
+if TYPE_CHECKING:
+    from gateway.control.base import Request
 
 ALICE = "yryyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
 ME = "8pinxxgqs41n4aididenw5apqp1urfmzdztr8jt4abrkdn435ewo"
@@ -16,9 +19,9 @@ ME = "8pinxxgqs41n4aididenw5apqp1urfmzdztr8jt4abrkdn435ewo"
 class FakeZones:
     """`asked` are the requests; `zone_records` the zone, and `who` whoever is asked for."""
 
-    def __init__(self, book: dict[str, api.ContactReport]) -> None:
+    def __init__(self, book: dict[str, ContactReport]) -> None:
         self.book = book
-        self.asked: list[api.Request] = []
+        self.asked: list[Request] = []
         self.zone_records: list[zones.ZoneRecordReport] = []
         self.who = zones.WhoisReport(endpoint_id=ALICE, petname="alice")
 

@@ -26,6 +26,7 @@ from tunnels.addresses import Address
 from tunnels.bucket import Bucket
 from tunnels.crossing.description import Description, Pair
 from tunnels.crossing.strategy import Attempt, Setting, Shot
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.behavior import Allocation, AllocationKind, Behavior, Filtering, Mapping
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ class _End:
     """By the outside port of a mapping."""
     sockets: dict[int, int] = field(default_factory=dict)
     """By local port."""
-    stun: Bucket = field(default_factory=lambda: Bucket(limits.REFLECTOR_PER_SECOND, limits.REFLECTOR_BURST))
+    stun: Bucket = field(
+        default_factory=lambda: Bucket(nat_limits.REFLECTOR_PER_SECOND, nat_limits.REFLECTOR_BURST)
+    )
     shots: int = 0
     questions: int = 0
     mappings: int = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.control import api
+from gateway.control.contacts import ContactReport
 from gateway.control.invites import (
     CodeReport,
     CodeRequest,
@@ -22,11 +22,14 @@ from gateway.control.invites import (
     TakeInviteRequest,
     TakenReport,
 )
+from gateway.control.services import LoopbackReport, OfferReport
 from gateway.errors import UsageError
 from gateway.invites.errors import CodeUnknown, InviteUsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from gateway.control.base import Request
 
 TEXT = "overlay:i1abc"
 SERIAL = "omtrpdsrhon6ybm6yk9edzuj5r"
@@ -57,7 +60,7 @@ TAKEN = TakenReport(
 class FakeInvites:
     """Part of `tests.lab.control.FakeGateway`."""
 
-    asked: list[api.Request]
+    asked: list[Request]
     """What was asked about invites, and about zones."""
 
     def __init__(self, *arguments: object) -> None:
@@ -122,7 +125,7 @@ class FakeInvites:
         self.asked.append(request)
         report = TakeInviteReport(
             invite=GIVEN,
-            contact=api.ContactReport(petname=request.petname or "alice", endpoint_id=ISSUER),
+            contact=ContactReport(petname=request.petname or "alice", endpoint_id=ISSUER),
             learns=("your endpoint id", "your nickname me"),
         )
         if request.preview:
@@ -138,10 +141,10 @@ class FakeInvites:
             known_as="bob",
             urls=("http://web.alice.overlay/",),
             loopback=(
-                api.LoopbackReport(
+                LoopbackReport(
                     name="web.alice.overlay",
                     ip="127.80.3.1",
-                    offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+                    offers=(OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
                 ),
             ),
         )

@@ -38,6 +38,8 @@ class FakeMachine:
         self.answers: dict[tuple[str, ...], Ran] = {}
         self.steps_left: int | None = None
         self.steps = 0
+        self.open_to_others = ""
+        """A directory that others than root may change."""
 
     # -- what tests do ---------------------------------------------------------------------------------------
 
@@ -92,6 +94,9 @@ class FakeMachine:
 
     def is_directory(self, path: str) -> bool:
         return path in self.directories
+
+    def exposed(self, path: str) -> str:
+        return self.open_to_others if self.open_to_others and path.startswith(self.open_to_others) else ""
 
     def write(self, path: str, data: bytes, mode: int) -> None:
         self._step()

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.control import api
 from gateway.control.client import ControlClient
+from gateway.control.contacts import AddContactRequest
+from gateway.control.tickets import JoinRequest, TicketRequest
 from gateway.home import Home
 from tests.lab import warm
 from tests.lab.warm import OVERLAY
@@ -247,10 +248,10 @@ def running(*gateways: GatewayProcess) -> Iterator[tuple[GatewayProcess, ...]]:
 def introduce(alice: GatewayProcess, bob: GatewayProcess, offer: Callable[[], object] = lambda: None) -> None:
     """Bob joins with alice's ticket; alice knows bob by his id. What she is to `offer` him is there before he asks for it the
     first time: he keeps the answer for a while."""
-    alice.control.add_contact(api.AddContactRequest(petname="bob", id_or_ticket=bob.id))
+    alice.control.add_contact(AddContactRequest(petname="bob", id_or_ticket=bob.id))
     offer()
-    ticket = alice.control.ticket(api.TicketRequest()).ticket
-    bob.control.join(api.JoinRequest(ticket=ticket, petname="alice"))
+    ticket = alice.control.ticket(TicketRequest()).ticket
+    bob.control.join(JoinRequest(ticket=ticket, petname="alice"))
 
 
 def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:

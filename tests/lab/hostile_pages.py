@@ -43,10 +43,10 @@ setTimeout(() => Promise.allSettled(attempts).then(() => { window.done = got; })
 
 
 class HostilePage(BaseHTTPRequestHandler):
-    """A page that tries everything."""
+    """A page that tries everything; at /idle one that does nothing yet."""
 
     def do_GET(self) -> None:
-        data = HOSTILE.encode()
+        data = b"<!doctype html><title>idle</title>" if self.path == "/idle" else HOSTILE.encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(data)))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.settings import ServiceSettings
-from gateway.control import api
+from gateway.control.services import ExposeRequest
 from tests.lab.beacons_real import ServerProcess
 from tests.lab.gateways import GatewayProcess, clean_environment, wait_until
 from tests.lab.netns import Namespace, new_tag, remove_leftovers, uninterrupted
@@ -117,7 +117,7 @@ def gateway_on(machine: Namespace, home: Path, nickname: str, *flags: str, **opt
 def offer_web(gateway: GatewayProcess, port: int) -> None:
     """Everybody may use the server on that port."""
     settings = ServiceSettings(target=f"127.0.0.1:{port}", public=True)
-    gateway.control.expose(api.ExposeRequest(name="web", settings=settings))
+    gateway.control.expose(ExposeRequest(name="web", settings=settings))
 
 
 def fetch(gateway: GatewayProcess, host: str, most: float = 20.0) -> tuple[bytes, float]:

@@ -21,9 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from gateway.control import api
 from gateway.control.client import ControlClient
+from gateway.control.contacts import AddContactRequest
 from gateway.control.netcheck import NetcheckRequest
+from gateway.control.tickets import TicketRequest
 from gateway.errors import GatewayError
 from gateway.home import Home
 from tests.lab.beacons_real import beacon
@@ -273,8 +274,8 @@ class FirstMeeting:
         for party in self._both:
             stack.callback(party.gateway.kill)
         _at_once(Party.start, self._both)
-        ticket = self.alice.control.ticket(api.TicketRequest()).ticket
-        self.bob.control.add_contact(api.AddContactRequest(petname="alice", id_or_ticket=ticket))
+        ticket = self.alice.control.ticket(TicketRequest()).ticket
+        self.bob.control.add_contact(AddContactRequest(petname="alice", id_or_ticket=ticket))
         _at_once(Party.measure_network, self._both)
 
     def _meet(self, patience: float) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.config.settings import ServiceSettings
-from gateway.control import api
+from gateway.control.services import ExposeRequest
 from tests.lab.beacons_real import BeaconProcess, beacon
 from tests.lab.gateways import GatewayProcess, clean_environment, introduce, running, wait_until
 from tests.lab.internet import an_internet
@@ -91,7 +91,7 @@ class Meeting:
         self.source = Source(alice)
         self._stack.callback(self.source.close)
         settings = ServiceSettings(target=f"127.0.0.1:{self.source.port}", allow=("bob",))
-        web = api.ExposeRequest(name="web", settings=settings)
+        web = ExposeRequest(name="web", settings=settings)
         introduce(self.alice, self.bob, lambda: self.alice.control.expose(web))
 
     def restart_bob(self) -> None:

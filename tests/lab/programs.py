@@ -7,8 +7,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.control import api
 from gateway.control.server import ControlServer
+from gateway.control.services import ServiceReport
 from gateway.dialing import DialError, Failure
 from gateway.expose.services import ServiceBook
 from gateway.own_services import OwnServices
@@ -63,9 +63,9 @@ class Services:
     def __init__(self) -> None:
         self.book = ServiceBook()
 
-    def attach(self, service: Service) -> api.ServiceReport:
+    def attach(self, service: Service) -> ServiceReport:
         self.book.add(service)
-        return api.ServiceReport(
+        return ServiceReport(
             name=service.name,
             settings=service.settings,
             port=service.ports,

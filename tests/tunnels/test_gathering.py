@@ -12,6 +12,7 @@ from tests.lab.turn import MAPPED, PASSWORD, RELAYED, SERVER, USER, FakeTurn
 from tunnels import gathering, limits
 from tunnels.addresses import Address, BeaconUrl, RelayAddress, TurnAddress
 from tunnels.gathering import Gatherer
+from tunnels.nat import limits as nat_limits
 from tunnels.nat import stun
 from tunnels.nat.allocation import TurnPlace
 from tunnels.nat.stun import Class, Method
@@ -192,12 +193,12 @@ async def test_an_answer_of_somebody_else_is_none(world):
 async def test_a_silent_server_is_asked_again_by_the_clock(world):
     world.seen.clear()
     world.gatherer.set_servers([str(STUN[0])], None)
-    await until(lambda: world.asked() == limits.STUN_SENDS)
+    await until(lambda: world.asked() == nat_limits.STUN_SENDS)
 
 
 async def test_addresses_are_kept_fresh_only_while_some_connection_needs_them(world, monkeypatch):
-    monkeypatch.setattr(limits, "STUN_EVERY", 0.02)
-    monkeypatch.setattr(limits, "STUN_JITTER", 0.0)
+    monkeypatch.setattr(nat_limits, "STUN_EVERY", 0.02)
+    monkeypatch.setattr(nat_limits, "STUN_JITTER", 0.0)
     world.gatherer.set_servers([str(STUN[0])], None)
     await world.wait_for(REFLEXIVE, MAPPED)
     assert world.gatherer._timer is None
@@ -247,7 +248,7 @@ async def test_a_broken_path_has_the_servers_asked_at_most_every_so_often(world,
 
 
 async def test_seen_at_another_address_the_allocation_is_looked_after_as_well(world, monkeypatch):
-    monkeypatch.setattr(limits, "TURN_RETRY", 0.01)
+    monkeypatch.setattr(nat_limits, "TURN_RETRY", 0.01)
     await with_turn(world)
     world.turn.forget()
     world.turn.relayed = again = Address.parse("198.51.100.1:50002")
@@ -275,7 +276,7 @@ async def test_an_allocation_is_there_only_when_wanted(world):
 
 
 async def test_released_it_is_given_back_after_a_while(world, monkeypatch):
-    monkeypatch.setattr(limits, "TURN_LINGER", 0.05)
+    monkeypatch.setattr(nat_limits, "TURN_LINGER", 0.05)
     await with_turn(world)
     world.gatherer.release_turn()
     assert world.turn.allocated
@@ -285,7 +286,7 @@ async def test_released_it_is_given_back_after_a_while(world, monkeypatch):
 
 
 async def test_a_server_that_refuses_is_asked_again_by_the_clock(world, monkeypatch):
-    monkeypatch.setattr(limits, "TURN_RETRY", 0.02)
+    monkeypatch.setattr(nat_limits, "TURN_RETRY", 0.02)
     world.turn.errors[Method.ALLOCATE] = 486
     world.gatherer.set_servers((), CREDENTIALS)
     world.gatherer.want_turn([PEER.ip])

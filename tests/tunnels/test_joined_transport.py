@@ -11,10 +11,10 @@ from tests.lab.beacons import LabBeacon
 from tests.lab.dialer import Tasks
 from tests.lab.endpoints import key_of, until
 from tests.lab.turn import PASSWORD, RELAYED, USER, FakeTurn
-from tunnels import joined_transport, limits
+from tunnels import joined_transport
 from tunnels.addresses import Address, BeaconUrl, RelayAddress, TurnAddress
 from tunnels.joined_transport import JoinedTransport, TransportOwner
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.allocation import TurnPlace
 from tunnels.nat.stun import Class, Method
 from tunnels.paths.candidates import CandidateKind

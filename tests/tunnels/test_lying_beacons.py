@@ -16,6 +16,7 @@ from tests.lab.lies import DEEDS, Liar
 from tunnels import limits
 from tunnels.addresses import Address, RelayAddress
 from tunnels.errors import TunnelError
+from tunnels.nat import limits as nat_limits
 from tunnels.paths.candidates import PathPolicy
 from tunnels.relay import frames
 from tunnels.relay.frames import FrameKind
@@ -329,7 +330,7 @@ async def test_servers_that_a_beacon_names_get_a_few_small_questions_and_no_more
             here.found[BOB] = here.endpoints["bob"].addresses
             await talk(here)
             got = victim.received()
-        assert 0 < len(got) <= 3 * limits.STUN_SENDS * (1 + limits.STUN_RETRIES)
+        assert 0 < len(got) <= 3 * nat_limits.STUN_SENDS * (1 + nat_limits.STUN_RETRIES)
         assert max(map(len, got)) < 200
 
 

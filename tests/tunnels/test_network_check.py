@@ -13,6 +13,7 @@ from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import Unreachable
 from tunnels.mapped_port import MappingStatus
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.behavior import Mapping
 from tunnels.nat.dialback import Verdict
 from tunnels.nat.levels import Levels
@@ -103,7 +104,7 @@ async def test_it_tells_how_many_flows_our_router_had_to_remember_for_it(checked
     assert checked.check.flows == 0
     report = await checked.check.report()
     assert checked.check.flows_at == report.measured_at
-    assert checked.check.flows == 14 + limits.TRACE_WAVE - 1
+    assert checked.check.flows == 14 + nat_limits.TRACE_WAVE - 1
 
 
 async def test_the_routers_on_the_way_tell_how_many_nats_there_are(checked):

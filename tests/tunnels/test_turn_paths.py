@@ -10,6 +10,7 @@ from tests.lab.endpoints import key_of, until
 from tests.lab.paths import at, relay_to
 from tunnels import limits
 from tunnels.addresses import Address, TurnAddress
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.allocation import TurnPlace
 from tunnels.paths.candidates import Candidate, CandidateKind, PathPolicy
 from tunnels.paths.checks import Offer, Sealer
@@ -204,7 +205,7 @@ async def test_no_peer_crowds_out_another(allocation):
     drivers = [FakeDriver().offered(*many[start : start + 16]) for start in range(0, 96, 16)]
     (await looked(drivers, allocation)).close()
     [permitted] = allocation.wanted
-    assert len(permitted) == limits.TURN_PEERS
+    assert len(permitted) == nat_limits.TURN_PEERS
     for start in range(0, 96, 16):
         assert many[start].ip in permitted[:6]
 

@@ -13,9 +13,9 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from tunnels import limits as tunnel_limits
 from tunnels.addresses import Address
 from tunnels.crossing import limits
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.behavior import UNKNOWN, Allocation, AllocationKind, Behavior, Filtering, Mapping
 
 
@@ -145,7 +145,7 @@ class _Wire(msgspec.Struct, frozen=True, array_like=True):
     noise: Annotated[float, Meta(ge=0, le=1e6)] | None
     translated: bool | None
     external_ips: Annotated[
-        tuple[Annotated[bytes, Meta(max_length=4)], ...], Meta(max_length=tunnel_limits.EXTERNAL_IPS)
+        tuple[Annotated[bytes, Meta(max_length=4)], ...], Meta(max_length=nat_limits.EXTERNAL_IPS)
     ]
     hairpin: bool | None
     poisons: bool | None
@@ -154,7 +154,7 @@ class _Wire(msgspec.Struct, frozen=True, array_like=True):
     is_mapped: bool
     network: Annotated[bytes, Meta(max_length=limits.NETWORK_LABEL_BYTES)]
     is_small: bool
-    challenge: Annotated[bytes, Meta(max_length=tunnel_limits.CHALLENGE_BYTES)] = b""
+    challenge: Annotated[bytes, Meta(max_length=nat_limits.CHALLENGE_BYTES)] = b""
     attester: tuple[Annotated[bytes, Meta(max_length=16)], Annotated[int, Meta(ge=1, le=65535)]] | None = None
     has_ipv6: bool = False
     through_nat64: bool = False
@@ -217,7 +217,7 @@ def decode(data: bytes) -> Description | None:
         is_mapped=wire.is_mapped,
         network=wire.network,
         is_small=wire.is_small,
-        challenge=wire.challenge if len(wire.challenge) == tunnel_limits.CHALLENGE_BYTES else b"",
+        challenge=wire.challenge if len(wire.challenge) == nat_limits.CHALLENGE_BYTES else b"",
         attester=_address(wire.attester),
         has_ipv6=wire.has_ipv6,
         through_nat64=wire.through_nat64,
@@ -235,12 +235,12 @@ def _sensible(allocation: Allocation) -> Allocation:
     """Without what would have us send in vain: a block that is none, a step that leads nowhere."""
     if (
         allocation.kind is AllocationKind.DELTA
-        and not 0 < abs(allocation.delta or 0) <= tunnel_limits.BLOCK_MOST
+        and not 0 < abs(allocation.delta or 0) <= nat_limits.BLOCK_MOST
     ):
         return replace(allocation, kind=AllocationKind.RANDOM, delta=None)
     if allocation.kind is AllocationKind.BLOCK:
         low, high = allocation.span or (0, 0)
-        if not 0 < low < high or high - low >= tunnel_limits.BLOCK_MOST:
+        if not 0 < low < high or high - low >= nat_limits.BLOCK_MOST:
             return replace(allocation, kind=AllocationKind.RANDOM, span=None)
     return allocation
 

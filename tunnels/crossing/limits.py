@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from tunnels.limits import EXTERNAL_IPS, OPENER_TTL
+from tunnels.limits import OPENER_TTL
+from tunnels.nat.limits import EXTERNAL_IPS
 
 # --- Crossing NATs ---------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnels import limits as tunnel_limits
 from tunnels.bucket import Bucket
 from tunnels.crossing import limits
+from tunnels.nat import limits as nat_limits
 from tunnels.paths.candidates import is_private, is_sane
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class OwnProof:
 
     def renew(self, now: float) -> None:
         """Another attempt begins: the peer is not to find that what it has is too old."""
-        if self.attestation and now - self._attested_at > tunnel_limits.ATTESTED_SECONDS / 2:
+        if self.attestation and now - self._attested_at > nat_limits.ATTESTED_SECONDS / 2:
             self._asked = None
 
     def attested(self, attestation: bytes, now: float) -> None:
@@ -102,5 +102,5 @@ class OwnProof:
         is_ours = server in own_servers
         if not is_sane(server, with_loopback=False) or (is_private(server) and not is_ours):
             return None
-        self.due = now + 2 * tunnel_limits.STUN_RESEND
+        self.due = now + 2 * nat_limits.STUN_RESEND
         return (server, challenge) if self._budget.may_send(server, now, is_proven=is_ours) else None

@@ -29,6 +29,7 @@ from tunnels import limits as tunnel_limits
 from tunnels.addresses import Address
 from tunnels.crossing import limits
 from tunnels.errors import ProtocolViolation
+from tunnels.nat import limits as nat_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -291,7 +292,7 @@ class Sampling:
     def ask(self, socket: int, server: Address, now: float) -> Ask:
         """The question, to be done at once."""
         self._asked[(socket, server)] = 1
-        self.due = min(self.due, now + tunnel_limits.STUN_RESEND)
+        self.due = min(self.due, now + nat_limits.STUN_RESEND)
         return Ask(socket, server)
 
     def again(self, now: float) -> list[Ask]:
@@ -305,7 +306,7 @@ class Sampling:
                 self._asked[(socket, server)] = times + 1
                 found.append(Ask(socket, server))
                 is_last &= times + 1 == limits.SAMPLING_SENDS
-        wait = limits.SAMPLING_WAIT if is_last else tunnel_limits.STUN_RESEND
+        wait = limits.SAMPLING_WAIT if is_last else nat_limits.STUN_RESEND
         self.due = now + wait if found else inf
         return found
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnels import limits
 from tunnels.addresses import Address, TurnAddress
+from tunnels.nat import limits
 from tunnels.nat.turn import TurnClient, TurnState
 
 if TYPE_CHECKING:

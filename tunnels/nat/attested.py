@@ -21,10 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
 from tunnels.bucket import Bucket
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.reflector import ATTESTATION_BYTES, PROOF_BYTES
 from tunnels.nat.stun import Class, Extra, Method
 

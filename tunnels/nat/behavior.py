@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import gcd
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
+from tunnels.nat import limits
 from tunnels.nat.levels import UNKNOWN_LEVELS, Levels, levels_of
 from tunnels.nat.lifetime import UNKNOWN_LIFETIME, Lifetime
 

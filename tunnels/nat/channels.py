@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
+from tunnels.nat import limits
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address

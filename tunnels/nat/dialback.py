@@ -11,9 +11,8 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnels import limits
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.stun import TRANSACTION_ID_BYTES, Class, Method
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

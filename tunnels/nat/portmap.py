@@ -17,8 +17,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.mapping_messages import NONCE_BYTES, NatPmp, Pcp, Protocol
 
 if TYPE_CHECKING:

@@ -17,10 +17,9 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.behavior import Evidence, Observation
 from tunnels.nat.reflector import PROOF_BYTES, Change
 from tunnels.nat.stun import Class, Extra, Method

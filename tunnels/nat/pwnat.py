@@ -23,9 +23,9 @@ from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.bucket import Bucket
+from tunnels.nat import limits
 from tunnels.paths.candidates import is_private, is_sane
 
 if TYPE_CHECKING:

@@ -32,12 +32,11 @@ from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.bucket import Bucket
 from tunnels.errors import ProtocolViolation
 from tunnels.identity import SIGNATURE_BYTES
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.stun import Class, Extra, Method
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.reflector import PROOF_BYTES
 from tunnels.nat.stun import Class, Extra, Method
 

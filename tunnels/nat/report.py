@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnels import limits
+from tunnels.nat import limits
 from tunnels.nat.behavior import UNKNOWN, AllocationKind, Behavior, Filtering, Mapping
 from tunnels.nat.dialback import Verdict
 from tunnels.nat.mapping_messages import Protocol

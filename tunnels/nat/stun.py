@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aioice.stun import ATTRIBUTES_BY_NAME, ATTRIBUTES_BY_TYPE, Class, Message, Method, parse_message
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation
+from tunnels.nat import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

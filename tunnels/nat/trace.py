@@ -9,9 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from tunnels import limits
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.levels import is_beyond
 from tunnels.nat.probes import Probe
 from tunnels.nat.reflector import PROOF_BYTES

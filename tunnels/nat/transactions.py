@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from tunnels import limits
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.stun import Class
 
 if TYPE_CHECKING:

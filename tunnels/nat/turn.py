@@ -12,10 +12,9 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.channels import ChannelTable
 from tunnels.nat.stun import Class, Method
 from tunnels.nat.transactions import MISMATCH, WRONG_CREDENTIALS, Transactions

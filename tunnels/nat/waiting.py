@@ -12,9 +12,8 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from tunnels import limits
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.lifetime import lifetime_of
 from tunnels.nat.probes import Probe
 from tunnels.nat.reflector import PROOF_BYTES

@@ -21,6 +21,7 @@ import aiohttp
 from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import Unreachable
+from tunnels.nat import limits as nat_limits
 
 if TYPE_CHECKING:
     from async_upnp_client.const import HttpRequest, HttpResponse
@@ -79,7 +80,8 @@ class Igd:
                 except UpnpActionError as error:
                     if error.error_code not in _TAKEN:
                         raise
-                    external_port = limits.PORTMAP_FIRST_RANDOM + random.randrange(limits.PORTMAP_RANDOM)  # noqa: S311 - not secret
+                    above = random.randrange(nat_limits.PORTMAP_RANDOM)  # noqa: S311 - not secret
+                    external_port = nat_limits.PORTMAP_FIRST_RANDOM + above
                 else:
                     return Address(ip, external_port), granted
         except UpnpActionError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunnels import limits
 from tunnels.errors import Unreachable
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.mapping_messages import ROUTER_PORT
 from tunnels.nat.portmap import GLOBAL, PortMap, is_behind_nat
 from tunnels.transports.igd import Igd, is_installed
@@ -266,7 +267,7 @@ class PortMapping:
         while errand is not None:
             try:
                 if errand.seconds:
-                    async with asyncio.timeout(limits.UPNP_WAIT):
+                    async with asyncio.timeout(nat_limits.UPNP_WAIT):
                         granted = await igd.add(errand.external_port, port, errand.seconds)
                     asked.granted(*granted, self._loop.time())
                 else:

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final
 
 from tunnels import limits
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.trace import Trace
 from tunnels.transports.udp import source_address
 
@@ -131,9 +132,9 @@ class _Sockets:
     def _readable(self, number: int, sock: socket.socket) -> None:
         if _HEARS_ROUTERS and isinstance(self._burst, Trace):
             self._hear_routers(self._burst, number, sock)
-        for _ in range(limits.PROBE_DATAGRAMS):  # a flood is read in the next turns
+        for _ in range(nat_limits.PROBE_DATAGRAMS):  # a flood is read in the next turns
             try:
-                datagram, sockaddr = sock.recvfrom(limits.STUN_MESSAGE)
+                datagram, sockaddr = sock.recvfrom(nat_limits.STUN_MESSAGE)
             except BlockingIOError:
                 return
             except OSError:  # an ICMP error about what was sent
@@ -146,9 +147,9 @@ class _Sockets:
 
     def _hear_routers(self, trace: Trace, number: int, sock: socket.socket) -> None:
         """What ICMP says of this socket's datagrams; the queue is emptied, or the loop would be called again at once."""
-        for _ in range(limits.PROBE_DATAGRAMS):
+        for _ in range(nat_limits.PROBE_DATAGRAMS):
             try:
-                _, ancillary, _, _ = sock.recvmsg(limits.STUN_MESSAGE, _ANCILLARY, _MSG_ERRQUEUE)
+                _, ancillary, _, _ = sock.recvmsg(nat_limits.STUN_MESSAGE, _ANCILLARY, _MSG_ERRQUEUE)
             except OSError:  # there is no more
                 return
             for _, _, data in ancillary:

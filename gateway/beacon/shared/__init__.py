@@ -11,9 +11,9 @@ import random
 import secrets
 from typing import TYPE_CHECKING
 
+from gateway.beacon.limits import BEACON_RECORD_SECONDS
 from gateway.beacon.stores import Stores
 from gateway.errors import ConfigurationError
-from gateway.limits import BEACON_RECORD_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

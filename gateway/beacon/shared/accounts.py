@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.beacon.limits import BEACON_SERIAL_SPARE_SECONDS, BEACON_USE_SECONDS
 from gateway.beacon.stores import Balance
-from gateway.limits import BEACON_CREDIT_BYTES, BEACON_SERIAL_SPARE_SECONDS, BEACON_USE_SECONDS
+from gateway.limits import BEACON_CREDIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from gateway.beacon.stores import StoreUnavailable
-from gateway.limits import (
+from gateway.beacon.limits import (
     BUS_MESSAGE_BYTES,
     BUS_QUEUE_BYTES,
     BUS_SILENCE_SECONDS,
     REDIS_PAUSE_SECONDS,
     REDIS_SECONDS,
 )
+from gateway.beacon.stores import StoreUnavailable
 from gateway.supervision import Supervisor
 from tunnels.identity import KEY_BYTES, EndpointId
 

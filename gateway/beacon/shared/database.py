@@ -11,9 +11,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.beacon.limits import REDIS_CONNECTIONS, REDIS_PAUSE_SECONDS, REDIS_SECONDS
 from gateway.beacon.stores import StoreUnavailable
 from gateway.errors import ConfigurationError
-from gateway.limits import REDIS_CONNECTIONS, REDIS_PAUSE_SECONDS, REDIS_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

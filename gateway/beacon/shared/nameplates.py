@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.beacon.limits import BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from gateway.beacon.nameplates import candidates
 from gateway.beacon.stores import Nameplate
-from gateway.limits import BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from tunnels.identity import KEY_BYTES, EndpointId
 from tunnels.limits import NAMEPLATE_TOKEN
 

@@ -12,14 +12,14 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.beacon.stores import StoreUnavailable
-from gateway.limits import (
+from gateway.beacon.limits import (
     PRESENCE_BATCH,
     PRESENCE_BEAT_SECONDS,
     PRESENCE_NODE_SECONDS,
     PRESENCE_RENEWAL_SECONDS,
     PRESENCE_SECONDS,
 )
+from gateway.beacon.stores import StoreUnavailable
 from gateway.supervision import Supervisor
 
 if TYPE_CHECKING:

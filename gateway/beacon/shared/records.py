@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.limits import BEACON_RECORD_SECONDS
+from gateway.beacon.limits import BEACON_RECORD_SECONDS
 from resolver.errors import RecordError
 from resolver.signed_packets import SignedPacket
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.limits import BEACON_TOPIC_MEMBERS_SHARED, BEACON_TOPIC_SECONDS
+from gateway.beacon.limits import BEACON_TOPIC_MEMBERS_SHARED, BEACON_TOPIC_SECONDS
 from tunnels.identity import EndpointId, zbase32_encode
 
 if TYPE_CHECKING:

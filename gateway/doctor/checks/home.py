@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from gateway.doctor.findings import Finding, Fix
-from gateway.limits import DOCTOR_FREE_BYTES, DOCTOR_FREE_FILES
+from gateway.doctor.limits import DOCTOR_FREE_BYTES, DOCTOR_FREE_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

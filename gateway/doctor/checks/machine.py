@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from gateway.doctor.findings import Finding
-from gateway.limits import DOCTOR_FILES_SHARE, DOCTOR_SKEW_SECONDS
+from gateway.doctor.limits import DOCTOR_FILES_SHARE, DOCTOR_SKEW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

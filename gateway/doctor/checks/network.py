@@ -9,7 +9,7 @@ from gateway.doctor.findings import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.control.api import PortMappingReport
+    from gateway.control.status import PortMappingReport
     from gateway.doctor.facts import Facts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.beacon.backlog import Backlog
-from gateway.limits import BEACON_URGENT_BYTES
+from gateway.beacon.limits import BEACON_URGENT_BYTES
 from tests.lab.resolver_keys import key
 from tunnels.relay.frames import FrameKind, encode
 

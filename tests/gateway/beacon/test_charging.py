@@ -6,9 +6,9 @@ import asyncio
 
 from gateway.beacon.charging import Charging
 from gateway.beacon.hub import Hub, Session
+from gateway.beacon.limits import BEACON_CHARGES_AT_ONCE
 from gateway.beacon.settings import RelaySettings
 from gateway.beacon.stores import Balance, StoreUnavailable
-from gateway.limits import BEACON_CHARGES_AT_ONCE
 from gateway.supervision import Supervisor
 from tests.lab.resolver_keys import key
 from tunnels.relay.frames import FrameKind, encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.beacon.dialing_back import BackDialler
-from gateway.limits import DIAL_BACK_BURST, DIAL_BACKS_BURST, DIAL_BACKS_PER_SECOND
+from gateway.beacon.limits import DIAL_BACK_BURST, DIAL_BACKS_BURST, DIAL_BACKS_PER_SECOND
 from tunnels.addresses import Address
 from tunnels.nat.dialback import NONCE_BYTES, knock
 

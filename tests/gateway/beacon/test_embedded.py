@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.beacon.embedded import _SCHEMA, SqliteAccounts, SqliteRecords, open_embedded
+from gateway.beacon.limits import BEACON_SERIAL_SPARE_SECONDS
 from gateway.beacon.stores import Balance, StoreUnavailable
 from gateway.database import Database
 from gateway.errors import StateError
-from gateway.limits import BEACON_SERIAL_SPARE_SECONDS
 from tests.lab.resolver_keys import NOW, key, packet
 
 if TYPE_CHECKING:

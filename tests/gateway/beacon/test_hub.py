@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.beacon.hub import Deliver, Elsewhere, Hub, Refusal, Session
+from gateway.beacon.limits import BEACON_QUEUE_BYTES, BEACON_QUEUE_SHARE, BEACON_QUEUES_BYTES
 from gateway.beacon.settings import RelaySettings
 from gateway.beacon.stores import Balance
-from gateway.limits import BEACON_QUEUE_BYTES, BEACON_QUEUE_SHARE, BEACON_QUEUES_BYTES
 from tests.lab.resolver_keys import key
 from tunnels.errors import ProtocolViolation
 from tunnels.limits import RELAY_FRAME, RELAY_MESSAGE

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
+from gateway.beacon.limits import BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from gateway.beacon.nameplates import NameplateTable, candidates
 from gateway.beacon.stores import Nameplate
-from gateway.limits import BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from tests.lab.invites import Clock
 from tests.lab.resolver_keys import key
 from tunnels.limits import NAMEPLATES

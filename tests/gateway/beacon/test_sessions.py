@@ -9,10 +9,10 @@ import pytest
 
 from gateway.beacon import sessions as sessions_module
 from gateway.beacon.embedded import open_embedded
+from gateway.beacon.limits import BEACON_CLAIM_BURST, BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from gateway.beacon.offers import ConfiguredOffers
 from gateway.beacon.server import wall_clock
 from gateway.beacon.settings import RelaySettings
-from gateway.limits import BEACON_CLAIM_BURST, BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from tests.lab.relay_clients import RelayClient
 from tests.lab.resolver_keys import key
 from tunnels.addresses import BeaconUrl

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.beacon.embedded import open_embedded
+from gateway.beacon.limits import BEACON_TOPIC_ASKS
 from gateway.beacon.server import wall_clock
 from gateway.beacon.shared import open_shared
 from gateway.beacon.stores import Stores, StoreUnavailable
-from gateway.limits import BEACON_TOPIC_ASKS
 from tests.lab.redis import RedisProcess, eventually
 from tests.lab.resolver_keys import key
 from tunnels.limits import RELAY_TOPICS

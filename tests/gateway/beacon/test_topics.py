@@ -7,8 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.beacon.limits import BEACON_TOPIC_ENTRIES, BEACON_TOPIC_MEMBERS, BEACON_TOPIC_PER_ADDRESS
 from gateway.beacon.topics import TopicTable
-from gateway.limits import BEACON_TOPIC_ENTRIES, BEACON_TOPIC_MEMBERS, BEACON_TOPIC_PER_ADDRESS
 from tunnels.identity import EndpointId
 from tunnels.limits import RELAY_TOPIC_PEERS, RELAY_TOPICS
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from gateway.limits import BEACON_ANONYMOUS, BEACON_ANONYMOUS_PER_ADDRESS
+from gateway.beacon.limits import BEACON_ANONYMOUS, BEACON_ANONYMOUS_PER_ADDRESS
 from tests.lab.gateways import OVERLAY, clean_environment
 from tests.lab.relay_clients import RelayClient
 from tunnels.addresses import BeaconUrl

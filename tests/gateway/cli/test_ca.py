@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.limits import CA_DAYS
+from gateway.secure.limits import CA_DAYS
 from gateway.trust import system
 from gateway.trust.nss import NssStore
 from gateway.trust.stores import StoreFailed

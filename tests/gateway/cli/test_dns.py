@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import stat
 import sys
 
 import pytest
@@ -28,7 +29,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr("gateway.system_dns.machine.RealMachine", lambda: made)
     monkeypatch.setattr("gateway.system_dns.facts.gather", lambda machine: seen["facts"])
     monkeypatch.setattr("gateway.system_dns.status.gather", lambda machine: seen["facts"])
-    monkeypatch.setattr(journal, "LOCK", str(tmp_path))
+    monkeypatch.setattr(journal, "LOCK", str(tmp_path / "lock"))
     monkeypatch.setattr(asking, "gateway_at", lambda server: "alice")
     monkeypatch.setattr(asking, "look_up", lambda name, *_: ("127.0.0.1",))
     monkeypatch.setattr(asking, "_texts", lambda *_: ("id=alice",))
@@ -100,7 +101,7 @@ def test_without_a_gateway_nothing_is_done_that_could_not_be_verified(alone, mac
 
 
 def test_what_does_not_work_is_rolled_back(alone, machine, monkeypatch):
-    monkeypatch.setattr("gateway.limits.SYSTEM_VERIFY_SECONDS", 0)
+    monkeypatch.setattr("gateway.system_dns.limits.SYSTEM_VERIFY_SECONDS", 0)
     monkeypatch.setattr(asking, "verify", lambda *_, **__: "it finds no names under .overlay")
     done = alone("dns", "install", "--json")
     assert done.code == 1
@@ -153,7 +154,7 @@ def test_whose_place_is_taken_is_told(alone, machine):
 
 
 def test_only_one_is_at_work(alone, machine, tmp_path):
-    descriptor = os.open(tmp_path, os.O_RDONLY)
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         done = alone("dns", "install")
@@ -161,6 +162,16 @@ def test_only_one_is_at_work(alone, machine, tmp_path):
         os.close(descriptor)
     assert (done.code, machine.files) == (1, {})
     assert "at work" in done.err
+
+
+def test_nobody_else_can_hold_the_lock(alone, machine, tmp_path):
+    assert alone("dns", "install").code == 0
+    assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    done = alone("dns", "remove")
+    assert "cannot be opened" in done.err
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_sudo_means_the_home_of_who_called_it(monkeypatch, tmp_path):

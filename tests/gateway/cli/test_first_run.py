@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.cli import first_run
-from gateway.control import api
+from gateway.control.names import ResolveReport, ResolveRequest
+from gateway.control.status import (
+    BeaconReport,
+    DhtReport,
+    ListenerReport,
+    LocalNetworkReport,
+    PortMappingReport,
+    StatusReport,
+)
 from gateway.doctor.facts import Proof
 from tests.gateway.doctor.facts import ME, status
 
@@ -18,14 +26,14 @@ if TYPE_CHECKING:
 class Gateway:
     """Tells the statuses it was given, the last one for ever."""
 
-    def __init__(self, *statuses: api.StatusReport) -> None:
+    def __init__(self, *statuses: StatusReport) -> None:
         self.statuses = list(statuses)
 
-    async def status(self, *, with_contacts: bool = True) -> api.StatusReport:
+    async def status(self, *, with_contacts: bool = True) -> StatusReport:
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
-    async def resolve(self, request: api.ResolveRequest) -> api.ResolveReport:
-        return api.ResolveReport(name=request.name, endpoint_id=ME)
+    async def resolve(self, request: ResolveRequest) -> ResolveReport:
+        return ResolveReport(name=request.name, endpoint_id=ME)
 
 
 async def shown(monkeypatch: pytest.MonkeyPatch, gateway: Gateway, proofs: dict[Any, Proof]) -> None:
@@ -77,7 +85,7 @@ async def test_what_was_not_proved_has_a_cross_the_reason_and_where_to_look(monk
 
 
 async def test_what_is_off_is_neither(monkeypatch, capsys) -> None:
-    off = tuple(api.ListenerReport(name=name, enabled=False) for name in ("proxy", "dns", "dashboard"))
+    off = tuple(ListenerReport(name=name, enabled=False) for name in ("proxy", "dns", "dashboard"))
     await shown(monkeypatch, Gateway(status(listeners=off, dht=None, beacons=(), local_network=None)), {})
     out = capsys.readouterr().out
     for door in ("proxy", "dns", "pac", "loopback", "udp", "beacon"):
@@ -86,9 +94,9 @@ async def test_what_is_off_is_neither(monkeypatch, capsys) -> None:
 
 
 async def test_what_comes_late_is_a_line_of_its_own(monkeypatch, capsys) -> None:
-    early = status(beacons=(api.BeaconReport(url="https://eu1.example#id", state="connecting"),))
+    early = status(beacons=(BeaconReport(url="https://eu1.example#id", state="connecting"),))
     late = status(
-        beacons=(api.BeaconReport(url="https://eu1.example#id", state="connected", observed="192.0.2.1:5"),)
+        beacons=(BeaconReport(url="https://eu1.example#id", state="connected", observed="192.0.2.1:5"),)
     )
     await shown(monkeypatch, Gateway(*[early] * 5, late), WELL)
     lines = capsys.readouterr().out.splitlines()
@@ -100,32 +108,28 @@ async def test_what_comes_late_is_a_line_of_its_own(monkeypatch, capsys) -> None
     ("given", "row"),
     [
         (
-            {"port_mapping": api.PortMappingReport(router="r")},
+            {"port_mapping": PortMappingReport(router="r")},
             ("waiting", "port mapping", "being asked for at r"),
         ),
         (
-            {"port_mapping": api.PortMappingReport(router="r", problem="refused")},
+            {"port_mapping": PortMappingReport(router="r", problem="refused")},
             ("note", "port mapping", "refused"),
         ),
         (
-            {
-                "port_mapping": api.PortMappingReport(
-                    router="r", external="e:1", state="verified", protocol="PCP"
-                )
-            },
+            {"port_mapping": PortMappingReport(router="r", external="e:1", state="verified", protocol="PCP")},
             ("ok", "port mapping", "e:1  (verified, PCP)"),
         ),
-        ({"dht": api.DhtReport(enabled=True)}, ("waiting", "dht", "looking for nodes")),
+        ({"dht": DhtReport(enabled=True)}, ("waiting", "dht", "looking for nodes")),
         (
-            {"beacons": (api.BeaconReport(url="u", state="waiting", error="refused"),)},
+            {"beacons": (BeaconReport(url="u", state="waiting", error="refused"),)},
             ("problem", "beacon u", "refused; overlay doctor beacons"),
         ),
         (
-            {"local_network": api.LocalNetworkReport(interfaces=("e",), mdns_problem="not permitted")},
+            {"local_network": LocalNetworkReport(interfaces=("e",), mdns_problem="not permitted")},
             ("problem", "lan", "not permitted; overlay doctor lan"),
         ),
         (
-            {"listeners": (api.ListenerReport(name="tunnels", addresses=("0.0.0.0:1", "[::]:1")),)},
+            {"listeners": (ListenerReport(name="tunnels", addresses=("0.0.0.0:1", "[::]:1")),)},
             ("note", "ipv6", "this machine has no address that others reach"),
         ),
     ],

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.cli.importing import hosts_lines
-from gateway.control import api
-from gateway.control.contacts import ImportRequest
+from gateway.control.contacts import ContactReport, ImportRequest
+from gateway.control.services import LoopbackReport, OfferReport
+from gateway.control.status import StatusReport
 from gateway.limits import IMPORT_CONTACTS
 from resolver.contact_files import read_contacts
 from tests.lab.control_zones import ALICE
@@ -97,14 +98,14 @@ async def test_a_file_that_holds_no_contacts_changes_nothing(overlay: Overlay, t
 
 
 async def test_several_contacts_are_removed_at_once(overlay: Overlay) -> None:
-    overlay.gateway.book["bob"] = api.ContactReport(petname="bob", endpoint_id=BOB)
+    overlay.gateway.book["bob"] = ContactReport(petname="bob", endpoint_id=BOB)
     done = await overlay("contacts", "rm", "alice", "bob")
     assert [shlex.split(line)[0] for line in done.out.splitlines()] == ["alice", "bob"]
     assert overlay.gateway.book == {}
 
 
 def test_a_hosts_file_has_each_name_at_its_address() -> None:
-    status = api.StatusReport(
+    status = StatusReport(
         version="0",
         endpoint_id="x",
         nickname="me",
@@ -112,17 +113,17 @@ def test_a_hosts_file_has_each_name_at_its_address() -> None:
         home="/",
         uptime=0,
         contacts=(
-            api.ContactReport(petname="alice", endpoint_id=ALICE),
-            api.ContactReport(petname="bob", endpoint_id=BOB),
+            ContactReport(petname="alice", endpoint_id=ALICE),
+            ContactReport(petname="bob", endpoint_id=BOB),
         ),
         loopback=(
-            api.LoopbackReport(name="alice.overlay", ip="127.80.3.1"),
-            api.LoopbackReport(
+            LoopbackReport(name="alice.overlay", ip="127.80.3.1"),
+            LoopbackReport(
                 name="web.alice.overlay",
                 ip="127.80.3.2",
-                offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+                offers=(OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
             ),
-            api.LoopbackReport(name=f"web.{BOB[::-1]}.overlay", ip="127.80.3.3"),
+            LoopbackReport(name=f"web.{BOB[::-1]}.overlay", ip="127.80.3.3"),
         ),
     )
     lines = list(hosts_lines(status))

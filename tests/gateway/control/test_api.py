@@ -9,22 +9,24 @@ import pytest
 
 from gateway.control import api
 from gateway.control.client import ControlClient
+from gateway.control.names import PingReport, PingRequest
+from gateway.control.status import StatusReport
 from tests.lab.control import FakeGateway
 
 
 def test_a_report_of_a_newer_daemon_is_understood() -> None:
     newer = b'{"name": "a", "endpoint_id": "b", "rtt_ms": 1, "address": "c", "invented_later": [1]}'
-    assert msgspec.json.decode(newer, type=api.PingReport).rtt_ms == 1.0
+    assert msgspec.json.decode(newer, type=PingReport).rtt_ms == 1.0
 
 
 def test_a_field_of_a_newer_command_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="invented_later"):
-        msgspec.json.decode(b'{"name": "a", "invented_later": 1}', type=api.PingRequest)
+        msgspec.json.decode(b'{"name": "a", "invented_later": 1}', type=PingRequest)
 
 
 async def test_a_status_survives_the_wire() -> None:
     report = await FakeGateway().status()
-    assert msgspec.json.decode(msgspec.json.encode(report), type=api.StatusReport) == report
+    assert msgspec.json.decode(msgspec.json.encode(report), type=StatusReport) == report
 
 
 async def test_a_status_tells_where_a_listener_is() -> None:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from gateway.control import api
 from gateway.control.client import ControlClient
+from gateway.control.contacts import AddContactRequest, RenameContactRequest
+from gateway.control.names import PingRequest, ResolveRequest
+from gateway.control.services import ExposeRequest
+from gateway.control.tickets import JoinRequest, TicketRequest
 from gateway.dialing import DialError, Failure
 from gateway.errors import ConfigurationError, GatewayError, NotRunning, UsageError
 from gateway.home import Home
@@ -48,7 +51,7 @@ async def test_an_empty_name_is_the_persons_mistake(home: Home, ask_of: str) -> 
 async def test_every_method_of_the_gateway_can_be_called(home: Home) -> None:
     async with serving(home) as gateway:
         assert (await ask(home, lambda c: c.status())) == await gateway.status()
-        request = api.ExposeRequest(name="web", settings=SETTINGS)
+        request = ExposeRequest(name="web", settings=SETTINGS)
         exposed = await ask(home, lambda c: c.expose(request))
         assert exposed.settings == SETTINGS
         assert (await ask(home, lambda c: c.services())) == (exposed,)
@@ -56,20 +59,20 @@ async def test_every_method_of_the_gateway_can_be_called(home: Home) -> None:
         added = await ask(
             home,
             lambda c: c.add_contact(
-                api.AddContactRequest(petname="x", id_or_ticket=ALICE, addresses=("1.2.3.4:5",))
+                AddContactRequest(petname="x", id_or_ticket=ALICE, addresses=("1.2.3.4:5",))
             ),
         )
         assert added.addresses == ("1.2.3.4:5",)
-        renamed = await ask(home, lambda c: c.rename_contact("x", api.RenameContactRequest(petname="y")))
+        renamed = await ask(home, lambda c: c.rename_contact("x", RenameContactRequest(petname="y")))
         assert renamed.petname == "y"
         assert len(await ask(home, lambda c: c.contacts())) == 2
         assert (await ask(home, lambda c: c.remove_contact("y"))) == renamed
-        assert (await ask(home, lambda c: c.ticket(api.TicketRequest(expires_in=5.0)))).expires == 1e9 + 5
-        preview = api.JoinRequest(ticket="overlay1abc", preview=True)
+        assert (await ask(home, lambda c: c.ticket(TicketRequest(expires_in=5.0)))).expires == 1e9 + 5
+        preview = JoinRequest(ticket="overlay1abc", preview=True)
         assert (await ask(home, lambda c: c.join(preview))).contact.petname == "carol"
         assert "carol" not in gateway.book
-        assert (await ask(home, lambda c: c.ping(api.PingRequest(name="alice")))).rtt_ms == 1.5
-        assert (await ask(home, lambda c: c.resolve(api.ResolveRequest(name="alice")))).ip == "127.80.3.1"
+        assert (await ask(home, lambda c: c.ping(PingRequest(name="alice")))).rtt_ms == 1.5
+        assert (await ask(home, lambda c: c.resolve(ResolveRequest(name="alice")))).ip == "127.80.3.1"
         assert (await ask(home, lambda c: c.reload())).restart == ("proxy.port",)
         await ask(home, lambda c: c.down())
         assert gateway.asked_down.is_set()
@@ -80,7 +83,7 @@ async def test_the_daemons_errors_are_raised_here(home: Home) -> None:
         with pytest.raises(UsageError, match="no service is called web"):
             await ask(home, lambda c: c.unexpose("web"))
         with pytest.raises(DialError, match="bob did not answer") as caught:
-            await ask(home, lambda c: c.ping(api.PingRequest(name="bob")))
+            await ask(home, lambda c: c.ping(PingRequest(name="bob")))
         assert caught.value.failure is Failure.OFFLINE
         gateway.configuration_is_wrong = True
         with pytest.raises(ConfigurationError, match="did you mean `port`"):
@@ -91,7 +94,7 @@ async def test_a_request_that_breaks_a_bound_is_refused_with_the_reason(home: Ho
     async with serving(home):
         for name in ("", "x" * 300):
             with pytest.raises(UsageError, match=r"length"):
-                await ask(home, lambda c, name=name: c.ping(api.PingRequest(name=name)))
+                await ask(home, lambda c, name=name: c.ping(PingRequest(name=name)))
 
 
 async def test_a_strange_name_in_a_path_stays_one_name(home: Home) -> None:

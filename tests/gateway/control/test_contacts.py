@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from gateway.config import ServiceSettings
-from gateway.control.api import ExposeRequest
 from gateway.control.contacts import GroupRequest, ImportedContact, ImportRequest
+from gateway.control.services import ExposeRequest
 from gateway.limits import CONTROL_BODY_BYTES, GROUP_CONTACTS, IMPORT_CONTACTS
 from resolver.limits import CONTACT_ADDRESSES, CONTACT_GROUPS, LABEL_CHARACTERS
 

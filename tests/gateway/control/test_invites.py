@@ -15,7 +15,7 @@ from gateway.control.invites import (
     TakeInviteReport,
     TakeInviteRequest,
 )
-from gateway.limits import INVITE_LINKS, INVITE_USES
+from gateway.invites.limits import INVITE_LINKS, INVITE_USES
 from tests.lab.control import FakeGateway
 from tests.lab.fake_invites import SERIAL, code_report
 

@@ -8,11 +8,11 @@ import json
 import pytest
 
 from gateway.config import ServiceSettings
-from gateway.control import api
+from gateway.control.services import ExposeRequest
 from gateway.dashboard import news as news_module
+from gateway.dashboard.limits import DASHBOARD_HISTORY, DASHBOARD_HISTORY_BYTES, DASHBOARD_VIEWERS
 from gateway.dashboard.news import News, Viewer
 from gateway.errors import GatewayError, UsageError
-from gateway.limits import DASHBOARD_HISTORY, DASHBOARD_HISTORY_BYTES, DASHBOARD_VIEWERS
 from gateway.supervision import Supervisor
 from tests.lab.control import FakeGateway
 
@@ -65,7 +65,7 @@ async def test_a_report_is_told_again_only_if_it_is_another(news, gateway, monke
     await told(viewer, "services")
     again = [kind for _ in range(5) for kind, _ in events(await viewer.next(5))]
     assert set(again) == {"live"}
-    await gateway.expose(api.ExposeRequest(name="web", settings=ServiceSettings(target="1")))
+    await gateway.expose(ExposeRequest(name="web", settings=ServiceSettings(target="1")))
     assert len((await told(viewer, "services"))["services"]) == 1
 
 
@@ -73,7 +73,7 @@ async def test_what_was_changed_by_a_page_is_told_at_once(news, gateway, monkeyp
     monkeypatch.setattr(news_module, "_REPORT_SECONDS", 1000)
     viewer = news.join(frozenset({"services"}))
     await told(viewer, "services")
-    await gateway.expose(api.ExposeRequest(name="web", settings=ServiceSettings(target="1")))
+    await gateway.expose(ExposeRequest(name="web", settings=ServiceSettings(target="1")))
     news.hurry()
     assert len((await told(viewer, "services"))["services"]) == 1
 

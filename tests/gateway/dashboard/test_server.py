@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -11,8 +12,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from gateway import limits
 from gateway.control.routes import routes
+from gateway.dashboard import limits
 from gateway.dashboard import server as server_module
 from gateway.dashboard.server import KEY_HEADER, DashboardServer
 from gateway.errors import ConfigurationError
@@ -300,6 +301,17 @@ async def test_connections_beyond_the_limit_are_told_so(dashboard, monkeypatch):
         open_writer.close()
         await open_writer.wait_closed()
     assert limits.DASHBOARD_CONNECTIONS > 2
+
+
+async def test_who_says_nothing_keeps_no_place(dashboard, monkeypatch):
+    monkeypatch.setattr(server_module, "DASHBOARD_HEAD_SECONDS", 0.2)
+    silent = [await asyncio.open_connection(*dashboard.address) for _ in range(3)]
+    silent[1][1].write(b"GET / HTTP/1.1\r\nHost: ")
+    async with asyncio.timeout(10):
+        for reader, writer in silent:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
 
 
 async def test_a_taken_port_is_named_with_the_setting(dashboard, tmp_path):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from gateway.dashboard.sessions import Sessions
-from gateway.limits import (
+from gateway.dashboard.limits import (
     DASHBOARD_SESSION_SECONDS,
     DASHBOARD_SESSIONS,
     DASHBOARD_TOKEN_SECONDS,
     DASHBOARD_TOKENS,
 )
+from gateway.dashboard.sessions import Sessions
 
 
 def sessions() -> Sessions:

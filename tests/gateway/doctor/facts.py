@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.config import parse
-from gateway.control import api
 from gateway.control.netcheck import FamilyNetworkReport, NetcheckReport
+from gateway.control.status import BeaconReport, DhtReport, ListenerReport, LocalNetworkReport, StatusReport
 from gateway.doctor.facts import BeaconFacts, Facts, FileFacts, HomeFacts, Listening, MachineFacts, Proof
 
 ME = "yryyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyo"
 BEACON = "https://eu1.example"
 
 
-def status(**changes: Any) -> api.StatusReport:
+def status(**changes: Any) -> StatusReport:
     values: dict[str, Any] = {
         "version": "1.0",
         "endpoint_id": ME,
@@ -22,16 +22,16 @@ def status(**changes: Any) -> api.StatusReport:
         "home": "/h",
         "uptime": 60.0,
         "listeners": (
-            api.ListenerReport(name="proxy", addresses=("127.0.0.1:1080",)),
-            api.ListenerReport(name="dns", addresses=("127.0.0.1:5399",)),
-            api.ListenerReport(name="dashboard", addresses=("127.0.0.1:7399",)),
-            api.ListenerReport(name="tunnels", addresses=("0.0.0.0:41641",)),
+            ListenerReport(name="proxy", addresses=("127.0.0.1:1080",)),
+            ListenerReport(name="dns", addresses=("127.0.0.1:5399",)),
+            ListenerReport(name="dashboard", addresses=("127.0.0.1:7399",)),
+            ListenerReport(name="tunnels", addresses=("0.0.0.0:41641",)),
         ),
-        "beacons": (api.BeaconReport(url=BEACON, state="connected", home=True),),
-        "local_network": api.LocalNetworkReport(interfaces=("eth0",), mdns=(4,), fallback=(4,)),
-        "dht": api.DhtReport(enabled=True, nodes=50),
+        "beacons": (BeaconReport(url=BEACON, state="connected", home=True),),
+        "local_network": LocalNetworkReport(interfaces=("eth0",), mdns=(4,), fallback=(4,)),
+        "dht": DhtReport(enabled=True, nodes=50),
     }
-    return api.StatusReport(**values | changes)
+    return StatusReport(**values | changes)
 
 
 def netcheck(**changes: Any) -> NetcheckReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from gateway.config import parse
-from gateway.control import api
+from gateway.control.contacts import ContactReport
 from gateway.doctor.bundle import bundle
 from gateway.doctor.checks.every import findings_of
 from gateway.doctor.facts import OtherGateway
@@ -45,7 +45,7 @@ def made(**changes) -> str:
         status=status(
             nickname="carols-laptop",
             home="/home/carol/state",
-            contacts=(api.ContactReport(petname="zorro", endpoint_id=ALICE, nickname="Zorro Z"),),
+            contacts=(ContactReport(petname="zorro", endpoint_id=ALICE, nickname="Zorro Z"),),
             addresses=("5.9.13.1:41641",),
         ),
         **changes,

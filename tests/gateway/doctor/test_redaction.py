@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,13 @@ def redactor() -> Redactor:
         ("https://eu1.example:8443/x?y", "https://host-1:8443/x?y"),
         ("https://user:word@eu1.example/", "https://host-1/"),
         ("beacon eu1.example answered", "beacon host-1 answered"),
+        ("no answer from eu1.example.", "no answer from host-1."),
+        ("[eu1.example] eu2.example… a|eu3.example|", "[host-1] host-2… a|host-3|"),
+        ("eu1.example->eu2.example", "host-1->host-2"),
+        ("write to ann.b+c@mail.example, please", "write to host-1, please"),
+        ("root@eu1.example's password", "host-1's password"),
+        ("éeu1.example", "éhost-1"),
+        ("/srv/app.data/x", "/srv/app.data/x"),
         ("http://web.bob.overlay/", "http://web.name-3.overlay/"),
         (f"web.{ALICE}.overlay", "web.id-1.overlay"),
         ("overlay join overlay:i1abcdefghijkl", "overlay join overlay:***"),
@@ -79,6 +87,23 @@ def test_numbers_keys_and_truth_stay():
 )
 def test_whatever_stands_in_a_report_it_is_json_afterwards(value):
     json.dumps(redactor().value(value))
+
+
+@given(st.text("ab1.-@_+/ ", max_size=300).map(lambda text: text * 300))
+def test_no_text_takes_long(text):
+    began = time.perf_counter()
+    redactor().text(text)
+    assert time.perf_counter() - began < 5
+
+
+@given(st.sampled_from(" \n,;:()[]{}'\"|=<>…→!?*#é"), st.sampled_from(" \n,;:.()[]{}'\"|=<>…→!?*#é"))
+def test_hosts_and_addresses_stay_beside_no_sign(before, after):
+    for thing in ("eu1.example", "5.9.13.1", "2a01:4f8::7", ALICE, "https://eu1.example:8443/"):
+        text = redactor().text(f"x{before}{thing}{after}y" if after != "." else f"x{before}{thing}.")
+        assert "eu1" not in text
+        assert "5.9.13" not in text
+        assert "4f8" not in text or before == ":" or after in ":é" or before == "é"
+        assert ALICE not in text
 
 
 @given(st.text(), st.text())

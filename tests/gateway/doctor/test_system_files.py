@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import limits
+from gateway.doctor import limits
 from gateway.doctor.system_files import hosts_order, listening, nameservers
 
 TCP = """\

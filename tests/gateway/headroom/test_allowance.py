@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.headroom.allowance import allowed, group_limit, memory_allowance
-from gateway.limits import MEMORY_DEFAULT_BYTES, MEMORY_LEAST_BYTES
+from gateway.headroom.limits import MEMORY_DEFAULT_BYTES, MEMORY_LEAST_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

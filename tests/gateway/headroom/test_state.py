@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.headroom.limits import DESCRIPTORS_RESERVED, DISK_RESERVED_BYTES, MEMORY_RELIEVED
 from gateway.headroom.state import Change, Headroom
-from gateway.limits import DESCRIPTORS_RESERVED, DISK_RESERVED_BYTES, MEMORY_RELIEVED
 
 GIGABYTE = 1_000_000_000
 

@@ -16,7 +16,7 @@ from gateway.invites.errors import (
     InviteNotForYou,
     InviteTampered,
 )
-from gateway.limits import (
+from gateway.invites.limits import (
     INVITE_BYTES,
     INVITE_LINKS,
     INVITE_SERVICE_BYTES,

@@ -12,9 +12,9 @@ from gateway.errors import StateError
 from gateway.home import Home
 from gateway.invites.errors import InviteUsed
 from gateway.invites.held import HeldInvites
+from gateway.invites.limits import INVITE_ATTEMPTS
 from gateway.invites.messages import RedeemReply, decode_request, encode_message
 from gateway.invites.wallet import REDEEMED, WAITING
-from gateway.limits import INVITE_ATTEMPTS
 from tests.lab.dialer import Tasks
 from tests.lab.invites import ALICE, BOB, Clock, invite
 from tests.lab.resolver_keys import NOW, packet

@@ -10,9 +10,9 @@ import pytest
 from gateway.errors import StateError, UsageError
 from gateway.home import Home
 from gateway.invites.errors import InviteExpired, InviteRevoked, InviteTampered, InviteUsed
+from gateway.invites.limits import REDEEM_BURST
 from gateway.invites.messages import RedeemReply, RedeemRequest, decode_reply, encode_message
 from gateway.invites.texts import serial_text
-from gateway.limits import REDEEM_BURST
 from resolver.signed_packets import SignedPacket
 from tests.lab.dialer import Tasks
 from tests.lab.invites import BOB, CAROL, DAY, MALLORY, Clock, Issuer, passed_on, terms

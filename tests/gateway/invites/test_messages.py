@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.invites.errors import InviteDamaged
+from gateway.invites.limits import INVITE_BYTES, REDEEM_MESSAGE_BYTES
 from gateway.invites.messages import (
     MessageParser,
     RedeemReply,
@@ -18,7 +19,6 @@ from gateway.invites.messages import (
     decode_request,
     encode_message,
 )
-from gateway.limits import INVITE_BYTES, REDEEM_MESSAGE_BYTES
 
 REQUEST = RedeemRequest(b"chain", bytes(64), "bob", b"record")
 REPLY = RedeemReply("invite-used", "somebody has taken it", 1e9, ("web",), 2e9, "bob")

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.errors import GatewayError, UsageError
 from gateway.invites.errors import CodesUnsupported, CodeUnknown, CodeWrong
+from gateway.invites.limits import CODES, CODES_OVER
 from gateway.invites.passing import Offer, OfferState, SpokenCodes
 from gateway.invites.spoken import Code, word_list
 from gateway.invites.texts import invite_bytes
-from gateway.limits import CODES, CODES_OVER
 from tests.lab.dialer import Tasks
 from tests.lab.invites import ALICE, BOB, CAROL, Clock, invite
 from tests.lab.meeting_places import Beacon, Place

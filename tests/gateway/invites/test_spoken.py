@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import UsageError
 from gateway.invites.errors import CodeWrong
+from gateway.invites.limits import INVITE_SERVICES
 from gateway.invites.spoken import OVER, Code, Giver, GiverState, Taker, word_list
 from gateway.invites.texts import invite_bytes
-from gateway.limits import INVITE_SERVICES
 from tests.lab.invites import ALICE, BOB, MALLORY, invite
 from tests.lab.resolver_keys import record
 from tunnels.limits import NAMEPLATE_TOKEN, NAMEPLATES, RELAY_MESSAGE

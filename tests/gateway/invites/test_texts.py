@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.invites.errors import InviteDamaged, InviteError, InviteNewer, InviteTampered
+from gateway.invites.limits import INVITE_CHARACTERS
 from gateway.invites.texts import FORM, invite_bytes, invite_from, read_invite, write_invite
-from gateway.limits import INVITE_CHARACTERS
 from tests.lab.invites import BOB, invite, passed_on
 
 GIVEN = invite("web", petname="bob")

@@ -13,10 +13,10 @@ from gateway.invites.errors import (
     InviteExpired,
     InviteUsed,
 )
+from gateway.invites.limits import INVITE_RETRY_LONGEST, INVITE_SKEW_SECONDS
 from gateway.invites.messages import RedeemReply
 from gateway.invites.texts import write_invite
 from gateway.invites.wallet import BUSY, REDEEMED, Wallet, refusal
-from gateway.limits import INVITE_RETRY_LONGEST, INVITE_SKEW_SECONDS
 from tests.lab.invites import ALICE, BOB, DAY, invite
 from tests.lab.resolver_keys import NOW
 

@@ -6,10 +6,10 @@ import asyncio
 
 from gateway.dialing import DialError, Failure
 from gateway.flows.framing import frame
-from gateway.limits import PROGRAM_DATAGRAM_BYTES
 from gateway.programs import datagrams
 from gateway.programs.datagrams import DialedDatagrams, ProgramFlow
 from gateway.programs.ends import Ends
+from gateway.programs.limits import PROGRAM_DATAGRAM_BYTES
 from gateway.splice import Held, as_transport
 from tests.lab.streams import tcp_pair
 

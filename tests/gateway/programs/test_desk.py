@@ -12,10 +12,10 @@ import pytest
 
 from gateway.dialing import DialError, Failure
 from gateway.errors import UsageError
-from gateway.limits import PROGRAM_HELD, PROGRAM_LINE_BYTES, PROGRAM_WAITING
 from gateway.programs import desk as module
 from gateway.programs import offering
 from gateway.programs.client import HungUp, ProgramClient
+from gateway.programs.limits import PROGRAM_HELD, PROGRAM_LINE_BYTES, PROGRAM_WAITING
 from gateway.programs.messages import Accept, Connect, Forward, ForwardRule, Offer, OpenFlow
 
 
@@ -137,6 +137,30 @@ async def test_no_more_is_open_than_may_be(client, monkeypatch):
         with pytest.raises((DialError, HungUp)):
             await asyncio.to_thread(client.connect, asked)
     calls.close()
+
+
+async def test_a_process_without_room_says_so_and_what_is_open_goes_on(client, desk):
+    calls, near, far = await joined(client)
+    rule = ForwardRule(listen="127.0.0.1", listen_port=0, host="talk.me.overlay")
+    opened, troubles = await asyncio.to_thread(client.forward, Forward(rules=(rule,)))
+    desk.desk.refusal = lambda: "this gateway has no room for more connections"
+    for asked in (Connect(host="talk.me.overlay"), OpenFlow(host="talk.me.overlay")):
+        with pytest.raises(DialError, match="no room for more") as refused:
+            await asyncio.to_thread(client.connect, asked)
+        assert refused.value.failure is Failure.OVERLOADED
+    for held, wanted in ((client.offer, Offer(service="more")), (client.forward, Forward(rules=(rule,)))):
+        with pytest.raises(UsageError, match="no room for more"):
+            await asyncio.to_thread(held, wanted)
+    host, port = opened.places[0].split(":")
+    reader, _ = await asyncio.open_connection(host, int(port))
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    near.sock.sendall(b"still here")
+    assert await asyncio.to_thread(far.sock.recv, 100) == b"still here"
+    for each in (near, far):
+        each.sock.close()
+    calls.close()
+    troubles.close()
 
 
 async def test_a_forwarded_port_leads_to_the_service_and_tells_what_fails(client, desk):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.control.errors import ErrorReply
 from gateway.errors import UsageError
-from gateway.limits import PROGRAM_FORWARDS, PROGRAM_LINE_BYTES
 from gateway.programs import messages
+from gateway.programs.limits import PROGRAM_FORWARDS, PROGRAM_LINE_BYTES
 from gateway.programs.messages import (
     MAGIC,
     Accept,

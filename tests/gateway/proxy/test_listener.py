@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigurationError
-from gateway.limits import HEADROOM_REFUSALS, PROXY_REFUSALS
+from gateway.headroom.limits import HEADROOM_REFUSALS
+from gateway.limits import PROXY_REFUSALS
 from gateway.proxy.client import Client
 from gateway.proxy.listener import ProxyListener, ProxySettings
 from gateway.proxy.requests import Credentials

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.answers.base import time_now
 from gateway.errors import StateError
-from gateway.limits import CA_DAYS, CA_RENEW_DAYS, LEAF_DAYS
 from gateway.secure.authority import Authority, certificate_file, key_file
+from gateway.secure.limits import CA_DAYS, CA_RENEW_DAYS, LEAF_DAYS
 from tests.lab.forgeries import chain, forge, private_pem, showing
 
 if TYPE_CHECKING:
@@ -202,6 +203,32 @@ def test_it_is_kept_in_files_that_nobody_else_reads(files):
     assert (found.label, found.fingerprint) == (AUTHORITY.label, AUTHORITY.fingerprint)
     assert private_pem(found.key) == private_pem(AUTHORITY.key)
     assert Authority.load(files / "none") is None
+
+
+@pytest.mark.parametrize("lacking", [x509.NameConstraints, x509.BasicConstraints, x509.ExtendedKeyUsage])
+def test_an_authority_that_is_good_for_more_is_not_installed_nor_used(files, lacking):
+    certificate = AUTHORITY.certificate
+    builder = x509.CertificateBuilder(certificate.issuer, certificate.subject, AUTHORITY.key.public_key(), 1)
+    builder = builder.not_valid_before(certificate.not_valid_before_utc).not_valid_after(
+        certificate.not_valid_after_utc
+    )
+    for extension in certificate.extensions:
+        if not isinstance(extension.value, lacking):
+            builder = builder.add_extension(extension.value, extension.critical)
+    wide = builder.sign(AUTHORITY.key, hashes.SHA256())
+    certificate_file(files / "ca").write_bytes(wide.public_bytes(serialization.Encoding.PEM))
+    with pytest.raises(StateError, match=r"good for more than .overlay and .localhost.*overlay ca remove"):
+        Authority.load(files / "ca")
+
+
+@pytest.mark.parametrize("purpose", ["smimesign", "sslclient", "timestampsign"])
+def test_what_it_signs_is_for_servers_only(files, purpose):
+    (files / "leaf.pem").write_bytes(forge(AUTHORITY, x509.RFC822Name("alice@example.com"), key=KEY))
+    done = subprocess.run(
+        ["openssl", "verify", "-CAfile", str(certificate_file(files / "ca")), "-purpose", purpose, str(files / "leaf.pem")],
+        capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert done.returncode != 0
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", b"\x00" * 100, private_pem(KEY)])

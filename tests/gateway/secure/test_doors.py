@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -15,16 +16,19 @@ from gateway.config.settings import FrontDoorSettings, HttpsSettings
 from gateway.dialing import Failure
 from gateway.secure.authority import Authority, certificate_file
 from gateway.secure.doors import SecureDoors
+from gateway.secure.limits import LEAF_BURST
 from gateway.stream_header import ListedService
 from resolver.names import ServiceProtocol
 from tests.lab.dialer import FakeDialer
 from tests.lab.http_servers import serve
+from tunnels.identity import SecretKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 WEB = ListedService("web", 80, 80, (ServiceProtocol.TCP,), public=False)
+ALICE = SecretKey(os.urandom(32)).endpoint_id
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
@@ -37,6 +41,7 @@ class Lab:
         self.requests: list[bytes] = []
         self.changes = 0
         self.admitted = True
+        self.why = ""
         self.doors = self.make()
 
     def make(self, *, port: int = 0, https: bool = True) -> SecureDoors:
@@ -45,12 +50,13 @@ class Lab:
             HttpsSettings(port=0, enabled=https),
             self.directory,
             self.dialer,
-            owner_of=lambda name: None,
+            owner_of=lambda name: ALICE if name.owner == "alice" else None,
             services_at=self._services,
             alias_of=self._no_alias,
             admits=lambda peer: self.admitted,
             clock=time_now,
             changed=self._changed,
+            refusal=lambda: self.why,
         )
 
     async def _services(self, name):
@@ -194,6 +200,49 @@ async def test_other_users_are_told_nothing(lab):
     with contextlib.suppress(ConnectionError):
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_without_room_both_doors_say_so_and_end_the_connection(lab):
+    await install(lab)
+    await lab.doors.reload()
+    lab.why = "this gateway has no room for more connections"
+    for name, tls in (("front door", None), ("https", lab.tls())):
+        server_name = "web.alice.localhost" if tls else None
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", lab.port(name), ssl=tls, server_hostname=server_name
+        )
+        answer = await ask(reader, writer, "web.alice.localhost")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"This gateway has no room for more connections." in answer
+        assert await reader.read() == b""
+        writer.close()
+    assert lab.requests == []
+    lab.why = ""
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.port("front door"))
+    assert (await ask(reader, writer, "web.alice.localhost")).endswith(b"hi")
+    writer.close()
+
+
+async def test_a_page_that_asks_for_names_of_nobody_keeps_nobody_out(lab):
+    await install(lab)
+    await lab.doors.reload()
+
+    async def shakes_hands(host: str) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", lab.port("https"), ssl=lab.tls(), server_hostname=host
+            )
+        except (ssl.SSLError, ConnectionError):
+            return False
+        writer.close()
+        return True
+
+    strangers = [SecretKey(os.urandom(32)).endpoint_id for _ in range(int(LEAF_BURST))]
+    shaken = [await shakes_hands(f"{stranger}.localhost") for stranger in strangers]
+    shaken += [await shakes_hands(f"n{number}.nobody.localhost") for number in range(30)]
+    assert False in shaken
+    assert await shakes_hands("web.alice.localhost")
+    assert await shakes_hands("dns.localhost")
 
 
 async def test_dns_is_answered_at_its_own_name_only(lab):

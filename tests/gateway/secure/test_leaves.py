@@ -8,10 +8,10 @@ from itertools import count
 import pytest
 
 from gateway.answers.base import time_now
-from gateway.limits import LEAF_BURST, LEAF_DAYS, LEAF_RATE, LEAVES
 from gateway.secure.authority import Authority
 from gateway.secure.hosts import is_ours
 from gateway.secure.leaves import Leaves
+from gateway.secure.limits import LEAF_BURST, LEAF_DAYS, LEAF_RATE, LEAVES
 
 NOW = time_now()
 AUTHORITY = Authority.make(NOW, "test")
@@ -62,6 +62,28 @@ def test_no_more_are_made_than_may_be():
     assert made.index(None) == LEAF_BURST
     clock.now += 2
     assert [leaves.context_for(next(names)) is not None for _ in range(12)].count(True) == 2 * LEAF_RATE
+
+
+def test_names_of_nobody_neither_use_up_nor_push_out_those_of_the_address_book():
+    clock = Clock()
+    leaves = Leaves(AUTHORITY, clock, lambda host: ".alice." in host, most=8)
+    mail = leaves.context_for("mail.alice.localhost")
+    for number in range(int(LEAF_BURST) + 5):
+        last = leaves.context_for(f"n{number}.nobody.localhost")
+    assert last is None
+    assert leaves.context_for("mail.alice.localhost") is mail
+    assert leaves.context_for("web.alice.localhost") is not None
+    assert len(leaves) == 8 + 2
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting():
+    clock = Clock()
+    leaves = Leaves(AUTHORITY, clock)
+    for number in range(int(LEAF_BURST)):
+        leaves.context_for(f"n{number}.overlay")
+    assert leaves.context_for("one.overlay") is None
+    clock.now -= 86400
+    assert leaves.context_for("one.overlay") is not None
 
 
 def shaken(server: ssl.SSLContext, host: str | None, *, alpn: str = "http/1.1") -> ssl.SSLObject:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.limits import DOOR_CONNECTIONS
+from gateway.headroom.limits import HEADROOM_REFUSALS
+from gateway.secure.limits import DOOR_CONNECTIONS
 from gateway.secure.listening import FrontDoor
 from tests.lab.dialer import Tasks
 
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-async def hold(sock: socket.socket) -> None:
+async def hold(sock: socket.socket, why: str) -> None:
     """Greets, then keeps the client until it leaves."""
     with sock:
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, b"in")
+        await loop.sock_sendall(sock, b"no" if why else b"in")
         await loop.sock_recv(sock, 1)
 
 
 @contextlib.asynccontextmanager
-async def door(*, admits: bool = True, **words: int) -> AsyncIterator[FrontDoor]:
+async def door(*, admits: bool = True, **words: Any) -> AsyncIterator[FrontDoor]:
     tasks = Tasks()
     opened = FrontDoor(hold, tasks.spawn, lambda peer: admits, port=0, section="front_door", **words)
     opened.start()
@@ -95,6 +96,20 @@ async def test_no_more_come_in_than_may_and_a_place_is_free_again_when_one_leave
         for _, each in (*inside, (b"", writer)):
             each.close()
     assert DOOR_CONNECTIONS > 3
+
+
+async def test_without_room_some_are_told_so_and_the_others_are_closed_at_once():
+    why = ""
+    async with door(refusal=lambda: why) as opened:
+        before, first = await greeting(opened)
+        why = "no descriptors"
+        refused = [await greeting(opened) for _ in range(HEADROOM_REFUSALS + 2)]
+        why = ""
+        after, last = await greeting(opened)
+        assert (before, after) == (b"in", b"in")
+        assert [said for said, _ in refused] == [b"no"] * HEADROOM_REFUSALS + [b"", b""]
+        for writer in (first, last, *(writer for _, writer in refused)):
+            writer.close()
 
 
 async def test_a_port_that_is_taken_is_told_in_a_line_and_nothing_is_left():

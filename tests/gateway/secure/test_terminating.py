@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+
 import pytest
 
+from gateway.answers.base import time_now
 from gateway.dialing import DialError, Failure
 from gateway.secure.authority import Authority
 from gateway.secure.leaves import Leaves
@@ -56,7 +60,8 @@ class Overlay:
         self.inner = FakeDialer()
         self.services = (offered("web", 80), offered("ssh", 22))
         self.aliases: dict[str, OverlayName | str] = {}
-        leaves = Leaves(Authority.make(0.0, ""), lambda: 0.0) if has_authority else None
+        self.authority = Authority.make(time_now(), "")
+        leaves = Leaves(self.authority, time_now) if has_authority else None
         self.asked: list[OverlayName] = []
         self.dialer = TerminatingDialer(
             self.inner,
@@ -94,6 +99,33 @@ async def test_what_has_no_http_is_dialed_as_it_was_asked_for(tasks):
     assert [str(name) for name in overlay.asked] == [
         "ssh.alice.overlay"
     ]  # port 80 and the web cost no question
+
+
+async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.readuntil(b"\r\n\r\n"):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+
+async def test_whoever_speaks_to_the_proxy_as_a_user_is_that_user_behind_tls_too(tasks):
+    overlay = Overlay(tasks)
+    overlay.inner.failures["dev.alice.overlay"] = Failure.PROFILE
+    overlay.services = (offered("web", 80), offered("dev", 3000))
+    trusted = ssl.create_default_context(cadata=overlay.authority.pem.decode())
+    async with serve(answered) as place:
+        overlay.inner.services["web.alice.overlay"] = place
+        for host, user, said in (
+            ("web.alice.overlay", "work", b"200 OK"),
+            ("web.alice.overlay", None, b"200 OK"),
+            ("dev.alice.overlay", "work", b"403 Forbidden"),
+        ):
+            opened = await overlay.dialer.open_stream(host, 443, user=user)
+            sock = opened.transport.get_extra_info("socket").dup()
+            opened.transport.abort()
+            reader, writer = await asyncio.open_connection(sock=sock, ssl=trusted, server_hostname=host)
+            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert said in await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            assert overlay.inner.dialed[-1][::2] == (host, user)
 
 
 async def test_without_an_authority_nothing_is_looked_at(tasks):

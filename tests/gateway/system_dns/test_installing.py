@@ -273,3 +273,14 @@ def test_each_point_at_which_a_process_may_die(steps, act):
     installing.remove(machine)
     assert without_notes(machine.files) == without_notes(machine.loaded) == a_machine().files
     assert machine.directories - {journal.DIRECTORY} == a_machine().directories
+
+
+def test_where_others_may_write_root_does_not():
+    machine = a_machine()
+    machine.open_to_others = "/etc/resolver.d"
+    with pytest.raises(
+        SystemDnsError, match=r"overlay.conf is not written: /etc/resolver.d can be changed by others"
+    ):
+        installing.install(machine, plan(), is_working)
+    assert machine.files == a_machine().files
+    assert machine.steps == 0

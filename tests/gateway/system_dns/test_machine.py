@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
-from gateway.limits import SYSTEM_FILE_BYTES
+from gateway.system_dns import installing
+from gateway.system_dns.dnsmasq import Dnsmasq
 from gateway.system_dns.errors import SystemDnsError
+from gateway.system_dns.facts import Process
+from gateway.system_dns.limits import SYSTEM_FILE_BYTES
 from gateway.system_dns.machine import (
     RealMachine,
     make_directory,
@@ -16,6 +19,7 @@ from gateway.system_dns.machine import (
     temporary_of,
     write_whole,
 )
+from tests.lab.system_facts import TARGET, facts
 
 KILLED_AT_EACH_STEP = """
 import os, signal, sys
@@ -137,3 +141,51 @@ def test_commands_tell_their_last_line_and_what_fails_is_one_line(monkeypatch):
     monkeypatch.setattr("gateway.system_dns.machine.SYSTEM_COMMAND_SECONDS", 0.05)
     with pytest.raises(SystemDnsError, match="did not end"):
         machine.run(("sleep", "5"))
+
+
+@pytest.mark.needs("root")
+def test_a_directory_that_others_may_change_is_told_wherever_a_link_leads(tmp_path):
+    machine = RealMachine()
+    for name in ("ours", "ours/below", "evil", "evil/ours", "open", "group"):
+        (tmp_path / name).mkdir()
+    os.chown(tmp_path / "evil", 65534, 65534)
+    (tmp_path / "open").chmod(0o777)
+    os.chown(tmp_path / "group", 0, 65534)
+    (tmp_path / "group").chmod(0o775)
+    for name, target in (
+        ("fine", "ours/below"),
+        ("led", "evil/../ours"),
+        ("far", str(tmp_path / "evil" / "back")),
+        ("evil/back", str(tmp_path / "ours")),
+        ("round", "round"),
+    ):
+        (tmp_path / name).symlink_to(target)
+    os.chown(tmp_path / "evil" / "back", 65534, 65534, follow_symlinks=False)
+
+    def exposed(name: str) -> str:
+        return machine.exposed(f"{tmp_path}/{name}/overlay.conf").removeprefix(f"{tmp_path}/")
+
+    for name in ("ours", "ours/below", "ours/not/there", "fine"):
+        assert exposed(name) == "", name
+    for name in ("evil", "evil/ours", "evil/not/there", "led", "far", "open", "group"):
+        assert exposed(name) == {
+            "led": "evil",
+            "far": "evil",
+            "evil/ours": "evil",
+            "evil/not/there": "evil",
+        }.get(name, name)
+    assert exposed("round") == "round"
+    assert machine.exposed("/tmp/overlay.conf") == "/tmp"
+
+
+@pytest.mark.needs("root")
+def test_a_program_of_another_user_that_is_called_dnsmasq_does_not_lead_root_into_its_directory(tmp_path):
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    os.chown(evil, 65534, 65534)
+    found = Process(1234, "dnsmasq", ("dnsmasq", f"--conf-dir={evil}"))
+    plan = Dnsmasq().plan(facts(processes=(found,)), RealMachine(), TARGET)
+    assert [file.path for file in plan.files] == [f"{evil}/overlay.conf"]
+    with pytest.raises(SystemDnsError, match="can be changed by others than root"):
+        installing.install(RealMachine(), plan, lambda: "")
+    assert list(evil.iterdir()) == []

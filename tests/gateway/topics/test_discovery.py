@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.limits import TOPIC_CHECKS_AT_ONCE, TOPIC_CHECKS_BURST, TOPIC_PLACES
 from gateway.stream_header import Answer, RequestParser, Status
 from gateway.topics import discovery as module
 from gateway.topics.base import Candidate
 from gateway.topics.discovery import TopicDiscovery
 from gateway.topics.greeting import Greeter
+from gateway.topics.limits import TOPIC_CHECKS_AT_ONCE, TOPIC_CHECKS_BURST, TOPIC_PLACES
 from gateway.topics.manifest import Manifest
 from resolver.errors import RecordExpired
 from resolver.topics import LEND_TOPIC, topic_id, topic_key

@@ -9,12 +9,12 @@ import pytest
 
 from gateway.expose.acceptor import Acceptor
 from gateway.expose.services import ServiceBook
-from gateway.limits import TOPIC_HELLO_BYTES, TOPIC_HELLOS, TOPIC_HELLOS_PER_ENDPOINT
 from gateway.stream_header import Answer as StreamAnswer
 from gateway.stream_header import Kind, Request, Status
 from gateway.topics import greeting as module
 from gateway.topics.greeting import Greeter
 from gateway.topics.hello import Asking, HelloError
+from gateway.topics.limits import TOPIC_HELLO_BYTES, TOPIC_HELLOS, TOPIC_HELLOS_PER_ENDPOINT
 from gateway.topics.manifest import Manifest
 from resolver.topics import topic_id, topic_key
 from tests.lab.dialer import Tasks

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import TOPIC_HELLO_BYTES, TOPICS
+from gateway.limits import TOPICS
 from gateway.topics.hello import (
     Answer,
     Asked,
@@ -21,6 +21,7 @@ from gateway.topics.hello import (
     Shared,
     encode,
 )
+from gateway.topics.limits import TOPIC_HELLO_BYTES
 from gateway.topics.manifest import Manifest
 from resolver.topics import topic_id, topic_key
 from tests.lab.resolver_keys import key

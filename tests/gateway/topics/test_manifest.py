@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UsageError
-from gateway.limits import MANIFEST_FILE_BYTES
+from gateway.topics.limits import MANIFEST_FILE_BYTES
 from gateway.topics.manifest import Manifest, read_manifest
 
 WHOLE = {

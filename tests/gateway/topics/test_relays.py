@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.limits import FOUND_RELAYS, FOUND_RELAYS_ASKED, FOUND_RELAYS_FAILED
 from gateway.topics import relays as module
 from gateway.topics.base import Candidate
+from gateway.topics.limits import FOUND_RELAYS, FOUND_RELAYS_ASKED, FOUND_RELAYS_FAILED
 from gateway.topics.relays import LEND, FoundRelays
 from resolver.signed_packets import SignedPacket
 from tests.lab.dialer import Tasks

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import (
+from gateway.topics.base import Candidate
+from gateway.topics.limits import (
     TOPIC_CHECKS_AT_ONCE,
     TOPIC_CHECKS_BURST,
     TOPIC_CHECKS_PER_MINUTE,
@@ -19,7 +20,6 @@ from gateway.limits import (
     TOPIC_RETRY_SECONDS,
     TOPIC_WAITING,
 )
-from gateway.topics.base import Candidate
 from gateway.topics.manifest import Manifest
 from gateway.topics.swarm import MET, Swarm
 from tunnels.addresses import Address

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.quantities import UNLIMITED
-from gateway.limits import DATAGRAM_AHEAD_SECONDS, RATE_BURST_SECONDS, SHARE_QUANTUM
 from gateway.traffic.account import Account
+from gateway.traffic.limits import DATAGRAM_AHEAD_SECONDS, RATE_BURST_SECONDS, SHARE_QUANTUM
 from gateway.traffic.terms import Terms
 
 RATE = 1_000_000

@@ -8,10 +8,10 @@ import logging
 import pytest
 
 from gateway.config.quantities import UNLIMITED
-from gateway.limits import LEDGER_STRANGERS
 from gateway.traffic import control as control_module
 from gateway.traffic.control import LimitReached, Sharing
 from gateway.traffic.ledger import UsageKey
+from gateway.traffic.limits import LEDGER_STRANGERS
 from gateway.traffic.terms import STRANGERS, Terms
 from tests.lab.metered import BOB, CAROL
 from tests.lab.serving import until

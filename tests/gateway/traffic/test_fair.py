@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.limits import SHARE_LEAD, SHARE_QUANTUM, SMALL_FIRST, SMALL_OCTETS
 from gateway.traffic.account import Account
 from gateway.traffic.fair import FairQueue, Flow, Leaf, Share
+from gateway.traffic.limits import SHARE_LEAD, SHARE_QUANTUM, SMALL_FIRST, SMALL_OCTETS
 from gateway.traffic.terms import Terms
 
 RATE = 10_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import LEDGER_ROWS, LEDGER_SERVICES, LEDGER_STRANGERS
 from gateway.traffic import ledger as ledger_module
 from gateway.traffic.ledger import OTHER, Ledger, UsageKey
+from gateway.traffic.limits import LEDGER_ROWS, LEDGER_SERVICES, LEDGER_STRANGERS
 from tunnels.identity import EndpointId
 
 BOB = EndpointId(b"b" * 32)

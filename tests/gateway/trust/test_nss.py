@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.limits import NSS_DATABASES
 from gateway.secure.authority import Authority
+from gateway.trust.limits import NSS_DATABASES
 from gateway.trust.nss import NssStore, nss_stores
 from gateway.trust.stores import Said, StoreFailed, Wanted
 

@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 
-from tunnels import limits as tunnel_limits
 from tunnels.addresses import Address
 from tunnels.crossing import limits
 from tunnels.crossing.budget import Budget
@@ -22,6 +21,7 @@ from tunnels.crossing.strategies import tcp_open
 from tunnels.crossing.strategies.passive import Passive
 from tunnels.crossing.strategy import OWN, Ask, Attempt, Cost, Shot
 from tunnels.errors import ProtocolViolation
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.behavior import Behavior, Filtering, Mapping
 from tunnels.paths.checks import Cross
 
@@ -567,7 +567,7 @@ def test_our_attestation_is_renewed_before_the_peer_believes_it_no_more():
     wire.run(1.0)
     assert len(wire.server.attested) == 1
     wire.look(is_direct=True)
-    wire.run(tunnel_limits.ATTESTED_SECONDS / 2 + 1)
+    wire.run(nat_limits.ATTESTED_SECONDS / 2 + 1)
     wire.look(is_direct=False)
     wire.run(1.0)
     assert len(wire.server.attested) == len(wire.client.attested) == 2

@@ -15,9 +15,10 @@ from tunnels.addresses import Address
 from tunnels.crossing import description as descriptions
 from tunnels.crossing import limits
 from tunnels.crossing.description import Description, NetworkClass, Pair
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.behavior import UNKNOWN, Allocation, AllocationKind, Behavior, Filtering, Mapping
 
-IPS = tuple(IPv4Address(f"203.0.113.{number}") for number in range(1, tunnel_limits.EXTERNAL_IPS + 1))
+IPS = tuple(IPv4Address(f"203.0.113.{number}") for number in range(1, nat_limits.EXTERNAL_IPS + 1))
 FULL = Description(
     behavior=Behavior(
         translated=True,
@@ -33,7 +34,7 @@ FULL = Description(
     is_mapped=True,
     network=bytes(limits.NETWORK_LABEL_BYTES),
     is_small=True,
-    challenge=bytes(tunnel_limits.CHALLENGE_BYTES),
+    challenge=bytes(nat_limits.CHALLENGE_BYTES),
     attester=Address.parse("192.0.2.1:3478"),
 )
 

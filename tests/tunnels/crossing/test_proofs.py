@@ -7,12 +7,12 @@ from math import inf
 
 import pytest
 
-from tunnels import limits as tunnel_limits
 from tunnels.addresses import Address
 from tunnels.crossing import limits
 from tunnels.crossing.budget import Budget
 from tunnels.crossing.description import Description
 from tunnels.crossing.proofs import OwnProof, PeerProof
+from tunnels.nat import limits as nat_limits
 
 SERVER = Address.parse("192.0.2.1:3478")
 HERE, ELSEWHERE = IPv4Address("203.0.113.7"), IPv4Address("203.0.113.8")
@@ -74,7 +74,7 @@ def test_it_is_renewed_before_it_is_too_old_and_in_another_network():
     proof.attested(b"attested", 1.0)
     proof.renew(2.0)
     assert not proof.wants(THEIRS, 2.0)
-    later = 2.0 + tunnel_limits.ATTESTED_SECONDS / 2
+    later = 2.0 + nat_limits.ATTESTED_SECONDS / 2
     proof.renew(later)
     assert proof.wants(THEIRS, later)
     proof.attested(b"attested", later)

@@ -18,6 +18,7 @@ from tunnels.crossing import limits
 from tunnels.crossing.description import Description, Pair
 from tunnels.crossing.strategy import Ask, Attempt, Pacer, Ready, Sampling, Shot
 from tunnels.errors import ProtocolViolation
+from tunnels.nat import limits as nat_limits
 from tunnels.nat.behavior import Behavior
 from tunnels.nat.levels import Levels
 
@@ -98,7 +99,7 @@ def test_a_question_is_asked_again_until_it_is_answered():
     sampling = Sampling()
     assert sampling.ask(1, SERVER, 0.0) == Ask(1, SERVER)
     assert sampling.ask(2, SERVER, 0.0) == Ask(2, SERVER)
-    assert sampling.due == tunnel_limits.STUN_RESEND
+    assert sampling.due == nat_limits.STUN_RESEND
     assert sampling.again(0.05) == []
     sampling.seen(1, SERVER, PLACE)
     assert not sampling.is_complete
@@ -123,8 +124,8 @@ def test_the_answer_to_the_last_question_is_waited_for():
     sampling = Sampling()
     sampling.ask(1, SERVER, 0.0)
     for number in range(1, limits.SAMPLING_SENDS):
-        sampling.again(number * tunnel_limits.STUN_RESEND)
-    assert sampling.due == (limits.SAMPLING_SENDS - 1) * tunnel_limits.STUN_RESEND + limits.SAMPLING_WAIT
+        sampling.again(number * nat_limits.STUN_RESEND)
+    assert sampling.due == (limits.SAMPLING_SENDS - 1) * nat_limits.STUN_RESEND + limits.SAMPLING_WAIT
     sampling.seen(1, SERVER, PLACE)
     assert sampling.due == inf
 

@@ -9,9 +9,8 @@ from random import Random
 import pytest
 
 from tests.lab.turn import PASSWORD, RELAYED, SERVER, USER, FakeTurn
-from tunnels import limits
 from tunnels.addresses import Address, TurnAddress
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.allocation import Allocation, TurnPlace
 from tunnels.nat.stun import Class, Method
 from tunnels.relay.frames import TurnServer

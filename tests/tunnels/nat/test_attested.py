@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation
 from tunnels.identity import SecretKey
-from tunnels.nat import attested, stun
+from tunnels.nat import attested, limits, stun
 from tunnels.nat.attested import ATTESTATION_BYTES, Attestation, Attester, proven_ip
 from tunnels.nat.reflector import PROOF_BYTES, Outcome, Reflector, Site, Sites
 from tunnels.nat.stun import Class, Extra, Method

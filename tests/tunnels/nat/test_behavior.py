@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from tests.lab.nats import OUTSIDE
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.behavior import (
     Allocation,
     AllocationKind,

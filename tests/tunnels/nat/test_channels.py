@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.channels import HEAD_BYTES, ChannelTable
 
 ALICE = Address.parse("192.0.2.1:7777")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.dialback import NONCE_BYTES, DialBack, Verdict, knock
 
 AT, ELSEWHERE = Address.parse("11.22.33.1:41641"), Address.parse("11.22.33.1:20000")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.nat64 import Nat64, found_in
 from tunnels.paths.candidates import is_sane
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.mapping_messages import Protocol
 from tunnels.nat.portmap import Errand, Mapping, PortMap, Spoken, Support
 

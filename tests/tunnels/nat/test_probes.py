@@ -10,9 +10,8 @@ from random import Random
 import pytest
 
 from tests.lab.nats import IPS, OUTSIDE, SITES, Ports, VirtualNat, VirtualWorld, measured, new_burst
-from tunnels import limits
 from tunnels.addresses import Address
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.behavior import AllocationKind, Behavior, Filtering, Mapping, behavior_of
 from tunnels.nat.probes import Burst
 from tunnels.nat.reflector import Outcome, Reflector, Site, Sites

@@ -10,6 +10,7 @@ from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.calling import OPENER
 from tunnels.identity import SecretKey
+from tunnels.nat import limits as nat_limits
 from tunnels.nat import pwnat
 
 ALICE, BOB = (SecretKey(bytes([seed]) * 32).endpoint_id for seed in (1, 2))
@@ -96,7 +97,7 @@ def test_who_summons_somebody_else_is_not_heard():
     assert heard(a_summons(to=BOB)) is None
 
 
-@pytest.mark.parametrize("late", [-limits.PWNAT_CLOCK_SKEW - 1, limits.PWNAT_CLOCK_SKEW + 1])
+@pytest.mark.parametrize("late", [-nat_limits.PWNAT_CLOCK_SKEW - 1, nat_limits.PWNAT_CLOCK_SKEW + 1])
 def test_a_summons_is_of_now(late):
     assert heard(a_summons(), clock=CLOCK + late) is None
     assert heard(a_summons(), clock=CLOCK + late / 2) is not None
@@ -105,7 +106,7 @@ def test_a_summons_is_of_now(late):
 def test_a_summons_counts_once_wherever_it_comes_from():
     waiting = pwnat.Waiting(ALICE)
     assert heard(a_summons(), waiting=waiting) is not None
-    again = heard(a_summons(), ip_address("198.51.100.99"), waiting=waiting, now=limits.PWNAT_CLOCK_SKEW)
+    again = heard(a_summons(), ip_address("198.51.100.99"), waiting=waiting, now=nat_limits.PWNAT_CLOCK_SKEW)
     assert again is None
 
 
@@ -134,7 +135,7 @@ def test_while_openers_are_under_way_the_same_place_gets_no_more():
     waiting = pwnat.Waiting(ALICE)
     assert heard(a_summons(), waiting=waiting) is not None
     assert heard(a_summons(nonce=b"another!"), waiting=waiting, now=1.0) is None
-    later = limits.PWNAT_OPEN_FOR + 0.1
+    later = nat_limits.PWNAT_OPEN_FOR + 0.1
     assert heard(a_summons(nonce=b"athird!!"), waiting=waiting, now=later) is not None
 
 
@@ -153,11 +154,11 @@ def test_no_more_than_so_many_are_answered_in_a_minute_whoever_they_are():
         ]
         return sum(place is not None for place in places)
 
-    assert flood(0.0) == limits.PWNAT_ANSWERED_PER_MINUTE
+    assert flood(0.0) == nat_limits.PWNAT_ANSWERED_PER_MINUTE
     assert flood(1.0) == 0
-    assert flood(60.0) == pytest.approx(limits.PWNAT_ANSWERED_PER_MINUTE, abs=1)
+    assert flood(60.0) == pytest.approx(nat_limits.PWNAT_ANSWERED_PER_MINUTE, abs=1)
     assert waiting.heard + waiting.ignored == 600
-    assert len(waiting._proofs) <= 2 * limits.PWNAT_ANSWERED_PER_MINUTE
+    assert len(waiting._proofs) <= 2 * nat_limits.PWNAT_ANSWERED_PER_MINUTE
 
 
 @pytest.mark.parametrize(("version", "ip_header"), [(4, 20), (6, 40)])

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels import limits
 from tunnels.addresses import Address
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.reflector import PROOF_BYTES, Change, Outcome, Reflector, Site, Sites
 from tunnels.nat.reflexive import ReflexiveAddresses
 from tunnels.nat.stun import Class, Extra, Method

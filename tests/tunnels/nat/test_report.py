@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv6Network
 
 import pytest
 
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.behavior import Allocation, AllocationKind, Behavior, Filtering, Mapping
 from tunnels.nat.dialback import Verdict
 from tunnels.nat.levels import Levels

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels import limits
 from tunnels.addresses import Address
 from tunnels.errors import ProtocolViolation
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.stun import Class, Extra, Method
 
 TXID = bytes(range(12))

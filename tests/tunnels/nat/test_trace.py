@@ -7,9 +7,8 @@ from random import Random
 
 import pytest
 
-from tunnels import limits
 from tunnels.addresses import Address
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.stun import Class, Method
 from tunnels.nat.trace import Trace
 

@@ -7,8 +7,7 @@ from random import Random
 
 import pytest
 
-from tunnels import limits
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.stun import Class, Method
 from tunnels.nat.transactions import Transactions
 

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.turn import MAPPED, PASSWORD, RELAYED, SERVER, USER, FakeTurn
-from tunnels import limits
 from tunnels.addresses import Address
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.channels import HEAD_BYTES
 from tunnels.nat.stun import Class, Method
 from tunnels.nat.turn import TurnClient, TurnState

@@ -10,9 +10,8 @@ from random import Random
 
 import pytest
 
-from tunnels import limits
 from tunnels.addresses import Address
-from tunnels.nat import stun
+from tunnels.nat import limits, stun
 from tunnels.nat.lifetime import Lifetime
 from tunnels.nat.reflector import Reflector, Site, Sites
 from tunnels.nat.stun import Class, Method

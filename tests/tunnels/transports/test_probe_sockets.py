@@ -10,8 +10,8 @@ from ipaddress import ip_address
 import pytest
 
 from gateway.beacon.reflector import StunServer
-from tunnels import limits
 from tunnels.addresses import Address
+from tunnels.nat import limits
 from tunnels.nat.behavior import Filtering, Mapping, behavior_of
 from tunnels.nat.probes import Burst
 from tunnels.transports.probe_sockets import measure

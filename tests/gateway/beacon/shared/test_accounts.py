@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.beacon.limits import BEACON_SERIAL_SPARE_SECONDS, BEACON_USE_SECONDS
 from gateway.beacon.shared.accounts import RedisAccounts
 from gateway.beacon.shared.database import RedisDatabase
 from gateway.beacon.stores import Balance
-from gateway.limits import BEACON_SERIAL_SPARE_SECONDS, BEACON_USE_SECONDS
 from tests.lab.redis import RedisProcess
 from tests.lab.resolver_keys import NOW, key
 

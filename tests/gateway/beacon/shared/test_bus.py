@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.beacon.limits import BUS_QUEUE_BYTES
 from gateway.beacon.shared import bus as bus_module
 from gateway.beacon.shared.bus import RedisBus
 from gateway.beacon.shared.database import RedisDatabase
 from gateway.beacon.stores import StoreUnavailable
-from gateway.limits import BUS_QUEUE_BYTES
 from tests.lab.redis import RedisProcess, eventually
 from tests.lab.resolver_keys import key
 

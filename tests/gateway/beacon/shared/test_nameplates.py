@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.beacon.limits import BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from gateway.beacon.shared.database import RedisDatabase
 from gateway.beacon.shared.nameplates import RedisNameplates
 from gateway.beacon.stores import Nameplate, StoreUnavailable
-from gateway.limits import BEACON_NAMEPLATE_SECONDS, BEACON_NAMEPLATES_PER_ENDPOINT
 from tests.lab.resolver_keys import key
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.beacon.limits import PRESENCE_BATCH, PRESENCE_NODE_SECONDS, PRESENCE_SECONDS
 from gateway.beacon.shared.database import RedisDatabase
 from gateway.beacon.shared.presence import RedisPresence
 from gateway.beacon.stores import StoreUnavailable
-from gateway.limits import PRESENCE_BATCH, PRESENCE_NODE_SECONDS, PRESENCE_SECONDS
 from tests.lab.redis import RedisProcess, eventually
 from tests.lab.resolver_keys import key
 

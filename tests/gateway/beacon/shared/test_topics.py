@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.beacon.limits import BEACON_TOPIC_SECONDS
 from gateway.beacon.shared import topics as module
 from gateway.beacon.shared.topics import RedisTopics
-from gateway.limits import BEACON_TOPIC_SECONDS
 from tests.lab.redis import eventually
 from tests.lab.resolver_keys import key
 

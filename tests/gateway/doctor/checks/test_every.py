@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from gateway.config import parse
-from gateway.control import api
 from gateway.control.netcheck import FamilyNetworkReport
+from gateway.control.services import LoopbackReport, OfferReport
+from gateway.control.status import (
+    BeaconReport,
+    DhtReport,
+    ListenerReport,
+    LocalNetworkReport,
+    PortMappingReport,
+)
 from gateway.doctor import checks
 from gateway.doctor.checks.every import findings_of
 from gateway.doctor.facts import BeaconFacts, Facts, FileFacts, Listening, OtherGateway, Proof
@@ -26,15 +33,15 @@ def config(text: str):
 def listener(name: str, **values):
     """The status with another listener of this name."""
     others = tuple(one for one in status().listeners if one.name != name)
-    return status(listeners=(*others, api.ListenerReport(name=name, **values)))
+    return status(listeners=(*others, ListenerReport(name=name, **values)))
 
 
-LAN = api.LocalNetworkReport(interfaces=("eth0",))
-ROUTER = api.PortMappingReport(router="192.168.1.1")
-LOOPBACK = api.LoopbackReport(
+LAN = LocalNetworkReport(interfaces=("eth0",))
+ROUTER = PortMappingReport(router="192.168.1.1")
+LOOPBACK = LoopbackReport(
     name="web.alice.overlay",
     ip="127.80.3.1",
-    offers=(api.OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
+    offers=(OfferReport(service="web", protocol="tcp", port=80, offered=8080),),
 )
 
 CASES: list[tuple[str, str, Facts]] = [
@@ -155,7 +162,7 @@ CASES: list[tuple[str, str, Facts]] = [
     (
         "beacon",
         "problem",
-        facts(status=status(beacons=(api.BeaconReport(url=BEACON, state="waiting", error="refused"),))),
+        facts(status=status(beacons=(BeaconReport(url=BEACON, state="waiting", error="refused"),))),
     ),
     ("beacon", "warning", facts(beacons=(BeaconFacts("https://us1.example", "no answer in time"),))),
     # network
@@ -177,42 +184,38 @@ CASES: list[tuple[str, str, Facts]] = [
     (
         "port-mapping",
         "ok",
-        facts(status=status(port_mapping=api.PortMappingReport(router="r", external="e", state="verified"))),
+        facts(status=status(port_mapping=PortMappingReport(router="r", external="e", state="verified"))),
     ),
     (
         "pinhole",
         "note",
-        facts(status=status(pinhole=api.PortMappingReport(router="r", external="e", state="dead"))),
+        facts(status=status(pinhole=PortMappingReport(router="r", external="e", state="dead"))),
     ),
     # lan, dht
     ("lan", "ok", facts()),
     ("lan", "note", facts(status=status(local_network=None))),
-    ("lan", "note", facts(status=status(local_network=api.LocalNetworkReport()))),
+    ("lan", "note", facts(status=status(local_network=LocalNetworkReport()))),
     (
         "lan-multicast",
         "warning",
-        facts(
-            status=status(local_network=api.LocalNetworkReport(interfaces=("eth0",), mdns_problem="refused"))
-        ),
+        facts(status=status(local_network=LocalNetworkReport(interfaces=("eth0",), mdns_problem="refused"))),
     ),
     (
         "lan-multicast",
         "note",
         facts(
             status=status(
-                local_network=api.LocalNetworkReport(
-                    interfaces=("eth0",), mdns_problem="refused", fallback=(4,)
-                )
+                local_network=LocalNetworkReport(interfaces=("eth0",), mdns_problem="refused", fallback=(4,))
             )
         ),
     ),
     ("dht", "ok", facts()),
-    ("dht", "note", facts(status=status(dht=api.DhtReport(enabled=False, problem="libtorrent is missing")))),
-    ("dht", "warning", facts(status=status(dht=api.DhtReport(enabled=True)))),
+    ("dht", "note", facts(status=status(dht=DhtReport(enabled=False, problem="libtorrent is missing")))),
+    ("dht", "warning", facts(status=status(dht=DhtReport(enabled=True)))),
     (
         "dht",
         "warning",
-        facts(status=status(dht=api.DhtReport(enabled=True, nodes=5, problem="nobody took it"))),
+        facts(status=status(dht=DhtReport(enabled=True, nodes=5, problem="nobody took it"))),
     ),
 ]
 
