@@ -19,7 +19,7 @@ async def main() -> None:
     app.router.add_get("/", hello)
     runner = web.AppRunner(app)
     await runner.setup()
-    async with overlay.Endpoint() as me, me.listen("hello", allow=["contacts"], port=80) as listener:
+    async with overlay.Endpoint() as me, me.listen("hello", allow=["contacts"]) as listener:
         print("http://hello.NAME.overlay/ is there", flush=True)
         async for stream in listener:
             callers[stream.hand_over(runner.server())] = stream.peer

@@ -1,22 +1,18 @@
 """The one place that builds the parts of a gateway, joins them, and starts and stops them in order.
 
-Start: lock the home, read identity, configuration and state, then bind: tunnels first, because tickets name their
-port; then the resolver, the listeners, the proxy, DNS and the PAC server; the control socket last, so that whoever
-can ask gets whole answers. Stop is the reverse. Whatever fails on the way up undoes what was done.
+Start: read state, then bind: tunnels first, because tickets name their port; then names and their listeners, and the doors
+for programs of this machine; the control socket last, so that whoever can ask gets whole answers. Stop is the reverse.
+Whatever fails on the way up undoes what was done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
 import os
 import random
-import resource
 import signal
 import socket
-import sys
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,9 +23,8 @@ from gateway.contact_book import ContactBook
 from gateway.control.configuration import ReloadReport
 from gateway.control.server import ControlServer
 from gateway.control.status import ListenerReport
-from gateway.dashboard.server import DashboardServer
 from gateway.directory import Directory
-from gateway.errors import ConfigurationError, GatewayError
+from gateway.errors import GatewayError
 from gateway.expose.acceptor import Acceptor
 from gateway.expose.access import introducers
 from gateway.exposed import ExposedServices
@@ -42,24 +37,14 @@ from gateway.kept_history import KeptHistory
 from gateway.kept_state import KeptState
 from gateway.lenders import Lenders, may_lend
 from gateway.lending import Lending
-from gateway.limits import OPEN_FILES
-from gateway.local_users import LocalUsers
+from gateway.local_doors import LocalDoors
 from gateway.metrics import Counts
-from gateway.metrics_door import MetricsDoor
 from gateway.overlay_dialer import OverlayDialer
 from gateway.own_services import OwnServices
-from gateway.profiles import Profiles
 from gateway.programs.desk import ProgramDesk
-from gateway.proxy.dialers import RoutedDialer
 from gateway.proxy.direct import DirectDialer
-from gateway.proxy.listener import ProxyListener, ProxySettings
-from gateway.proxy.requests import Credentials
-from gateway.proxy.routing import OtherHosts
-from gateway.proxy.upstream import UpstreamProxy
 from gateway.records import AboutUs, News, Records
 from gateway.remote_services import RemoteServices
-from gateway.secure.doors import SecureDoors
-from gateway.service_notes import ServiceNotes
 from gateway.supervision import Supervisor
 from gateway.topics.joined import JoinedTopics
 from gateway.topics.relays import LEND
@@ -68,18 +53,13 @@ from gateway.topics.sources import DhtTopics
 from gateway.traffic.service import Traffic
 from gateway.usage.commanded import CommandedLimits
 from gateway.usage.meter import Meter
-from resolver.errors import ListenError
-from resolver.forwarder import Forwarder
-from resolver.responder import Responder
-from resolver.server import DnsServer
-from resolver.zone import Zone
 from tunnels import errors as tunnel_errors
 from tunnels.endpoint import Endpoint, EndpointSettings
-from tunnels.keyfile import load_or_create_key
 from tunnels.transports.interfaces import advertised, interface_addresses, reachable_ips
 from tunnels.transports.relayed import RelayState
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Coroutine, Mapping
     from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
@@ -95,69 +75,11 @@ _logger = logging.getLogger(__name__)
 _PORT_STATE: Final = "tunnel-port"
 
 
-async def run(
-    home: Home,
-    overrides: Mapping[str, object],
-    *,
-    on_ready: Callable[[Facade, IPv4Network | None], Coroutine[Any, Any, None]],
-) -> None:
-    """Run a gateway on `home` until it is told to stop by a signal or the control socket.
-
-    `overrides` are settings from the command line; `on_ready` runs beside it once everything listens, and is told the
-    network of loopback addresses. GatewayError, or an error of tunnels, says in one line why it could not start; nothing is left running then.
-    """
-    _allow_many_files()
-    notes = ServiceNotes.taken_from(os.environ)
-    await asyncio.to_thread(home.create)
-    lock = await asyncio.to_thread(home.lock)
-    try:
-        config = await asyncio.to_thread(load, home.config_file, environ=os.environ, overrides=overrides)
-        secret_key = await asyncio.to_thread(load_or_create_key, home.identity_file)
-        log = logs.set_up(
-            level=config.gateway.log_level,
-            form=config.gateway.log_format,
-            file=home.log_file,
-            colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-            secrets=_secrets(config),
-        )
-        try:
-            async with contextlib.AsyncExitStack() as stack:
-                daemon = Daemon(home, overrides, config, secret_key, log)
-                await daemon.start(stack)
-                daemon.heed_signals()
-                # What was read lives as long as we do. Looking through ten thousand contacts for garbage now and then
-                # would let everything wait for a tenth of a second each time.
-                gc.freeze()
-                screen = daemon.tell(on_ready)
-                with notes:
-                    await daemon.stopped.wait()
-                screen.cancel()  # it would ask for what is being closed
-                _logger.info("stopping")
-        finally:
-            await asyncio.to_thread(log.close)
-    finally:
-        lock.release()
-
-
-def _secrets(config: Config) -> list[str]:
-    """What no line of the log may show."""
-    profiles = (profile.password for profile in config.profiles.values())
-    return [secret for secret in (config.proxy.password, config.metrics.token, *profiles) if secret]
-
-
 def _pwnat_targets(settings: TunnelSettings) -> tuple[IPv4Address | IPv6Address, ...]:
     """Where echoes go, if we may wait for and dial endpoints without any server; not where nobody may learn our addresses."""
     if not settings.pwnat or settings.path_policy == "relay-only":
         return ()
     return tuple(map(ip_address, settings.pwnat_targets))
-
-
-def _allow_many_files() -> None:
-    """Raise the soft limit of open files to the hard one: each connection through the proxy takes two."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Daemon:
@@ -275,7 +197,6 @@ class Daemon:
             self._endpoint.set_own_relay(self._lending.url, self._lending.local_origin)
         self._lenders.contacts_changed(contact.endpoint_id for contact in self._contacts.book)
         self._topics.start()
-        self._profiles = Profiles(self._config.profiles, self._contacts)
         own_id = self._secret_key.endpoint_id
         self._own = own_id, OwnServices(lambda: self._exposed.book, DirectDialer(), own_id)
         self._dialer = OverlayDialer(
@@ -284,23 +205,29 @@ class Daemon:
             own=self._own,
             alias_of=lambda name: self._directory.alias_of(name),
             before=self._inviting.held.before,
-            lane_to=lambda user, who, label: self._profiles.lane_to(user, who, label),
+            lane_to=lambda user, who, label: self._doors.profiles.lane_to(user, who, label),
             traffic=self._traffic.control,
             service_at=lambda *place: self._remote_services.name_at(*place),
         )
         stack.callback(self._dialer.close)
-        self._doors = self._make_doors()
+        self._doors = LocalDoors(
+            lambda: self._config,
+            self._home,
+            self._contacts,
+            own_id,
+            self._dialer,
+            self._id_of,
+            lambda: self._directory,
+            self._headroom.refusal,
+            self._spawn,
+        )
         stack.push_async_callback(self._doors.close)
         await self._start_names(stack)
-        await self._start_proxy(stack)
-        await self._start_dns(stack)
-        await self._doors.start(self._responder.respond if self._responder is not None else None)
         self.facade = Facade(self._parts())
-        await self._start_dashboard(stack)
+        await self._doors.start(stack, self.facade)
         await self._meter.start()
         self._headroom.start()
         await self._start_control(stack)
-        await self._start_metrics(stack)
         await self._records.join_local_network(stack)
         self._spawn(self._records.publisher.run(), "publish our record")
         self._inviting.start()
@@ -549,96 +476,6 @@ class Daemon:
     def _services_learned(self, endpoint_id: EndpointId) -> None:
         self._directory.services_changed(endpoint_id)
 
-    def _make_doors(self) -> SecureDoors:
-        users = LocalUsers(self._config.front_door.users)
-        return SecureDoors(
-            self._config.front_door,
-            self._config.https,
-            self._home.authority_directory,
-            self._dialer,
-            owner_of=lambda name: self._id_of(name.owner) if isinstance(name.owner, str) else name.owner,
-            services_at=lambda name: self._directory.services_at(name),
-            alias_of=lambda name: self._directory.alias_of(name),
-            admits=users.admits,
-            clock=time_now,
-            changed=lambda: self._directory.listen_anew(),
-            refusal=self._headroom.refusal,
-        )
-
-    async def _start_proxy(self, stack: contextlib.AsyncExitStack) -> None:
-        settings = self._config.proxy
-        self._proxy: ProxyListener | None = None
-        self._direct = self._direct_dialer()
-        if not settings.enabled:
-            return
-        self._proxy = ProxyListener(
-            self._proxy_settings(),
-            self._spawn,
-            host=settings.host,
-            port=settings.port,
-            refusal=self._headroom.refusal,
-        )
-        await self._proxy.start()
-        stack.push_async_callback(self._proxy.close)
-        self._direct.own_address = self._proxy.address
-
-    def _direct_dialer(self) -> DirectDialer:
-        upstream = self._config.proxy.upstream
-        return DirectDialer(upstream=UpstreamProxy.parse(upstream) if upstream else None)
-
-    def _proxy_settings(self) -> ProxySettings:
-        settings = self._config.proxy
-        self._profiles = Profiles(self._config.profiles, self._contacts)
-        dialer = RoutedDialer(
-            self._doors.dialer, self._direct, OtherHosts(settings.other_hosts), self._profiles
-        )
-        passwords = {name: profile.password for name, profile in self._config.profiles.items()}
-        credentials = (
-            Credentials(settings.username, settings.password, passwords)
-            if settings.username or passwords
-            else None
-        )
-        return ProxySettings(dialer, credentials)
-
-    async def _start_dns(self, stack: contextlib.AsyncExitStack) -> None:
-        settings = self._config.dns
-        self._dns: DnsServer | None = None
-        self._responder: Responder | None = None
-        if not settings.enabled:
-            return
-        network = self._config.loopback.network if self._config.loopback.enabled else None
-        responder = self._responder = Responder(
-            Zone(network, ttl=settings.ttl, own_id=str(self._secret_key.endpoint_id)),
-            self._directory,
-            forwarder=Forwarder(settings.forward) if settings.forward else None,
-        )
-        stack.push_async_callback(responder.close)
-        self._dns = DnsServer(responder, ip_address(settings.host), settings.port)
-        try:
-            await self._dns.start()
-        except ListenError as error:
-            raise ConfigurationError(str(error)) from None
-        stack.push_async_callback(self._dns.close)
-
-    async def _start_dashboard(self, stack: contextlib.AsyncExitStack) -> None:
-        settings = self._config.dashboard
-        self._dashboard: DashboardServer | None = None
-        if not settings.enabled:
-            return
-        self._dashboard = DashboardServer(
-            settings.host,
-            settings.port,
-            gateway=self.facade,
-            log_file=self._home.log_file,
-            users=LocalUsers(settings.users),
-            proxy_address=lambda: self._proxy.address if self._proxy else None,
-            spawn=self._spawn,
-            doh=self._doors.doh_routes(),
-        )
-        await self._dashboard.start()
-        self.facade.parts.dashboard = self._dashboard
-        stack.push_async_callback(self._dashboard.close)
-
     async def _start_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = await asyncio.to_thread(self._home.control_socket)
         programs = ProgramDesk(
@@ -648,23 +485,6 @@ class Daemon:
         control = ControlServer(self.facade, path=path, log_file=self._home.log_file, programs=programs)
         await control.start()
         stack.push_async_callback(control.close)
-
-    async def _start_metrics(self, stack: contextlib.AsyncExitStack) -> None:
-        settings = self._config.metrics
-        self._metrics: MetricsDoor | None = None
-        if not settings.enabled:
-            return
-        self._metrics = MetricsDoor(
-            settings.host, settings.port, self.facade.metrics_text, token=settings.token
-        )
-        await self._metrics.start()
-        stack.push_async_callback(self._metrics.close)
-
-    def _metrics_url(self) -> str:
-        if self._metrics is None:
-            return ""
-        host, port = self._metrics.address
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
     # --- what the facade asks ---------------------------------------------------------------------------
 
@@ -684,7 +504,7 @@ class Daemon:
             directory=self._directory,
             access_changed=self._access_changed,
             own_addresses=self._own_addresses,
-            listeners=self._listeners,
+            listeners=lambda: (*self._doors.reports(), self._tunnels_report()),
             reload=self._reload,
             stop=self.stopped.set,
             started=asyncio.get_running_loop().time(),
@@ -703,8 +523,8 @@ class Daemon:
             meter=self._meter,
             limits=self._limits,
             headroom=self._headroom,
-            counts=lambda: Counts(self._proxy.status() if self._proxy else None, self._acceptor.status),
-            metrics_url=self._metrics_url,
+            counts=lambda: Counts(self._doors.proxy_status(), self._acceptor.status),
+            metrics_url=self._doors.metrics_url,
             flows_with=lambda who: self._acceptor.flows.count(who) + self._dialer.flows_with(who),
         )
 
@@ -727,30 +547,8 @@ class Daemon:
             self._endpoint.addresses, reachable_ips(found, defaults), self._config.tunnels.addresses
         )
 
-    def _listeners(self) -> tuple[ListenerReport, ...]:
-        def place(address: tuple[str, int]) -> tuple[str, ...]:
-            host, port = address
-            return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)
-
-        return (
-            ListenerReport(
-                name="proxy",
-                enabled=self._proxy is not None,
-                addresses=place(self._proxy.address) if self._proxy else (),
-            ),
-            ListenerReport(
-                name="dns",
-                enabled=self._dns is not None,
-                addresses=(str(self._dns.address),) if self._dns else (),
-            ),
-            ListenerReport(
-                name="dashboard",
-                enabled=self._dashboard is not None,
-                addresses=place(self._dashboard.address) if self._dashboard else (),
-            ),
-            *self._doors.reports(),
-            ListenerReport(name="tunnels", addresses=tuple(map(str, self._endpoint.addresses))),
-        )
+    def _tunnels_report(self) -> ListenerReport:
+        return ListenerReport(name="tunnels", addresses=tuple(map(str, self._endpoint.addresses)))
 
     # --- reload -----------------------------------------------------------------------------------------
 
@@ -783,10 +581,7 @@ class Daemon:
             if "gateway.log_level" in changed and self._log is not None:
                 self._log.set_level(new.gateway.log_level)
             if any(key.startswith(("proxy.", "profiles.")) for key in changed):
-                self._direct = self._direct_dialer()
-                if self._proxy is not None:
-                    self._direct.own_address = self._proxy.address
-                    self._proxy.configure(self._proxy_settings())
+                self._doors.configure_proxy()
             if any(key.startswith(("contacts.", "tunnels.path_policy")) for key in changed):
                 self.facade.apply_path_policies()
             if any(key.startswith("social.") for key in changed):

@@ -119,9 +119,13 @@ class Database:
         except OSError as error:
             raise StateError(f"{self._path}: cannot open {self._what}: {error.strerror}") from None
         except sqlite3.Error as error:
-            raise StateError(
-                f"{self._path}: {self._what} cannot be used ({error}); move it away to begin with an empty one"
-            ) from None
+            # A full disk is no fault of the file: who moves that away loses what is in it, and has no more room.
+            is_full = getattr(error, "sqlite_errorcode", None) in (
+                sqlite3.SQLITE_FULL,
+                sqlite3.SQLITE_IOERR_WRITE,
+            )
+            remedy = "free some space" if is_full else "move it away to begin with an empty one"
+            raise StateError(f"{self._path}: {self._what} cannot be used ({error}); {remedy}") from None
 
     def _make_schema(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -24,6 +24,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shlex
 import stat
 import tempfile
 from pathlib import Path
@@ -31,8 +32,9 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
 
-from gateway.errors import StateError, UsageError
+from gateway.errors import NotRunning, StateError, UsageError
 from gateway.limits import SOCKET_PATH_BYTES, STATE_FILE_BYTES
+from gateway.root_paths import changeable_by_others, is_root
 from tunnels.private_files import write_private
 
 if TYPE_CHECKING:
@@ -63,6 +65,14 @@ class Home:
         if not chosen or "\0" in chosen:
             raise UsageError("home: an empty path is no directory; give --home (or OVERLAY_HOME) a directory")
         return cls(Path(os.path.abspath(os.path.expanduser(chosen))))
+
+    def not_running(self) -> NotRunning:
+        """What is raised when no gateway runs on it, with the command that starts one here."""
+        usual = Home.find(None, os.environ).path
+        start = "overlay up" if self.path == usual else f"overlay --home {shlex.quote(str(self.path))} up"
+        return NotRunning(
+            f"gateway: none runs on {self.path}; start it with `{start}`, or name another directory with --home"
+        )
 
     @property
     def identity_file(self) -> Path:
@@ -114,18 +124,27 @@ class Home:
         return self.path / "state" / f"{name}.json"
 
     def create(self) -> None:
-        """Make the directories that are missing, readable for their owner only."""
+        """Make the directories that are missing, readable for their owner only. Root makes none where others could lead it elsewhere."""
+        self._refuse_others_place()
         for directory in (self.path, self.path / "state", self.path / "logs"):
             try:
                 directory.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             except OSError as error:
                 raise state_error("create", directory, error) from None
+        self._refuse_others_place()  # somebody was quicker
         try:
             mode = stat.S_IMODE(self.path.stat().st_mode)
             if mode & 0o077:
                 self.path.chmod(mode & ~0o077)
         except OSError as error:
             raise state_error("protect", self.path, error) from None
+
+    def _refuse_others_place(self) -> None:
+        if is_root() and (place := changeable_by_others(self.path / "state" / "file")):
+            raise StateError(
+                f"home {self.path}: {place} belongs to another user, or others can change it, so root writes nothing there; "
+                "run this as that user, without sudo, or name another directory with --home"
+            )
 
     def lock(self) -> HomeLock:
         """Claim this home for this process until the lock is released; StateError when another gateway has it."""

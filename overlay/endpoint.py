@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +97,11 @@ class Endpoint:
         """Find the gateway, or start our own. NotRunning if there is none."""
         with translated():
             if self._is_standalone:
-                from overlay.standalone import OwnGateway
-
+                # A second's work the first time, and not for the event loop.
+                standalone = await asyncio.to_thread(importlib.import_module, "overlay.standalone")
                 place = None if self._directory is None else Path(self._directory)
-                self._own = OwnGateway(place, self._settings)
-                home = await self._own.start()
+                self._own = own = standalone.OwnGateway(place, self._settings)
+                home = await own.start()
             else:
                 chosen = None if self._directory is None else os.fspath(self._directory)
                 home = await asyncio.to_thread(Home.find, chosen, os.environ)

@@ -102,6 +102,7 @@ _FAILURES: Final = {
     Failure.NO_SERVICE: NoService,
     Failure.FORBIDDEN: Forbidden,
     Failure.POLICY: Forbidden,
+    Failure.PROFILE: Forbidden,
     Failure.OFFLINE: Offline,
     Failure.TARGET_REFUSED: TargetDown,
     Failure.TARGET_UNREACHABLE: TargetDown,

@@ -63,6 +63,8 @@ TESTED_ELSEWHERE = {
     "gateway/listeners/tcp.py": "tests/gateway/listeners/test_loopback.py, with real sockets",
     "gateway/listeners/udp.py": "tests/gateway/listeners/test_loopback.py, with real sockets",
     "gateway/daemon.py": "the whole gateway; tests/integration runs it as a process",
+    "gateway/process.py": "the process around it; tests/integration",
+    "gateway/local_doors.py": "each door has tests of its own; tests/integration goes through all",
     "gateway/records.py": "joins rooms that have tests; tests/integration/test_records.py, test_publishing.py and test_roots.py",
     "gateway/answers/base.py": "what the rooms beside it share",
     "gateway/answers/contacts.py": "as the facade: tests/integration",

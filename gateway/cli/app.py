@@ -66,6 +66,9 @@ COMMANDS: Final = {
 }
 """Each command, and the module beside this one that holds it as `<name>_command`."""
 
+_NEAR: Final = 0.7
+"""How alike a word has to be to a command for us to name it: `statsu` is near `status`, `bogus` is not near `logs`."""
+
 _TUNNEL_ERRORS: Final[dict[type[TunnelError], tuple[str, int]]] = {
     KeyFileError: ("state", StateError.exit_code),
     TunnelConfigurationError: ("configuration", ConfigurationError.exit_code),
@@ -82,7 +85,6 @@ Exit codes:
   4    the home directory is locked, full, read-only or corrupt
   5    no gateway runs on this home directory
   6    only root may do it; the command to be run is printed
-  6    only root may do it; the command for root is printed
   10…  an invite is not taken: 10 damaged, 11 tampered, 12 expired, 13 used,
        14 revoked, 15 not for you, 16 clock skew, 17 unknown, 18 newer,
        19 not to be passed on; a code: 20 wrong, 21 unknown, 22 unsupported
@@ -141,12 +143,25 @@ def _home_option(*, hidden: bool) -> click.Option:
     )
 
 
+_HELP: Final = ("-h", "--help")
+"""Said for each command, because click remembers how it was first asked for."""
+
+
 class Command(click.Command):
     """A command that also takes `--home` after its name, where people type it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(*args, **kwargs)
+        self.context_settings.setdefault("help_option_names", _HELP)
         self.params.append(_home_option(hidden=True))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; an error that does not say where it belongs is about this command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
 
 class Group(click.Group):
@@ -157,6 +172,7 @@ class Group(click.Group):
     def __init__(self, *args: Any, default: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's
         """`default` is the command that is meant when none is named: `overlay contacts --json` is `overlay contacts ls --json`."""
         super().__init__(*args, **kwargs)
+        self.context_settings.setdefault("help_option_names", _HELP)
         self._default = default
         self.params.append(_home_option(hidden=True))
 
@@ -193,7 +209,7 @@ class _Overlay(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=_NEAR)
             hint = f"did you mean `{near[0]}`?" if near else "see `overlay --help`"
             raise click.UsageError(f"{args[0]!r} is no command; {hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -214,7 +230,7 @@ overlay = _Overlay(
     ],
     help="A name for every machine that nobody hands out, and its services reachable under it.",
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": _HELP, "max_content_width": 100},
 )
 
 

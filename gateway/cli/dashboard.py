@@ -12,7 +12,7 @@ from gateway.cli.app import Command, Session, pass_session
 
 
 @click.command("dash", cls=Command, short_help="Open the dashboard in a browser.")
-@click.option("--no-open", is_flag=True, help="Print the link only.")
+@click.option("--print", "--no-open", "no_open", is_flag=True, help="Print the link and open nothing.")
 @output.json_option
 @pass_session
 def dash_command(session: Session, *, no_open: bool, as_json: bool) -> None:

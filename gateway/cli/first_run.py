@@ -204,5 +204,7 @@ def _tell_next(command: str, status: StatusReport) -> None:
         steps.append(
             (f"dig @{host.strip('[]')} -p {port} web.NAME.overlay +short", "its address on this machine")
         )
+    if status.listener("dashboard"):
+        steps.append((f"{command} dash", "the dashboard, in a browser"))
     steps.append((f"{command} doctor", "look at everything, and tell what helps"))
     output.pairs(steps)

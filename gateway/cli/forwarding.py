@@ -8,7 +8,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.app import Command, Session, pass_session
-from gateway.programs.destinations import forward_rule
+from gateway.programs.destinations import forward_rule, overlay_host
 
 if TYPE_CHECKING:
     from gateway.programs.messages import ForwardRule
@@ -24,10 +24,16 @@ def forward_command(session: Session, *, rules: tuple[str, ...], udp: bool, as_j
 
     PORT 0 is any that is free. All ports are open, or none; they close with the command (Ctrl+C).
     """
+    from gateway.control.names import ResolveRequest
     from gateway.programs.client import ProgramClient
     from gateway.programs.messages import Forward
 
     wanted = tuple(forward_rule(rule, "udp" if udp else "tcp") for rule in rules)
+    client = session.client()
+    for (
+        rule
+    ) in wanted:  # a name that nobody has is told now, and not to whoever connects; a service may still come
+        client.resolve(ResolveRequest(name=str(overlay_host(rule.host).owner)))
     opened, troubles = ProgramClient(session.home).forward(Forward(rules=wanted))
     try:
         if as_json:

@@ -23,20 +23,12 @@ _NOTHING: Final = "default"
 _SCOPES: Final = {"default": "each contact", "strangers": "all strangers"}
 
 
-@click.group(
-    "limits",
-    cls=Group,
-    short_help="What others may move, and what is used of it.",
-    invoke_without_command=True,
-)
-@click.pass_context
-def limits_command(context: click.Context) -> None:
+@click.group("limits", cls=Group, short_help="What others may move, and what is used of it.", default="ls")
+def limits_command() -> None:
     """What contacts, groups, services and strangers may move; without a command, list it with what is used.
 
     Limits of gateway.toml ([limits.WHOM]) hold, too; those that a command sets are stronger, hold at once and are kept.
     """
-    if context.invoked_subcommand is None:
-        context.invoke(list_limits, as_json=False)
 
 
 @limits_command.command("ls")

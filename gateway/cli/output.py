@@ -109,7 +109,7 @@ def relay(url: str) -> str:
 def amount(size: int) -> str:
     """Bytes for people: `1.5 MB`."""
     value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "KB", "MB", "GB"):
         if value < 1000:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from click.shell_completion import CompletionItem
 
@@ -30,12 +29,6 @@ def completed_by(
 
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_BYTES: Final[Mapping[str, int]] = {
-    "": 1,
-    "b": 1,
-    **{f"{letter}b": 1000 ** (power + 1) for power, letter in enumerate("kmgt")},
-    **{f"{letter}ib": 1024 ** (power + 1) for power, letter in enumerate("kmgt")},
-}
 _LONGEST: Final = 366 * 86400
 
 
@@ -69,13 +62,13 @@ class Amount(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes, or a usage error that tells the form."""
+        from gateway.config.quantities import read_octets
+
         text = str(value)
-        found = re.fullmatch(r"([0-9]{1,18})(?:\.([0-9]{1,6}))? ?([a-zA-Z]{0,3})", text)
-        if found is None or found[3].lower() not in _BYTES:
+        try:
+            size = read_octets(text)
+        except ValueError:
             self.fail(f"{text!r} is no amount; write 500MB, 10GB or 4GiB", param, ctx)
-        # In whole numbers: a float does not hold every amount.
-        fraction = found[2] or ""
-        size: int = int(found[1] + fraction) * _BYTES[found[3].lower()] // 10 ** len(fraction)
-        if not 0 < size <= self._most:
+        if size > self._most:
             self.fail(f"{text!r} is out of range; write 1B to {self._most // 10**12}TB", param, ctx)
         return size

@@ -57,6 +57,10 @@ def _take(client: ProgramClient, link: str) -> Opened:
 
     ticket, slash, service = "".join(link.split()).rpartition("/")
     if not slash:
+        if "." not in service:
+            raise UsageError(
+                "pipe: that is no link of `overlay pipe`; copy the whole line that the other side was shown"
+            )
         host, port = destination(service)  # the name of a service, as --for prints it
         return client.connect(Connect(host=host, port=port, strict=True))
     if not service.startswith(_PREFIX):

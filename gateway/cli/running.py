@@ -95,7 +95,7 @@ def up_command(session: Session, /, **flags: object) -> None:
     import asyncio
 
     from gateway.cli import first_run
-    from gateway.daemon import run
+    from gateway.process import run
 
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         runner.run(
@@ -214,6 +214,7 @@ def _doors(report: StatusReport) -> list[tuple[str, str]]:
     for listener in report.listeners:
         where = _where(listener.addresses) or ("off" if not listener.enabled else "not listening")
         if listener.name == "dashboard" and listener.addresses:
+            rows.append(("dashboard", f"http://{listener.addresses[0]}/  (overlay dash lets a browser in)"))
             rows.append(("pac", f"http://{listener.addresses[0]}/proxy.pac"))
         else:
             about = listener.note or (titles.get(listener.name, "") if listener.addresses else "")

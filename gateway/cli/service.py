@@ -91,7 +91,8 @@ def remove_command(
             text=False,
         )
         return
-    service_manager.check(service)
+    if service_manager.look(service, plan).installed:  # what is not there is gone already, wherever this runs
+        service_manager.check(service)
     is_gone = service_manager.remove(plan)
     again = _undo(session, service, "install")
     if as_json:

@@ -97,8 +97,10 @@ def expose_command(
     )
     rows = [("name", report.host)]
     rows += [("opens as", report.url)] if report.url else []
-    rows += [("they run once", report.join)] if report.join and invite is None else []
-    rows += [("and then", report.use)] if report.use else []
+    # A ticket leads who may not use it to a service that refuses them.
+    is_open = invite is not None or _is_for_somebody(report)
+    rows += [("they run once", report.join)] if report.join and invite is None and is_open else []
+    rows += [("and then", report.use)] if report.use and is_open else []
     rows += [("to invite", f"{session.command} invite --service {report.name}")] if invite is None else []
     output.pairs([*rows, ("undo", f"{session.command} unexpose {report.name}")])
     if invite is not None:

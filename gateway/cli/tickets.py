@@ -68,9 +68,15 @@ def join_command(
         joining.take(session, text, name=name, beacon=beacon, preview=preview, yes=yes, as_json=as_json)
         return
     client = session.client()
-    report = naming.with_free_name(
-        lambda name: client.join(JoinRequest(ticket=text, petname=name, preview=preview)), name
-    )
+    try:
+        report = naming.with_free_name(
+            lambda name: client.join(JoinRequest(ticket=text, petname=name, preview=preview)), name
+        )
+    except UsageError as error:
+        if "one begins with" not in str(error):
+            raise
+        # What it is nobody can tell; it need not be a ticket that was meant.
+        raise UsageError(f"join: {error}, and an invite with overlay:i1; copy all of it") from None
     naming.warn_all(report.contact.warnings)
     if as_json:
         output.echo_json(report)

@@ -13,7 +13,7 @@ UNLIMITED: Final = 2**62
 """More than anything that is ever counted."""
 
 _WORD: Final = "unlimited"
-_AMOUNT: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?([KMGT]?)(i?)(B|bit)?", re.IGNORECASE | re.ASCII)
+_AMOUNT: Final = re.compile(r"(\d{1,18})(?:\.(\d{1,6}))? ?([KMGT]?)(i?)(B|bit)?", re.IGNORECASE | re.ASCII)
 _POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -50,11 +50,13 @@ def _read(text: str) -> tuple[int, bool] | None:
     match = _AMOUNT.fullmatch(text)
     if match is None:
         return None
-    number, letter, binary, unit = match.groups()
+    whole, fraction, letter, binary, unit = match.groups(default="")
     if binary and not letter:
         return None
-    in_bits = (unit or "").lower() == "bit"
-    octets = int(float(number) * (1024 if binary else 1000) ** _POWERS[letter.upper()]) // (
-        8 if in_bits else 1
+    in_bits = unit.lower() == "bit"
+    # In whole numbers: a float does not hold every amount.
+    amount = (
+        int(whole + fraction) * (1024 if binary else 1000) ** _POWERS[letter.upper()] // 10 ** len(fraction)
     )
+    octets = amount // 8 if in_bits else amount
     return (min(octets, UNLIMITED), in_bits) if octets else None

@@ -397,9 +397,9 @@ class Config(_Settings, frozen=True, kw_only=True):
     dns: DnsSettings = DnsSettings()
     loopback: LoopbackSettings = LoopbackSettings()
     dashboard: DashboardSettings = DashboardSettings()
-    resources: ResourceSettings = ResourceSettings()
     front_door: FrontDoorSettings = FrontDoorSettings()
     https: HttpsSettings = HttpsSettings()
+    resources: ResourceSettings = ResourceSettings()
     metrics: MetricSettings = MetricSettings()
     services: dict[str, ServiceSettings] = {}
     contacts: dict[str, ContactSettings] = {}

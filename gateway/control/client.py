@@ -49,7 +49,7 @@ from gateway.control.tickets import JoinReport, JoinRequest, TicketReport, Ticke
 from gateway.control.topics import TopicPeerReport, TopicReport
 from gateway.control.usage import ChangedLimitsReport, LimitsReport, UsageReport
 from gateway.control.vouchers import AddVoucherRequest, VoucherReport
-from gateway.errors import GatewayError, NotRunning, UsageError
+from gateway.errors import GatewayError, UsageError
 from gateway.invites.limits import CODE_POLL_SECONDS, TAKE_SECONDS
 from gateway.limits import CONTROL_REPLY_BYTES, NETCHECK_LIFETIME_SECONDS
 
@@ -301,10 +301,7 @@ class ControlClient:
         except OSError as error:
             connection.close()
             if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
-                raise NotRunning(
-                    f"gateway: none runs on {self._home.path}; start it with `overlay up`, "
-                    "or name another directory with --home"
-                ) from None
+                raise self._home.not_running() from None
             raise self._broken(error) from None
         try:
             yield connection

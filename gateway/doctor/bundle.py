@@ -49,6 +49,7 @@ def bundle(
         "home": _plain(facts.home),
         "machine": _plain(facts.machine) | {"proxies": sorted(facts.machine.proxies)},
         "channels": _plain(facts.proofs),
+        "system_dns": _plain(facts.system_dns),
         "beacons": _plain(facts.beacons),
         "control": facts.control_error,
         "configuration": _configuration(facts),

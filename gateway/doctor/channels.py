@@ -11,6 +11,7 @@ from gateway.doctor import probing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from ipaddress import IPv4Network
+    from pathlib import Path
 
     from gateway.control.status import StatusReport
     from gateway.doctor.facts import Channel, Proof
@@ -23,9 +24,11 @@ def channels(
     login: tuple[str, str] | None = None,
     *,
     by_name: bool = True,
+    authority: Path | None = None,
 ) -> dict[Channel, Callable[[], Proof]]:
     """How to try each channel that is on. `ip` is what our own name stands for here, empty if nothing; `network` has the loopback
-    addresses; `by_name`: also ask the proxy for our name, for which `login` is needed where it has a password.
+    addresses; `by_name`: also ask the proxy for our name, for which `login` is needed where it has a password. `authority` is
+    where the one for local HTTPS is kept.
     """
     name = f"{status.endpoint_id}.overlay"
     found: dict[Channel, Callable[[], Proof]] = {}
@@ -44,6 +47,11 @@ def channels(
         found["loopback"] = partial(probing.loopback, ip or str(network.broadcast_address - 1))
     if dashboard and by_name:
         found["doh"] = partial(probing.doh, probing.place_of(dashboard), name, ip)
+    front_door, https = (status.listener(door) for door in ("front door", "https"))
+    if front_door and by_name:
+        found["front-door"] = partial(probing.front_door, probing.place_of(front_door))
+    if https and by_name:
+        found["https"] = partial(probing.front_door, probing.place_of(https), authority)
     if dashboard and proxy:
         host, port = probing.place_of(proxy)
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.control.netcheck import NetcheckReport
     from gateway.control.status import StatusReport
+    from gateway.system_dns.report import SystemDnsReport
 
 Channel: TypeAlias = Literal[
-    "proxy", "socks5h", "http-connect", "dns-udp", "dns-tcp", "loopback", "pac", "doh", "system-dns"
+    "proxy", "socks5h", "http-connect", "dns-udp", "dns-tcp", "loopback", "pac", "doh", "front-door", "https"
 ]
 """A way by which programs on this machine reach names under .overlay."""
 
@@ -90,10 +91,6 @@ class MachineFacts:
     """Those that run and could matter: other resolvers, other VPNs."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """Variables of the environment that name proxies; of those that may hold a password only `set`."""
-    nameservers: tuple[str, ...] = ()
-    """Whom the system asks for names: /etc/resolv.conf."""
-    hosts_order: str = ""
-    """The `hosts` line of /etc/nsswitch.conf."""
     lowest_port: int | None = None
     """The first port that anybody may bind: net.ipv4.ip_unprivileged_port_start."""
     open_files: tuple[int, int] | None = None
@@ -131,6 +128,8 @@ class Facts:
     """Why a gateway that runs does not answer."""
     proofs: Mapping[Channel, Proof] = field(default_factory=dict)
     """Of the channels that were tried."""
+    system_dns: SystemDnsReport | None = None
+    """Whether programs that ask the system find names under .overlay; None where nobody could answer them."""
     netcheck: NetcheckReport | None = None
     netcheck_error: str = ""
     beacons: tuple[BeaconFacts, ...] = ()

@@ -15,11 +15,23 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("ok", "note", "warning", "problem")
 """The worse the later."""
 
 Subject: TypeAlias = Literal[
-    "home", "proxy", "dns", "loopback", "pac", "ports", "machine", "clock", "beacons", "network", "lan", "dht"
+    "home",
+    "proxy",
+    "dns",
+    "loopback",
+    "doors",
+    "pac",
+    "ports",
+    "machine",
+    "clock",
+    "beacons",
+    "network",
+    "lan",
+    "dht",
 ]
 
 SUBJECTS: Final[tuple[Subject, ...]] = (
-    "home", "proxy", "dns", "loopback", "pac", "ports", "machine", "clock", "beacons", "network", "lan", "dht",
+    "home", "proxy", "dns", "loopback", "doors", "pac", "ports", "machine", "clock", "beacons", "network", "lan", "dht",
 )  # fmt: skip
 """In the order in which they are told."""
 

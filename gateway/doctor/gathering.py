@@ -9,18 +9,15 @@ import os
 import re
 import socket
 import stat
-import threading
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import gateway as package
 from gateway.control.client import ControlClient
 from gateway.control.names import ResolveRequest
 from gateway.control.netcheck import NetcheckRequest
-from gateway.doctor import probing
 from gateway.doctor.channels import channels, try_all
 from gateway.doctor.checks.machine import NEIGHBOURS
 from gateway.doctor.facts import (
@@ -37,25 +34,33 @@ from gateway.doctor.limits import (
     DOCTOR_BEACON_SECONDS,
     DOCTOR_CONTROL_SECONDS,
     DOCTOR_PROBE_SECONDS,
-    DOCTOR_PROCESSES,
 )
-from gateway.doctor.system_files import hosts_order, listening, nameservers
+from gateway.doctor.probing import place_of
 from gateway.errors import GatewayError, NotRunning
+from gateway.system_dns import facts as system_facts
+from gateway.system_dns import status as system_dns
+from gateway.system_dns.machine import RealMachine
+from tunnels.addresses import Address
 from tunnels.limits import SOCKET_BUFFER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from gateway.config import Config
     from gateway.control.netcheck import NetcheckReport
     from gateway.control.status import StatusReport
     from gateway.doctor.facts import Channel
     from gateway.home import Home
+    from gateway.system_dns.facts import SystemFacts
+    from gateway.system_dns.report import SystemDnsReport
     from tunnels.addresses import BeaconUrl
 
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _NETCHECK_AGE: Final = 300.0
 """Seconds: a measurement that is as young is as good, and saves the beacon's server one."""
+
+_COMMAND_CHARACTERS: Final = 200
+"""Of another gateway's command line: enough to know it by."""
 
 
 def gather(
@@ -73,12 +78,16 @@ def gather(
     client = ControlClient(home, timeout=DOCTOR_CONTROL_SECONDS)
     status, control_error = _status(home, client)
     step("this machine")
-    machine = machine_of(status.pid if status is not None else None)
+    seen = system_facts.gather(RealMachine())
+    machine = machine_of(seen, status.pid if status is not None else None)
     facts: dict[str, object] = {}
     proofs = {}
-    if status is not None and wants("proxy", "dns", "loopback", "pac"):
+    if status is not None and wants("proxy", "dns", "loopback", "doors", "pac"):
         step("every way to names under .overlay")
-        proofs = _proofs(client, status, config, machine)
+        proofs = _proofs(home, client, status, config)
+    if status is not None and wants("dns"):
+        step("this machine's resolver")
+        facts["system_dns"] = _system_dns(seen, status)
     if status is not None and wants("network"):
         step("how this network treats UDP")
         facts["netcheck"], facts["netcheck_error"] = _netcheck(ControlClient(home))
@@ -159,7 +168,7 @@ def _answers(path: Path) -> bool:
 
 
 def _proofs(
-    client: ControlClient, status: StatusReport, config: Config | None, machine: MachineFacts
+    home: Home, client: ControlClient, status: StatusReport, config: Config | None
 ) -> dict[Channel, Proof]:
     name = f"{status.endpoint_id}.overlay"
     try:
@@ -172,28 +181,18 @@ def _proofs(
         else None
     )
     network = config.loopback.network if config is not None and config.loopback.enabled else None
-    probes = channels(status, ip, network, login)
-    found = try_all(probes)
-    if status.nickname and _asks_this_machine(machine):
-        found["system-dns"] = _in_time(partial(probing.system_name, f"{status.nickname}.overlay", ip))
-    return found
+    return try_all(channels(status, ip, network, login, authority=home.authority_directory))
 
 
-def _asks_this_machine(machine: MachineFacts) -> bool:
-    """Whether the system's resolver could know of us at all: nobody elsewhere is told our name to find that out."""
-    modules = machine.hosts_order.split()
-    return "resolve" in modules or any(
-        server.startswith("127.") or server == "::1" for server in machine.nameservers
-    )
-
-
-def _in_time(probe: Callable[[], Proof]) -> Proof:
-    """The system's resolver takes as long as it likes, and cannot be interrupted: it is left behind."""
-    found: list[Proof] = []
-    thread = threading.Thread(target=lambda: found.append(probing.proven(probe)), daemon=True)
-    thread.start()
-    thread.join(2 * DOCTOR_PROBE_SECONDS)
-    return found[0] if found else Proof(ok=False, detail="the system's resolver does not answer")
+def _system_dns(seen: SystemFacts, status: StatusReport) -> SystemDnsReport | None:
+    """What programs find that ask the system. It is asked only if it could know of us: nobody elsewhere is told that we are here."""
+    place = status.listener("dns")
+    if not place:
+        return None
+    host, port = place_of(place)
+    could = seen.asks_loopback or "resolve" in seen.name_sources
+    server = Address.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if could else None
+    return system_dns.status(RealMachine(), server=server, facts=seen)
 
 
 def _netcheck(client: ControlClient) -> tuple[NetcheckReport | None, str]:
@@ -253,22 +252,27 @@ def _skew(date: str, now: datetime) -> float | None:
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
-def machine_of(pid: int | None) -> MachineFacts:
+def machine_of(seen: SystemFacts, pid: int | None) -> MachineFacts:
     """What the system tells; `pid` is the gateway's."""
-    owners, programs, others = _processes(pid)
+    names = {process.pid: process.name for process in seen.processes}
     return MachineFacts(
         receive_buffer=_number("/proc/sys/net/core/rmem_max"),
         send_buffer=_number("/proc/sys/net/core/wmem_max"),
         wanted_buffer=SOCKET_BUFFER,
-        listening=tuple(_listening(owners)),
+        listening=tuple(
+            Listening(one.protocol, one.ip, one.port, one.pid, names.get(one.pid or 0, ""))
+            for one in seen.listeners
+        ),
         interfaces=_interfaces(),
-        programs=frozenset(programs & NEIGHBOURS),
+        programs=NEIGHBOURS.intersection(names.values()),
         proxies=_proxies(),
-        nameservers=nameservers(_text("/etc/resolv.conf")),
-        hosts_order=hosts_order(_text("/etc/nsswitch.conf")),
         lowest_port=_number("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
         open_files=_open_files(pid) if pid is not None else None,
-        others=tuple(others),
+        others=tuple(
+            OtherGateway(process.pid, _in_short(" ".join(process.arguments)))
+            for process in seen.processes
+            if process.pid not in (pid, os.getpid()) and _is_gateway(process.arguments)
+        ),
     )
 
 
@@ -286,36 +290,11 @@ def _number(path: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _listening(owners: dict[int, tuple[int, str]]) -> Iterator[Listening]:
-    kinds: tuple[Literal["tcp", "udp"], ...] = ("tcp", "udp")
-    for protocol in kinds:
-        for file in (protocol, f"{protocol}6"):
-            for ip, port, inode in listening(_text(f"/proc/net/{file}").splitlines(), protocol):
-                pid, program = owners.get(inode, (None, ""))
-                yield Listening(protocol, ip, port, pid, program)
+def _in_short(command: str) -> str:
+    return command if len(command) <= _COMMAND_CHARACTERS else f"{command[: _COMMAND_CHARACTERS - 1]}…"
 
 
-def _processes(own: int | None) -> tuple[dict[int, tuple[int, str]], set[str], list[OtherGateway]]:
-    """Whose each socket is, by its inode; the names of all programs; other gateways."""
-    owners: dict[int, tuple[int, str]] = {}
-    programs: set[str] = set()
-    others = []
-    pids = [name for name in _names("/proc") if name.isdigit()]
-    for name in pids[:DOCTOR_PROCESSES]:
-        program = _text(f"/proc/{name}/comm").strip()
-        programs.add(program)
-        words = _text(f"/proc/{name}/cmdline").split("\0")
-        if int(name) not in (own, os.getpid()) and _is_gateway(words):
-            others.append(OtherGateway(int(name), " ".join(word for word in words if word)[:200]))
-        for descriptor in _names(f"/proc/{name}/fd"):
-            with contextlib.suppress(OSError):
-                found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{name}/fd/{descriptor}"))
-                if found is not None:
-                    owners[int(found[1])] = int(name), program
-    return owners, programs, others
-
-
-def _is_gateway(words: list[str]) -> bool:
+def _is_gateway(words: tuple[str, ...]) -> bool:
     """Whether a command line is that of `overlay … up …`."""
     if Path(words[0]).name.startswith("python"):  # by the first line of the script
         words = words[1:]

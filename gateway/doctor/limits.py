@@ -26,12 +26,6 @@ DOCTOR_BEACON_SECONDS: Final = 5.0
 DOCTOR_REPLY_BYTES: Final = 64 * 1024
 """As much is read of any answer: a DNS message or a PAC file is no larger, and who answers might be anybody."""
 
-DOCTOR_PROCESSES: Final = 4096
-"""Processes that are looked at for who has a port; more there are only on machines where that takes too long."""
-
-DOCTOR_LISTENING: Final = 65536
-"""Listening sockets that are read from the system."""
-
 DOCTOR_LOG_LINES: Final = 1000
 """The last ones, in a bundle."""
 

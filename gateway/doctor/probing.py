@@ -10,6 +10,7 @@ import contextlib
 import re
 import secrets
 import socket
+import ssl
 import struct
 import time
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from tunnels.identity import ID_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Place = tuple[str, int]
 
@@ -29,6 +31,8 @@ _LOGIN: Final = 2
 _NONE_FITS: Final = 0xFF
 _KNOWS_THE_NAME: Final = (0, 2, 5)
 """SOCKS replies (RFC 1928 §6) that only who knows the name gives: opened, forbidden, no such service."""
+_AT_DOOR: Final = "dns.localhost"
+"""A name that every authority of ours signs for."""
 _PORT: Final = 9
 """Discard (RFC 863): nobody offers a service there."""
 
@@ -204,19 +208,26 @@ def loopback(ip: str) -> Proof:
     return Proof(ok=True, detail=f"{ip} can be bound and reached")
 
 
-def system_name(name: str, expected: str) -> Proof:
-    """What this machine's own resolver makes of the name."""
-    try:
-        found = {
-            str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
-        }
-    except socket.gaierror as error:
-        return Proof(ok=False, detail=f"{name}: {(error.strerror or str(error)).lower()}")
-    if expected and expected not in found:
-        return Proof(
-            ok=False, detail=f"{name}: {', '.join(sorted(found))}, and not {expected}: somebody else answers"
-        )
-    return Proof(ok=True, detail=f"{name} is {', '.join(sorted(found))}")
+def front_door(place: Place, authority: Path | None = None) -> Proof:
+    """A front door, asked for a site that is not behind it, which it alone says (421, RFC 9110 §15.5.20).
+
+    With the directory of an `authority` by TLS, whose certificate has to be of that authority.
+    """
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(_connected(place))
+        if authority is not None:
+            from gateway.secure.authority import certificate_file
+
+            context = ssl.create_default_context(cafile=certificate_file(authority))
+            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=_AT_DOOR))
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
+        line = _until_end(connection, b"\r\n").split(b"\r\n")[0].decode("ascii")
+    version, status, *_ = line.split(" ", 2)
+    if not version.startswith("HTTP/1."):
+        raise ValueError("no HTTP")
+    return Proof(
+        ok=status == "421", detail="" if status == "421" else f"status {status}: somebody else answers"
+    )
 
 
 def brief(name: str) -> str:

@@ -117,6 +117,6 @@ class Headroom:
 
     def _about_disk(self) -> str:
         return (
-            f"disk: {(self.free_disk or 0) // 1000} kB are left where {self._home} is: what changes stays in memory until "
+            f"disk: {(self.free_disk or 0) // 1000} KB are left where {self._home} is: what changes stays in memory until "
             "there is more, and is lost if the gateway ends before; free some"
         )

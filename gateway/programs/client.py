@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway.control.errors import ErrorReply, error_of
-from gateway.errors import GatewayError, NotRunning
+from gateway.errors import GatewayError
 from gateway.programs.messages import (
     Abort,
     Accept,
@@ -140,11 +140,12 @@ class Lines(Generic[T]):
 
     def next(self, timeout: float | None = None) -> T:
         """The next one; TimeoutError if there is none within `timeout` seconds."""
-        self._sock.settimeout(timeout)
         reader = LineReader()
         early, self._early = self._early, b""
         line = reader.feed(early)
         try:
+            with _hung_up():
+                self._sock.settimeout(timeout)
             while line is None:
                 line = reader.feed(_received(self._sock))
         except TimeoutError:
@@ -170,9 +171,7 @@ class Lines(Generic[T]):
 def connecting_error(error: OSError, home: Home, path: str) -> GatewayError:
     """What it means that a gateway cannot be reached, with the remedy."""
     if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
-        return NotRunning(
-            f"gateway: none runs on {home.path}; start it with `overlay up`, or name another directory with --home"
-        )
+        return home.not_running()
     if isinstance(error, PermissionError):
         return GatewayError(f"control: {path} is another user's; name your own gateway with --home")
     return GatewayError(f"control: the daemon does not answer ({error}); see `overlay logs`")
@@ -191,12 +190,19 @@ def _answer(sock: socket.socket, lines: LineReader, kind: type[T]) -> T:
 
 
 def _received(sock: socket.socket, flags: int = 0, most: int = 65536) -> bytes:
-    try:
+    with _hung_up():
         data = sock.recv(most, flags)
+    if not data:
+        raise HungUp("control: the gateway hung up; see `overlay logs`")
+    return data
+
+
+@contextlib.contextmanager
+def _hung_up() -> Iterator[None]:
+    """An error of the socket, but for one of time, is that the gateway, or we, closed it."""
+    try:
+        yield
     except TimeoutError:
         raise
     except OSError as error:
         raise HungUp(f"control: the gateway hung up ({error}); see `overlay logs`") from None
-    if not data:
-        raise HungUp("control: the gateway hung up; see `overlay logs`")
-    return data

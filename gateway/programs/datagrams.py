@@ -43,7 +43,9 @@ class ProgramFlow(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """One datagram for the program."""
-        if not self._over and self._transport.get_write_buffer_size() <= PROGRAM_DATAGRAM_BYTES:
+        if self._over or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() <= PROGRAM_DATAGRAM_BYTES:
             self._transport.write(frame(data))
 
     def close(self) -> None:

@@ -230,11 +230,12 @@ class ProgramConnection(Held):
             self._timer = None
 
     def _refuse(self, error: GatewayError) -> None:
-        self.transport.write(write_line(reply_of(error)[1]))
+        self._say(reply_of(error)[1])
         self.transport.close()
 
     def _say(self, report: object) -> None:
-        self.transport.write(write_line(report))
+        if not self.transport.is_closing():  # the program may have gone meanwhile
+            self.transport.write(write_line(report))
 
     # --- what is asked for ------------------------------------------------------------------------------
 

@@ -63,6 +63,8 @@ class Offering:
         self.waiting.clear()
 
     async def _taken(self, caller: EndpointId, protocol: Literal["tcp", "udp"]) -> Held:
+        if self._transport.is_closing():
+            raise self._error(Status.TARGET_REFUSED, "the program stopped to listen")
         if (
             len(self.waiting) >= PROGRAM_WAITING
             or len(self._ends) >= PROGRAM_STREAMS
@@ -74,18 +76,12 @@ class Offering:
         token = self._ends.begin()
         waiting: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
         self.waiting[token] = waiting
-        self._transport.write(
-            write_line(
-                Call(
-                    stream=token,
-                    endpoint_id=str(caller),
-                    petname=self._petname_of(caller),
-                    protocol=protocol,
-                )
-            )
+        call = Call(
+            stream=token, endpoint_id=str(caller), petname=self._petname_of(caller), protocol=protocol
         )
         taken = False
         try:
+            self._transport.write(write_line(call))
             held: Held = await waiting
             taken = True
             return held

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.proxy.requests import Credentials
     from gateway.proxy.udp_associate import Spawn, UdpAssociation
 
-_WHERE: Final = "under [proxy] in gateway.toml (port 0 takes any free one)"
+_WHERE: Final = "under [proxy] in gateway.toml, or with --proxy-port (port 0 takes any free one)"
 
 
 @dataclass(frozen=True, slots=True)

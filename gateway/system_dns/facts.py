@@ -1,4 +1,4 @@
-"""What is known of this machine's resolvers before anything is planned; read only, and nothing is asked of anybody."""
+"""What is known of this machine and its resolvers before anything is planned; read only, and nothing is asked of anybody."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import shutil
 import sys
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.system_dns.limits import SYSTEM_PROCESSES
+from gateway.system_dns.limits import SYSTEM_FILE_BYTES, SYSTEM_PROCESSES, SYSTEM_SOCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,8 @@ _MULTICAST_DNS: Final = 5353
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 STUBS: Final = ("127.0.0.53", "127.0.0.54")
 """Where systemd-resolved takes queries."""
-_STATE_LISTEN: Final = "0A"
+_WAITING: Final = {"tcp": "0A", "udp": "07"}
+"""States in which a socket waits for whoever comes."""
 _TOOLS: Final = (
     "systemctl",
     "service",
@@ -37,7 +39,7 @@ _TOOLS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket of this machine that takes queries."""
+    """A socket of this machine that waits for whoever comes."""
 
     protocol: Literal["udp", "tcp"]
     ip: str
@@ -82,7 +84,7 @@ class SystemFacts:
         """Whether it takes the queries of programs here, those to a name server of resolv.conf; None when that cannot be told."""
         asked = [
             each
-            for each in self.listeners
+            for each in self.dns_listeners
             if each.port == _DNS and (each.ip in _ANY or each.ip in self.nameservers)
         ]
         if any(each.pid == process.pid for each in asked):
@@ -90,6 +92,11 @@ class SystemFacts:
         if any(each.pid is None for each in asked):
             return None  # the system does not tell whose it is
         return False
+
+    @property
+    def dns_listeners(self) -> tuple[Listener, ...]:
+        """Those on the ports of DNS and of multicast DNS."""
+        return tuple(each for each in self.listeners if each.port in (_DNS, _MULTICAST_DNS))
 
     def program_of(self, listener: Listener) -> str:
         """Its name, if that is known."""
@@ -143,7 +150,7 @@ def gather(machine: Machine, *, platform: str = sys.platform) -> SystemFacts:
         resolv_conf_leads_to=os.path.realpath(RESOLV_CONF) if os.path.islink(RESOLV_CONF) else "",
         name_sources=name_sources_in(_text(machine, "/etc/nsswitch.conf")),
         processes=processes,
-        listeners=tuple(_listeners(machine, owners)),
+        listeners=tuple(_listeners(owners)),
         has_systemd=machine.is_directory("/run/systemd/system"),
     )
 
@@ -166,10 +173,10 @@ def name_sources_in(text: str) -> tuple[str, ...]:
 def listeners_in(
     table: str, protocol: Literal["udp", "tcp"], owners: Mapping[int, int]
 ) -> Iterator[Listener]:
-    """The sockets on ports of DNS in a table of /proc/net; lines that are none are passed over."""
-    for line in table.splitlines()[1:]:
+    """The sockets that wait for whoever comes, in a table of /proc/net (proc(5)); lines that are none are passed over."""
+    for line in islice(table.splitlines(), SYSTEM_SOCKETS):
         words = line.split()
-        if len(words) < 10 or (protocol == "tcp" and words[3] != _STATE_LISTEN):
+        if len(words) < 10 or words[3] != _WAITING[protocol]:
             continue
         place, _, port = words[1].partition(":")
         try:
@@ -177,8 +184,7 @@ def listeners_in(
             ip = _kernel_ip(place)
         except ValueError:
             continue
-        if number in (_DNS, _MULTICAST_DNS):
-            yield Listener(protocol, ip, number, owners.get(inode))
+        yield Listener(protocol, ip, number, owners.get(inode))
 
 
 def _kernel_ip(text: str) -> str:
@@ -189,11 +195,20 @@ def _kernel_ip(text: str) -> str:
     return str(ip_address(data))
 
 
-def _listeners(machine: Machine, owners: Mapping[int, int]) -> Iterator[Listener]:
-    for protocol in ("udp", "tcp"):
+def _listeners(owners: Mapping[int, int]) -> Iterator[Listener]:
+    protocols: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
+    for protocol in protocols:
         for version in ("", "6"):
-            table = _text(machine, f"/proc/self/net/{protocol}{version}")
-            yield from listeners_in(table, "udp" if protocol == "udp" else "tcp", owners)
+            yield from listeners_in(_table(f"/proc/self/net/{protocol}{version}"), protocol, owners)
+
+
+def _table(path: str) -> str:
+    """The beginning of a list that the kernel makes; empty where there is none."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read(SYSTEM_FILE_BYTES)
+    except OSError:
+        return ""
 
 
 def _processes(machine: Machine, owners: dict[int, int]) -> Iterator[Process]:

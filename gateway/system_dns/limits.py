@@ -8,6 +8,8 @@ SYSTEM_COMMAND_SECONDS: Final = 60.0
 SYSTEM_FILE_BYTES: Final = 1 << 20
 """The largest file of the system that is read here: resolver configurations have a few KB, blocklists are not among what we read."""
 
+SYSTEM_SOCKETS: Final = 65_536
+"""Sockets of the system that are read of one list, to find out who listens; those that listen come first there."""
 SYSTEM_PROCESSES: Final = 32_768
 """Processes that are looked at to find out who listens: the default of Linux's pid_max."""
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from gateway.root_paths import changeable_by_others, is_root
 from gateway.system_dns.errors import SystemDnsError
 from gateway.system_dns.limits import SYSTEM_COMMAND_SECONDS, SYSTEM_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-
-_LINKS: Final = 40  # as many as Linux follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class RealMachine:
 
     def exposed(self, path: str) -> str:
         """See Machine; who is not root writes nowhere but where they may."""
-        return _exposed(self._at(path)) if os.geteuid() == 0 else ""
+        return changeable_by_others(self._at(path)) if is_root() else ""
 
     def write(self, path: str, data: bytes, mode: int) -> None:
         """See Machine; a link that somebody put there is not followed."""
@@ -174,33 +171,6 @@ class RealMachine:
                 f"`{' '.join(command)}` did not end within {SYSTEM_COMMAND_SECONDS:g} s"
             ) from None
         return Ran(done.returncode, done.stdout.decode(errors="replace"))
-
-
-def _exposed(path: Path) -> str:
-    """Each directory and link on the way, as far as they are there, has to be root's and writable for root alone."""
-    here, left, links = Path("/"), list(path.parent.parts[1:]), 0
-    while True:
-        found = here.lstat()
-        is_link = stat.S_ISLNK(found.st_mode)
-        if found.st_uid != 0:
-            return str(here)
-        if is_link:
-            links += 1
-            if links > _LINKS:
-                return str(here)
-            target = Path(os.readlink(here))
-            left = [*(target.parts[1:] if target.is_absolute() else target.parts), *left]
-            here = Path("/") if target.is_absolute() else here.parent
-        elif found.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if found.st_gid else 0)) and not (
-            found.st_mode & stat.S_ISVTX and left
-        ):  # in a sticky one, what is root's stays where it is
-            return str(here)
-        if not left:
-            return ""
-        part = left.pop(0)
-        here = here.parent if part == ".." else here / part
-        if not os.path.lexists(here):
-            return ""
 
 
 def write_whole(machine: Machine, path: str, data: bytes, mode: int = 0o644) -> None:

@@ -39,7 +39,7 @@ def status(
             protocol=each.protocol,
             program=seen.program_of(each),
         )
-        for each in seen.listeners
+        for each in seen.dns_listeners
     )
     try:
         noted = journal.load(machine)
@@ -93,6 +93,6 @@ def _remedies(
             remedies.append(f"sudo {command} dns install")
     elif problem:
         remedies.append(f"{command} up    (and if it runs: sudo {command} dns install)")
-    if any(facts.program_of(each) == _ADGUARD for each in facts.listeners):
+    if any(facts.program_of(each) == _ADGUARD for each in facts.dns_listeners):
         remedies.append("AdGuard Home: add [/overlay/]127.0.0.1:5399 to its upstream servers, and reload it")
     return remedies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,18 @@ async def test_what_cannot_be_opened_is_closed_again_and_named(tmp_path: Path) -
         await asyncio.to_thread(broken.open_now)
     with pytest.raises(StoreUnavailable):
         await broken.check()
+
+
+async def test_on_a_full_disk_nobody_is_told_to_move_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def connect(*_: object, **__: object) -> None:
+        raise full
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(StateError, match=r"cannot be used \(database or disk is full\); free some space"):
+        await asyncio.to_thread(database(None).open_now)
 
 
 async def test_the_rows_written_longest_ago_give_way() -> None:

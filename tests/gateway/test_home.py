@@ -214,3 +214,20 @@ def test_a_runtime_directory_that_others_may_enter_is_not_used(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     monkeypatch.setattr(tempfile, "tempdir", str(runtime))
     assert Home(tmp_path / ("x" * 100)).control_socket().parent != runtime
+
+
+@pytest.mark.needs("root")
+def test_root_makes_nothing_in_the_directory_of_another_user(tmp_path: Path) -> None:
+    """Its owner could have put a link there, by which root would take /etc away from everybody."""
+    evil, ours = tmp_path / "evil", tmp_path / "ours"
+    evil.mkdir()
+    ours.mkdir(mode=0o755)
+    (evil / "link").symlink_to(ours)
+    os.chown(evil, 65534, 65534)
+    os.chown(evil / "link", 65534, 65534, follow_symlinks=False)
+    for path in (evil, evil / "new", evil / "link"):
+        with pytest.raises(StateError, match=r"belongs to another user.*without sudo"):
+            Home(path).create()
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o755
+    assert list(ours.iterdir()) == []
+    assert os.listdir(evil) == ["link"]

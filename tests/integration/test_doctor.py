@@ -66,6 +66,7 @@ def test_where_all_is_well_every_channel_is_proved(alice: GatewayProcess) -> Non
         "loopback",
         "pac",
         "doh",
+        "front-door",
         "permissions",
         "beacon",
     ):

@@ -103,7 +103,9 @@ def test_a_side_that_is_killed_is_no_end(world, victim):
             assert receiver.stdout.read(10) == b"half of it"
             killed, other = (sender, receiver) if victim == "sender" else (receiver, sender)
             killed.kill()
-            _, told = other.communicate(timeout=20)
+            # What is written after the receiver has gone has no place to go to.
+            more = bytes(20_000_000) if victim == "receiver" else None
+            _, told = other.communicate(more, timeout=30)
             assert other.returncode == 1
             assert b"cut off" in told or b"took no more" in told
 
@@ -230,6 +232,9 @@ def test_ports_are_forwarded_several_at_once_and_closed_with_the_command(world, 
 
 
 def test_a_forwarded_port_tells_what_it_cannot_open_and_carries_udp(world, udp_echo_server):
+    refused = world.bob.run("forward", "0:web.nobody", check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no contact is called nobody" in refused.stderr
     with running(world.bob, "forward", "0:nothing.alice") as forward:
         port = int(forward.stdout.readline().split()[0].rpartition(b":")[2])
         with (

@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 def postgres(person: Person) -> None:
     """PostgreSQL as Debian has it, with a database, a user and a password."""
     programs = max(Path("/usr/lib/postgresql").iterdir()) / "bin"
-    place = person.place / "postgres"
-    place.mkdir()
-    owner = pwd.getpwnam("postgres")
+    place = Path(person.closing.enter_context(tempfile.TemporaryDirectory(prefix="overlay-postgres-")))
+    owner = pwd.getpwnam("postgres")  # whom pytest's own directories keep out
     os.chown(place, owner.pw_uid, owner.pw_gid)
-    for parent in place.parents:  # pytest keeps its directories to itself
-        if parent.owner() == "root" and parent.is_relative_to(f"{tempfile.gettempdir()}/pytest-of-root"):
-            parent.chmod(0o755)
 
     def as_postgres(*command: str, input: str = "") -> None:
         done = subprocess.run(
@@ -92,11 +88,13 @@ def ssh_server(person: Person) -> None:
 
 
 def ssh_user(person: Person) -> None:
-    """ssh with that key, which knows nobody yet and keeps what it learns in the person's own place."""
-    person.types(
-        "rm -rf /etc/ssh/ssh_config.d && printf 'IdentityFile %s\\nUserKnownHostsFile %s\\nStrictHostKeyChecking accept-new\\n'"
-        f" {_ssh_key(person)} {person.place / 'known_hosts'} > /etc/ssh/ssh_config"
+    """ssh with that key; it knows nobody yet, keeps what it learns in the person's own place, and reads ~/.ssh/config by $HOME."""
+    known = person.place / "known_hosts"
+    (person.place / "ssh_config").write_text(
+        f"Include /run/{person.name}/.ssh/config\n"
+        f"Host *\n    IdentityFile {_ssh_key(person)}\n    UserKnownHostsFile {known}\n    StrictHostKeyChecking accept-new\n"
     )
+    person.types(f"mkdir -p ~/.ssh && cp {person.place}/ssh_config /etc/ssh/ssh_config")
 
 
 def examples(person: Person) -> None:

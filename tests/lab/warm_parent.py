@@ -24,7 +24,7 @@ from typing import Any, Final
 
 MAX_REQUEST: Final = 1 << 17
 NUMBER: Final = struct.Struct("=i")
-_ALSO: Final = "gateway.daemon", "gateway.beacon.running", "gateway.control.client", "uvloop"
+_ALSO: Final = "gateway.process", "gateway.beacon.running", "gateway.control.client", "uvloop"
 _CLONE_NEWNS, _CLONE_NEWNET = 0x20000, 0x40000000
 _MS_BIND, _MS_REC, _MS_SLAVE, _MNT_DETACH = 0x1000, 0x4000, 0x80000, 2
 

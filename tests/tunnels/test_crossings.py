@@ -28,6 +28,7 @@ from tunnels.crossing.strategy import Ready
 from tunnels.crossing.typical import typical
 from tunnels.crossings import Crossings
 from tunnels.identity import EndpointId
+from tunnels.nat import limits as nat_limits
 from tunnels.nat import stun
 from tunnels.nat.attested import Attester
 from tunnels.nat.behavior import Behavior
@@ -312,7 +313,7 @@ async def test_a_connection_is_told_what_our_network_is_like_and_what_to_have_at
     assert told.network_class is NetworkClass.SEQUENTIAL
     assert told.behavior.external_ips == (OURS.ip,)
     assert told.attester == SERVER
-    assert len(told.challenge) == tunnel_limits.CHALLENGE_BYTES
+    assert len(told.challenge) == nat_limits.CHALLENGE_BYTES
     assert told.challenge != again.challenge, "nobody can use what another one was given"
 
 
@@ -561,7 +562,7 @@ async def test_an_attester_that_never_attests_is_asked_once_more_and_not_for_eve
 async def test_a_challenge_of_any_length_does_no_harm(world, size):
     await world.is_in(RESTRICTED)
     Mallory(world).describes(away(RESTRICTED, PEER, challenge=bytes(size), attester=SERVER))
-    assert len(world.sent) == (size == tunnel_limits.CHALLENGE_BYTES)
+    assert len(world.sent) == (size == nat_limits.CHALLENGE_BYTES)
 
 
 async def test_attempts_begun_all_the_time_send_a_victim_a_few_datagrams_and_open_few_sockets(world):

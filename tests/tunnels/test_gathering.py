@@ -228,8 +228,10 @@ async def test_another_network_makes_everything_new(world):
 
 
 async def test_a_broken_path_has_the_servers_asked_at_most_every_so_often(world, monkeypatch):
-    for name in ("STUN_RESEND", "TURN_RESEND", "REFRESH_EVERY"):
-        monkeypatch.setattr(limits, name, 600.0)  # nothing is lost here, and this is over before that
+    # Nothing is lost here, and this is over before that.
+    monkeypatch.setattr(nat_limits, "STUN_RESEND", 600.0)
+    monkeypatch.setattr(nat_limits, "TURN_RESEND", 600.0)
+    monkeypatch.setattr(limits, "REFRESH_EVERY", 600.0)
     await with_turn(world)
     world.gatherer.set_servers([str(STUN[0])], CREDENTIALS)
     await world.wait_for(REFLEXIVE, MAPPED)

@@ -1,6 +1,6 @@
 // Numbers and times for people.
 
-const UNITS = ["B", "kB", "MB", "GB", "TB"];
+const UNITS = ["B", "KB", "MB", "GB", "TB"];
 
 /** Bytes: `1.5 MB`, as the command line says it. */
 export function amount(bytes) {

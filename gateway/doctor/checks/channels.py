@@ -24,6 +24,8 @@ _CHANNELS: Final[dict[Channel, tuple[Subject, str, str]]] = {
     "dns-tcp": ("dns", "our DNS server over TCP", "[dns] port, then `overlay up` again"),
     "doh": ("dns", "DNS over HTTPS", "overlay logs"),
     "loopback": ("loopback", "loopback addresses", "[loopback] network, then `overlay up` again"),
+    "front-door": ("doors", "names under .localhost", "[front_door] port, then `overlay up` again"),
+    "https": ("doors", "HTTPS on this machine", "overlay ca status"),
     "pac": ("pac", "automatic proxy configuration", "[dashboard] port, then `overlay up` again"),
 }
 """Each channel that is the gateway's own: its subject, what it is called, what may help."""
@@ -33,8 +35,6 @@ _SWITCHES: Final[dict[str, tuple[Subject, str]]] = {
     "dns": ("dns", "nobody can be asked for names under .overlay"),
     "dashboard": ("pac", "browsers have no PAC file, and there are no pages"),
 }
-
-_ASK_LOCALLY: Final = "127."
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -97,24 +97,26 @@ def _judge(channel: Channel, subject: Subject, title: str, remedy: str, proof: P
 
 def _system(facts: Facts) -> Iterator[Finding]:
     """What programs see that use no proxy and ask the system."""
-    proof = facts.proofs.get("system-dns")
-    if proof is not None and proof.ok:
-        yield Finding("system-dns", "dns", "ok", f"this machine's own resolver: {proof.detail}")
+    report = facts.system_dns
+    if report is None:
         return
-    if facts.status is None or not facts.status.listener("dns"):
+    if report.verified:
+        by = f" (by {report.manager})" if report.manager else ""
+        yield Finding(
+            "system-dns", "dns", "ok", f"this machine's own resolver finds names under .overlay{by}"
+        )
         return
-    if proof is not None:
-        what = f"this machine's own resolver does not know .overlay ({proof.detail})"
-    else:
-        asked = ", ".join(facts.machine.nameservers) or "nobody"
-        what = f"this machine asks {asked} for names, and that is not told of .overlay"
+    asked = ", ".join(report.nameservers) or "nobody"
+    is_told = report.state != "none"
     yield Finding(
         "system-dns",
         "dns",
-        "note",
-        what,
+        "warning" if is_told else "note",
+        f"this machine's own resolver: {report.problem}"
+        if report.problem
+        else f"this machine asks {asked} for names, and that is not told of .overlay",
         "programs need the proxy, the PAC file or a loopback address",
-        "overlay dns install, or use socks5h",
+        next(iter(report.remedies), "overlay dns install, or use socks5h"),
         Fix("system-dns", undo="overlay dns remove"),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import __version__
-from gateway.cli.app import COMMANDS, overlay, run, tell_internal_error
+from gateway.cli.app import COMMANDS, EPILOG, overlay, run, tell_internal_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,11 @@ def test_bytes_that_are_no_text_are_the_persons_mistake(
     assert len(told.splitlines()) == 1
 
 
+def test_each_exit_code_is_told_once() -> None:
+    codes = re.findall(r"^  (\d+)[… ]", EPILOG, re.MULTILINE)
+    assert codes == ["0", "1", "2", "3", "4", "5", "6", "10", "130"]
+
+
 def test_the_version_is_told() -> None:
     assert CliRunner().invoke(overlay, ["--version"]).output.startswith(f"overlay {__version__} ")
 
@@ -70,6 +76,11 @@ def test_the_version_is_told() -> None:
     [
         (["statsu"], "overlay: 'statsu' is no command; did you mean `status`?"),
         (["zzz"], "overlay: 'zzz' is no command; see `overlay --help`"),
+        (["bogus"], "overlay: 'bogus' is no command; see `overlay --help`"),
+        (
+            ["usage", "--month"],
+            "overlay: usage: Option '--month' requires an argument; see `overlay usage --help`",
+        ),
         (["--nope"], "overlay: No such option '--nope'"),
         (["expose", "web"], "overlay: expose: Missing argument 'TARGET'; see `overlay expose --help`"),
         (
@@ -115,7 +126,7 @@ def test_no_gateway_is_exit_code_5_for_every_command_that_needs_one(
         assert run(["--home", str(tmp_path), *command.split()]) == 5, command
         err = capsys.readouterr().err
         assert err == (
-            f"overlay: gateway: none runs on {tmp_path}; start it with `overlay up`, "
+            f"overlay: gateway: none runs on {tmp_path}; start it with `overlay --home {tmp_path} up`, "
             "or name another directory with --home\n"
         )
 

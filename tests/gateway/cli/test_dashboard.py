@@ -17,8 +17,9 @@ URL = "http://127.0.0.1:7399/#login=secret"
 
 
 async def test_the_link_is_all_that_is_on_stdout(overlay: Overlay) -> None:
-    done = await overlay("dash", "--no-open")
-    assert (done.code, done.out) == (0, f"{URL}\n")
+    for option in ("--print", "--no-open"):
+        done = await overlay("dash", option)
+        assert (done.code, done.out) == (0, f"{URL}\n")
     assert "within 1 min; it works once" in done.err
 
 

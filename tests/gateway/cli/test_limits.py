@@ -25,7 +25,8 @@ async def test_limits_are_listed_with_what_is_used(overlay: Overlay) -> None:
     assert "120.0 MB of 1.0 GB" in done.out
     assert "1000 of 1024: short, new connections are refused" in done.out
     assert "5.0 GB free" in done.out
-    assert len((await overlay("limits", "ls", "--json")).json["terms"]) == 3
+    for words in (("limits", "--json"), ("limits", "ls", "--json")):
+        assert len((await overlay(*words)).json["terms"]) == 3
 
 
 async def test_setting_merges_with_what_was_set_and_its_undo_brings_that_back(overlay: Overlay) -> None:

@@ -25,6 +25,9 @@ NO_REPORT = {
     "completion": "prints a script",
     "logs": "prints lines as they were written: [gateway] log_format",
     "man": "prints a manual",
+    "nc": "carries a connection",
+    "ssh": "becomes ssh",
+    "ssh-config": "prints lines for ssh's own configuration",
 }
 """Commands that print nothing that a program would read."""
 

@@ -6,12 +6,14 @@ import pytest
 
 from gateway.cli import opening
 from gateway.cli.opening import urls_of
-from gateway.control import api
+from gateway.control.names import ResolveReport, ResolveRequest
+from gateway.control.services import OfferReport
+from gateway.control.status import ListenerReport, StatusReport
 from tests.lab.control import FakeGateway
 from tests.lab.control_zones import ALICE
 
-WEB = api.OfferReport(service="web", protocol="tcp", port=80, offered=8080)
-FOUND = api.ResolveReport(name="web.alice.overlay", endpoint_id=ALICE, ip="127.80.3.1", offers=(WEB,))
+WEB = OfferReport(service="web", protocol="tcp", port=80, offered=8080)
+FOUND = ResolveReport(name="web.alice.overlay", endpoint_id=ALICE, ip="127.80.3.1", offers=(WEB,))
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ async def test_the_loopback_address_where_there_is_nothing_else(looked_up, statu
 
 
 async def test_the_front_door_comes_before_it(looked_up):
-    door = api.ListenerReport(name="front door", addresses=("127.0.0.1:7380",))
-    status = api.StatusReport(
+    door = ListenerReport(name="front door", addresses=("127.0.0.1:7380",))
+    status = StatusReport(
         version="1", endpoint_id=ALICE, nickname="me", pid=1, home="/", uptime=1.0, quic_engine="qh3",
         listeners=(door,), addresses=(), relays=(), services=(), contacts=(), tunnels=(),
     )  # fmt: skip
@@ -59,7 +61,7 @@ async def test_the_command_prints_the_address_and_opens_it_unless_told_not_to(
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
 
-    async def resolve(request: api.ResolveRequest) -> api.ResolveReport:
+    async def resolve(request: ResolveRequest) -> ResolveReport:
         assert request.name == "web.alice.overlay"
         return FOUND
 

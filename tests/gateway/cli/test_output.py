@@ -31,7 +31,7 @@ def test_control_characters_are_written_out(
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2 * 10**9, "2.0 GB"), (10**15, "1000.0 TB")],
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 KB"), (2 * 10**9, "2.0 GB"), (10**15, "1000.0 TB")],
 )
 def test_amounts(size: int, text: str) -> None:
     assert output.amount(size) == text

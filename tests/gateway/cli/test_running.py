@@ -36,7 +36,8 @@ async def test_status_is_for_people_and_for_programs(overlay: Overlay) -> None:
         "direct 192.0.2.1:7777",
         "1.5 ms",
         "8080/tcp for 80",
-        "tunnels   off",
+        "dashboard  http://127.0.0.1:7399/  (overlay dash lets a browser in)",
+        "tunnels    off",
     ):
         assert told in done.out
     assert done.err == "warning: port 80 needs a privilege\n"

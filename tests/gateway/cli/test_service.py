@@ -46,6 +46,8 @@ def test_without_systemd_it_says_so(alone: Alone, tmp_path: Path, monkeypatch: p
     assert "--dry-run" in done.err
     assert alone("service", "status").out.startswith("There is no service overlay; ")
     assert alone("service", "status", "--json").json["installed"] is False
+    done = alone("service", "remove")
+    assert (done.code, done.out) == (0, "There is no service overlay.\n")
     assert alone("service", "install", "--name", "a/b").code == 2
 
 

@@ -24,6 +24,8 @@ async def test_expose_prints_the_url_the_other_sides_commands_and_the_undo_line(
 async def test_expose_warns_when_nobody_is_allowed(overlay: Overlay) -> None:
     done = await overlay("expose", "web", "8000")
     assert "to nobody yet" in done.out
+    assert "overlay join" not in done.out, "a ticket leads them to a service that refuses them"
+    assert "overlay invite --service web" in done.out.replace(f"--home {overlay.home.path} ", "")
     assert done.err == "warning: nobody may use it yet; add --allow NAME\n"
 
 

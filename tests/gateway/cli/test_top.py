@@ -32,7 +32,7 @@ async def test_once_prints_rates_as_a_plain_table(overlay: Overlay) -> None:
         "1.5 ms",
         "0 B/s",
         "1.0 MB/s",
-        "2.0 kB",
+        "2.0 KB",
     ]
     assert "\x1b" not in done.out
 

@@ -21,7 +21,7 @@ async def test_each_contact_service_and_path_is_a_line_and_the_last_one_is_all_o
         ["contact", "service", "whose", "path", "sent", "received"],
         ["bob", "web", "ours", "direct", "3.0", "GB", "1.0", "MB"],
         ["bob", "web", "ours", "relay", "1.0", "GB", "0", "B"],
-        ["alice", "ssh", "theirs", "LAN", "1.0", "kB", "2.0", "kB"],
+        ["alice", "ssh", "theirs", "LAN", "1.0", "KB", "2.0", "KB"],
         ["(strangers)", "web", "ours", "(none", "seen)", "500", "B", "0", "B"],
         ["in", "all", "4.0", "GB", "1.0", "MB"],
     ]

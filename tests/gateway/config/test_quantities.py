@@ -18,6 +18,8 @@ from gateway.config.quantities import UNLIMITED, octets_text, read_octets, read_
         ("1MiB", 1 << 20),
         ("500kb", 500_000),
         ("7", 7),
+        ("9007199254740993B", 9007199254740993),
+        ("0.000001TB", 10**6),
         ("7B", 7),
         ("2T", 2 * 10**12),
         ("unlimited", UNLIMITED),

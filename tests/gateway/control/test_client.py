@@ -106,7 +106,7 @@ async def test_a_strange_name_in_a_path_stays_one_name(home: Home) -> None:
 
 
 def test_no_daemon_is_told_with_the_remedy(home: Home) -> None:
-    with pytest.raises(NotRunning, match=r"none runs on .*; start it with `overlay up`"):
+    with pytest.raises(NotRunning, match=r"none runs on .*; start it with `overlay --home .* up`"):
         ControlClient(home).status()
 
 

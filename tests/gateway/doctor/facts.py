@@ -8,6 +8,7 @@ from gateway.config import parse
 from gateway.control.netcheck import FamilyNetworkReport, NetcheckReport
 from gateway.control.status import BeaconReport, DhtReport, ListenerReport, LocalNetworkReport, StatusReport
 from gateway.doctor.facts import BeaconFacts, Facts, FileFacts, HomeFacts, Listening, MachineFacts, Proof
+from gateway.system_dns.report import SystemDnsReport
 
 ME = "yryyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyo"
 BEACON = "https://eu1.example"
@@ -68,7 +69,8 @@ def facts(**changes: Any) -> Facts:
         "machine": machine(),
         "config": parse(f"[beacons]\nurls = ['{BEACON}']\n".encode(), source="gateway.toml", overrides={}),
         "status": status(),
-        "proofs": {channel: Proof(ok=True) for channel in ("proxy", "dns-udp", "dns-tcp", "system-dns")},
+        "proofs": {channel: Proof(ok=True) for channel in ("proxy", "dns-udp", "dns-tcp")},
+        "system_dns": SystemDnsReport(state="installed", manager="resolved", verified=True),
         "netcheck": netcheck(),
         "beacons": (BeaconFacts(BEACON, skew=0.5),),
         "test_name": f"{ME}.overlay",

@@ -179,3 +179,17 @@ def test_where_a_door_is_reached(text, place):
 
 def test_names_are_shown_in_short():
     assert probing.brief(f"web.{ME}") == "web.yyyyyyyy….overlay"
+
+
+@pytest.mark.parametrize(
+    ("reply", "ok"),
+    [(b"HTTP/1.1 421 x\r\n\r\n", True), (b"HTTP/1.1 200 OK\r\n\r\n", False), (b"SSH-2.0 x y\r\n", False)],
+)
+def test_a_front_door_knows_what_is_not_behind_it(reply, ok):
+    with answering(reply) as place:
+        assert probing.proven(partial(probing.front_door, place)).ok is ok
+
+
+def test_https_is_proven_by_a_certificate_of_our_own_authority(tmp_path):
+    with answering(b"HTTP/1.1 421 x\r\n\r\n") as place:
+        assert not probing.proven(partial(probing.front_door, place, tmp_path)).ok

@@ -51,7 +51,9 @@ def test_who_listens():
     assert list(listeners_in(UDP, "udp", {4711: 12})) == [
         Listener("udp", "127.0.0.53", 53, 12),
         Listener("udp", "0.0.0.0", 5353, None),
+        Listener("udp", "127.0.0.1", 0x1234, None),
     ]
+    assert list(listeners_in(UDP, "tcp", {})) == []
     assert list(listeners_in(TCP6, "tcp", {})) == [Listener("tcp", "::1", 53, None)]
 
 
@@ -61,6 +63,16 @@ def test_whatever_stands_in_these_files_breaks_nothing(text, protocol):
     name_sources_in(text)
     list(listeners_in(text, protocol, {}))
     list(listeners_in(f"head\n0: {text} x 0A x x x x x 1 x x", protocol, {}))
+
+
+def test_no_more_sockets_are_read_than_the_bound(monkeypatch):
+    monkeypatch.setattr("gateway.system_dns.facts.SYSTEM_SOCKETS", 3)
+    assert len(list(listeners_in(UDP.splitlines()[1] + "\n" + UDP, "udp", {}))) == 2
+
+
+def test_whose_ports_are_those_of_dns():
+    listeners = (Listener("udp", "0.0.0.0", 53), Listener("tcp", "0.0.0.0", 80), Listener("udp", "::", 5353))
+    assert facts(listeners=listeners).dns_listeners == (listeners[0], listeners[2])
 
 
 def test_who_answers_programs_here():
@@ -99,8 +111,9 @@ def test_what_restarts_a_service(known, command):
 def test_this_machine_is_seen():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
         seen = gather(RealMachine())
     assert seen.is_root == (os.geteuid() == 0)
     assert any(process.pid == os.getpid() for process in seen.processes)
-    assert all(listener.port in (53, 5353) for listener in seen.listeners)
+    assert {each.pid for each in seen.listeners if each.port == port} == {os.getpid()}
     assert gather(RealMachine(), platform="darwin").processes == ()

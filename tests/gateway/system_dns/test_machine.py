@@ -144,41 +144,6 @@ def test_commands_tell_their_last_line_and_what_fails_is_one_line(monkeypatch):
 
 
 @pytest.mark.needs("root")
-def test_a_directory_that_others_may_change_is_told_wherever_a_link_leads(tmp_path):
-    machine = RealMachine()
-    for name in ("ours", "ours/below", "evil", "evil/ours", "open", "group"):
-        (tmp_path / name).mkdir()
-    os.chown(tmp_path / "evil", 65534, 65534)
-    (tmp_path / "open").chmod(0o777)
-    os.chown(tmp_path / "group", 0, 65534)
-    (tmp_path / "group").chmod(0o775)
-    for name, target in (
-        ("fine", "ours/below"),
-        ("led", "evil/../ours"),
-        ("far", str(tmp_path / "evil" / "back")),
-        ("evil/back", str(tmp_path / "ours")),
-        ("round", "round"),
-    ):
-        (tmp_path / name).symlink_to(target)
-    os.chown(tmp_path / "evil" / "back", 65534, 65534, follow_symlinks=False)
-
-    def exposed(name: str) -> str:
-        return machine.exposed(f"{tmp_path}/{name}/overlay.conf").removeprefix(f"{tmp_path}/")
-
-    for name in ("ours", "ours/below", "ours/not/there", "fine"):
-        assert exposed(name) == "", name
-    for name in ("evil", "evil/ours", "evil/not/there", "led", "far", "open", "group"):
-        assert exposed(name) == {
-            "led": "evil",
-            "far": "evil",
-            "evil/ours": "evil",
-            "evil/not/there": "evil",
-        }.get(name, name)
-    assert exposed("round") == "round"
-    assert machine.exposed("/tmp/overlay.conf") == "/tmp"
-
-
-@pytest.mark.needs("root")
 def test_a_program_of_another_user_that_is_called_dnsmasq_does_not_lead_root_into_its_directory(tmp_path):
     evil = tmp_path / "evil"
     evil.mkdir()
