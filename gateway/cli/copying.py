@@ -137,6 +137,10 @@ class Copying:
                         if not moved:
                             return
                         count(moved)
+            except BrokenPipeError:
+                if os.read(source, 1):
+                    raise
+                return  # who reads knew the end, as tar does, and is gone before it was said: all has come
             except OSError as error:
                 if error.errno not in _NO_SPLICE:
                     raise

@@ -194,7 +194,7 @@ def test_without_raw_sockets_a_line_says_what_is_missing_and_all_else_works(tmp_
         (warning,) = alice.json("status")["warnings"]
         assert warning.startswith("pwnat stays off: it needs raw sockets (CAP_NET_RAW)")
         assert "sudo setcap cap_net_raw+ep /" in warning
-        assert warning in alice.said(), "it is told at the start"
+        wait_until(lambda: warning in alice.said(), what="it is told on the first screen")
         told = alice.run("netcheck", check=False).stderr
         assert "beacon" in told
         assert "is on" not in told

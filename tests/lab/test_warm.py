@@ -51,7 +51,7 @@ def test_it_is_waited_for_signalled_and_has_nothing_open_but_its_own(tmp_path):
             first.wait(0.01)
         first.kill()
         assert first.wait(20) == -9
-        assert first.stdout.read()  # to its end: the other does not hold it open
+        first.stdout.read()  # it ends: the other does not hold it open
         second.terminate()
         assert second.wait(20) == 0
     finally:

@@ -105,6 +105,6 @@ def test_what_is_not_started_says_so(tmp_path):
     for ask in (me.contacts, lambda: me.connect("alice", "web")):
         with pytest.raises(overlay.NotRunning, match="not started"):
             ask()
-    with pytest.raises(overlay.NotRunning, match="overlay up"):
+    with pytest.raises(overlay.NotRunning, match=r"start it with `overlay .*up`"):
         me.start()
     me.close()

@@ -204,10 +204,9 @@ async def test_no_peer_crowds_out_another(allocation):
     many = [at(f"203.0.113.{number}") for number in range(1, 100)]
     drivers = [FakeDriver().offered(*many[start : start + 16]) for start in range(0, 96, 16)]
     (await looked(drivers, allocation)).close()
-    [permitted] = allocation.wanted
-    assert len(permitted) == nat_limits.TURN_PEERS
-    for start in range(0, 96, 16):
-        assert many[start].ip in permitted[:6]
+    for permitted in allocation.wanted:  # of each look there was time for
+        assert len(permitted) == nat_limits.TURN_PEERS
+        assert {many[start].ip for start in range(0, 96, 16)} == set(permitted[:6])
 
 
 async def test_what_one_peer_offers_is_bounded(allocation):

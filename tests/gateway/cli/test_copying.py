@@ -74,6 +74,20 @@ def test_what_has_come_is_read_while_more_may_come(pipes):
     assert os.read(outof, 10) == b""
 
 
+@pytest.mark.parametrize("more", [b"", b"more"])
+def test_a_reader_who_is_gone_before_the_end_is_said_has_missed_only_what_came_after(pipes, more):
+    source, into, outof, sink = pipes
+    copied = Copied(source=source, sink=sink)
+    copied.far.sendall(b"all")
+    assert os.read(outof, 10) == b"all"
+    os.close(outof)
+    copied.far.sendall(more)
+    copied.far.shutdown(socket.SHUT_WR)
+    os.close(into)
+    copied.wait()
+    assert isinstance(copied.error, BrokenPipeError) == bool(more)
+
+
 def test_much_goes_both_ways_whole(pipes):
     source, into, outof, sink = pipes
     copied, data = Copied(source=source, sink=sink), os.urandom(5_000_000)

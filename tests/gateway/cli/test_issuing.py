@@ -34,8 +34,9 @@ def command(home: Home, *words: str, stdin: str = "") -> Any:
     session = Session()
     session.directory = str(home.path)
     result = CliRunner().invoke(
-        voucher_command, list(words), obj=session, standalone_mode=False, input=stdin, catch_exceptions=False
-    )
+        voucher_command, list(words), obj=session, standalone_mode=False, input=stdin, catch_exceptions=False,
+        help_option_names=["-h", "--help"],  # as `overlay` has them: a command remembers what it was told first
+    )  # fmt: skip
     return result.output
 
 
