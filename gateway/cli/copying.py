@@ -78,7 +78,9 @@ class Copying:
         if on_progress is not None:
             threading.Thread(target=_report, args=(self.copied, on_progress, done), daemon=True).start()
         try:
-            self._move(self._sock.fileno(), self._sink, self._count_received)
+            # A reset: the gateway closed before it had read all of ours. All of theirs has come.
+            with contextlib.suppress(ConnectionResetError):
+                self._move(self._sock.fileno(), self._sink, self._count_received)
             try:
                 ending = self._ending()
             except GatewayError as error:
@@ -181,6 +183,8 @@ def _write(sink: int, data: bytes) -> None:
             view = view[os.write(sink, view) :]
         except BlockingIOError:
             _wait(sink, select.POLLOUT)
+        except ConnectionResetError as error:  # the same to us as a pipe that nobody reads
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
 
 def _report(copied: Copied, on_progress: Callable[[Copied], None], done: threading.Event) -> None:

@@ -137,6 +137,21 @@ def test_what_is_cut_off_is_an_error(pipes):
     assert "it crashed" in str(copied.error)
 
 
+@pytest.mark.parametrize("state", ["cut", "ended"])
+def test_what_has_come_is_kept_when_the_other_side_goes_with_more_of_ours_unread(pipes, state):
+    source, into, out, sink = pipes
+    copied = Copied(source=source, sink=sink, state=state)
+    os.write(into, b"unread" * 1000)
+    os.close(into)
+    copied.far.recv(1)  # the rest of it is on its way
+    copied.far.sendall(b"the last words")
+    copied.far.close()  # the kernel tells the other end a reset, not an end
+    copied.wait()
+    assert os.read(out, 100) == b"the last words"
+    assert isinstance(copied.error, Cut) is (state == "cut")
+    assert not isinstance(copied.error, OSError)
+
+
 def test_the_end_of_the_input_is_told_only_at_the_end_if_so_asked(pipes):
     source, into, _, sink = pipes
     copied = Copied(source=source, sink=sink, half_close=False)
