@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from gateway.limits import FIRST_REQUESTS_KEPT
+
 if TYPE_CHECKING:
     from aiohttp.web import RequestHandler
 
@@ -18,6 +20,8 @@ class FirstRequests:
 
     def __init__(self) -> None:
         self._silent: dict[RequestHandler, asyncio.TimerHandle] = {}
+        # How many there may be before those that have hung up are forgotten.
+        self._look_at = FIRST_REQUESTS_KEPT
 
     def __len__(self) -> int:
         """How many have said nothing yet."""
@@ -25,6 +29,10 @@ class FirstRequests:
 
     def expect(self, handler: RequestHandler, seconds: float) -> None:
         """A connection is there; without a whole request head within so many seconds it is cut."""
+        if len(self._silent) >= self._look_at:
+            for gone in [each for each in self._silent if each.transport is None]:
+                self.came(gone)
+            self._look_at = max(FIRST_REQUESTS_KEPT, 2 * len(self._silent))
         self._silent[handler] = asyncio.get_running_loop().call_later(seconds, self._give_up, handler)
 
     def came(self, handler: object) -> None:
