@@ -16,8 +16,8 @@ from aiohttp import web
 
 from gateway.errors import ConfigurationError
 from gateway.exposition import CONTENT_TYPE
-from gateway.first_requests import FirstRequests
 from gateway.limits import METRICS_CONNECTIONS, METRICS_HEAD_SECONDS, METRICS_KEEPALIVE_SECONDS
+from gateway.web_port import WebPort
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,49 +35,28 @@ class MetricsDoor:
         self._host, self._port = host, port
         self._show = show
         self._token = token.encode()
-        self._first_requests = FirstRequests()
         app = web.Application(client_max_size=1, middlewares=[self._came])
         app.add_routes([web.get("/metrics", self._answer)])
-        self._runner = web.AppRunner(
+        self._web = WebPort(
             app,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=METRICS_KEEPALIVE_SECONDS,
-            lingering_time=0.0,
-            shutdown_timeout=1.0,
+            connections=METRICS_CONNECTIONS,
+            first_request=METRICS_HEAD_SECONDS,
+            keepalive=METRICS_KEEPALIVE_SECONDS,
         )
-        self._server: asyncio.Server | None = None
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it really listens; ConfigurationError before `start`."""
-        if self._server is None:
+        address = self._web.address
+        if address is None:
             raise ConfigurationError("metrics are not served")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return host, port
+        return address
 
     async def start(self) -> None:
         """Listen; ConfigurationError says in one line why not."""
-        await self._runner.setup()
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - made by setup
-
-        def enter() -> asyncio.Protocol:
-            if len(server.connections) >= METRICS_CONNECTIONS:
-                return _Refusal()
-            handler = server()
-            self._first_requests.expect(handler, METRICS_HEAD_SECONDS)
-            return handler
-
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                enter,
-                self._host,
-                self._port,
-                backlog=METRICS_CONNECTIONS,
-            )
+            await self._web.start(lambda: self._web.enter() or _Refusal(), self._host, self._port)
         except OSError as error:
-            await self._runner.cleanup()
             taken = error.errno == errno.EADDRINUSE
             why = "another program uses this port" if taken else (error.strerror or str(error)).lower()
             raise ConfigurationError(
@@ -86,14 +65,11 @@ class MetricsDoor:
 
     async def close(self) -> None:
         """Stop listening; idempotent."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        await self._runner.cleanup()
+        await self._web.close()
 
     @web.middleware
     async def _came(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._first_requests.came(request.protocol)
+        self._web.first_requests.came(request.protocol)
         return await handler(request)
 
     async def _answer(self, request: web.Request) -> web.Response:

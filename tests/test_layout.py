@@ -65,6 +65,7 @@ TESTED_ELSEWHERE = {
     "gateway/daemon.py": "the whole gateway; tests/integration runs it as a process",
     "gateway/process.py": "the process around it; tests/integration",
     "gateway/local_doors.py": "each door has tests of its own; tests/integration goes through all",
+    "gateway/web_port.py": "the port of two servers: tests/gateway/test_metrics_door.py and dashboard/test_server.py",
     "gateway/records.py": "joins rooms that have tests; tests/integration/test_records.py, test_publishing.py and test_roots.py",
     "gateway/answers/base.py": "what the rooms beside it share",
     "gateway/answers/contacts.py": "as the facade: tests/integration",

@@ -34,10 +34,10 @@ from gateway.dashboard.news import News
 from gateway.dashboard.sessions import Sessions
 from gateway.dashboard.streams import Streams
 from gateway.errors import ConfigurationError
-from gateway.first_requests import FirstRequests
 from gateway.limits import CONTROL_BODY_BYTES
 from gateway.pac import CONTENT_TYPE, pac
 from gateway.qr_codes import modules
+from gateway.web_port import WebPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping
@@ -92,7 +92,6 @@ class DashboardServer:
         self._sessions = Sessions(secrets.token_bytes)
         self._news = News(gateway, spawn)
         self._streams = Streams(self._news, log_file)
-        self._first_requests = FirstRequests()
         app = web.Application(middlewares=[self._guard], client_max_size=CONTROL_BODY_BYTES)
         app.on_response_prepare.append(_forbid)
         app.add_routes([route for route in routes(gateway, log_file) if route.path not in _NOT_HERE])
@@ -109,44 +108,27 @@ class DashboardServer:
                 *doh,
             ]
         )
-        self._runner = web.AppRunner(
+        self._web = WebPort(
             app,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=DASHBOARD_KEEPALIVE_SECONDS,
-            lingering_time=0.0,
-            shutdown_timeout=1.0,
+            connections=DASHBOARD_CONNECTIONS,
+            first_request=DASHBOARD_HEAD_SECONDS,
+            keepalive=DASHBOARD_KEEPALIVE_SECONDS,
         )
-        self._server: asyncio.Server | None = None
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it really listens; ConfigurationError before `start`."""
-        if self._server is None:
+        address = self._web.address
+        if address is None:
             raise ConfigurationError("the dashboard is not running")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return host, port
+        return address
 
     async def start(self) -> None:
         """Listen; ConfigurationError says in one line why not."""
         self._files = await asyncio.to_thread(read_files)
-        await self._runner.setup()
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - made by setup
-
-        def enter() -> asyncio.Protocol | None:
-            if len(server.connections) >= DASHBOARD_CONNECTIONS:
-                return None
-            handler = server()
-            self._first_requests.expect(handler, DASHBOARD_HEAD_SECONDS)
-            return handler
-
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: Door(self._users, enter), self._host, self._port
-            )
+            await self._web.start(lambda: Door(self._users, self._web.enter), self._host, self._port)
         except OSError as error:
-            await self._runner.cleanup()
             why = (
                 "another program, or another gateway, uses this port"
                 if error.errno == errno.EADDRINUSE
@@ -159,11 +141,9 @@ class DashboardServer:
 
     async def close(self) -> None:
         """Stop listening, and end what pages follow; idempotent."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._web.stop()
         self._streams.close()
-        await self._runner.cleanup()
+        await self._web.close()
 
     def login(self) -> LoginReport:
         """A URL that lets one browser in, once."""
@@ -183,7 +163,7 @@ class DashboardServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._first_requests.came(request.protocol)
+        self._web.first_requests.came(request.protocol)
         here = request.transport.get_extra_info("sockname") if request.transport is not None else None
         if here is None:
             raise ConnectionResetError

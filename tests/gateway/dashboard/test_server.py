@@ -291,27 +291,29 @@ async def test_who_is_not_admitted_takes_nobodys_place(tmp_path, monkeypatch):
             assert (await browser.get(PAGE))[0] == 200
 
 
-async def test_connections_beyond_the_limit_are_told_so(dashboard, monkeypatch):
+async def test_connections_beyond_the_limit_are_told_so(tmp_path, monkeypatch):
     monkeypatch.setattr(server_module, "DASHBOARD_CONNECTIONS", 2)
-    held = [await asyncio.open_connection(*dashboard.address) for _ in range(2)]
-    await asyncio.sleep(0)
-    reader, writer = await asyncio.open_connection(*dashboard.address)
-    assert b" 503 " in await reader.read()
-    for _, open_writer in (*held, (reader, writer)):
-        open_writer.close()
-        await open_writer.wait_closed()
+    async with serving(tmp_path) as dashboard:
+        held = [await asyncio.open_connection(*dashboard.address) for _ in range(2)]
+        await asyncio.sleep(0)
+        reader, writer = await asyncio.open_connection(*dashboard.address)
+        assert b" 503 " in await reader.read()
+        for _, open_writer in (*held, (reader, writer)):
+            open_writer.close()
+            await open_writer.wait_closed()
     assert limits.DASHBOARD_CONNECTIONS > 2
 
 
-async def test_who_says_nothing_keeps_no_place(dashboard, monkeypatch):
+async def test_who_says_nothing_keeps_no_place(tmp_path, monkeypatch):
     monkeypatch.setattr(server_module, "DASHBOARD_HEAD_SECONDS", 0.2)
-    silent = [await asyncio.open_connection(*dashboard.address) for _ in range(3)]
-    silent[1][1].write(b"GET / HTTP/1.1\r\nHost: ")
-    async with asyncio.timeout(10):
-        for reader, writer in silent:
-            with contextlib.suppress(ConnectionError):
-                assert await reader.read() == b""
-            writer.close()
+    async with serving(tmp_path) as dashboard:
+        silent = [await asyncio.open_connection(*dashboard.address) for _ in range(3)]
+        silent[1][1].write(b"GET / HTTP/1.1\r\nHost: ")
+        async with asyncio.timeout(10):
+            for reader, writer in silent:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
 
 
 async def test_a_taken_port_is_named_with_the_setting(dashboard, tmp_path):
